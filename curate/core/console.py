@@ -1,0 +1,151 @@
+"""The terminal's edge: how commands start, talk and end. stdout is the product, stderr the talk."""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, Protocol
+
+import click
+import msgspec
+
+from curate.core.errors import AcidtestError, from_os_error
+
+INTERRUPTED = 130
+INTERNAL_ERROR = 70  # sysexits' EX_SOFTWARE: a fault of ours, distinct from every documented outcome
+_LOG_EVERY_S = 10.0  # without a terminal, a progress line this often keeps logs short and watchers calm
+
+EPILOG = """\b
+Exit codes: 0 done or pass, 1 negative result, 2 usage or config, 3 bad input data,
+4 broken provenance, 5 service or hardware, 6 inconclusive, 130 interrupted."""
+
+
+def run(command: click.Command) -> NoReturn:
+    """Run a command line and exit: errors become messages on stderr and exit codes, tracebacks only with --debug."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    # SIGTERM ends like Ctrl-C: the same clean-up runs, and the same command goes on later.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = command.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        say("interrupted; finished work is kept: run the same command again to go on")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away: nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:  # noqa: BLE001 - the last boundary before the user
+        code = _report(error, debug=debug)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    known = from_os_error(error) if isinstance(error, OSError) else error
+    if isinstance(known, AcidtestError):
+        say(click.style("error: ", fg="red", bold=True) + str(known))
+        return known.exit_code
+    say(click.style("internal error: ", fg="red", bold=True) + f"{type(error).__name__}: {error}")
+    say("  This is a fault of acidtest. Run again with --debug and report what it prints.")
+    return INTERNAL_ERROR
+
+
+def say(text: str) -> None:
+    """Talk to the user on stderr; colours only on a terminal that wants them."""
+    click.echo(text, err=True, color=_colour())
+
+
+def warn(text: str) -> None:
+    """Say something that the user should look at."""
+    say(click.style("warning: ", fg="yellow", bold=True) + text)
+
+
+def print_json(value: object) -> None:
+    """Print `value` as indented JSON on stdout."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _colour() -> bool | None:
+    return False if os.environ.get("NO_COLOR") else None
+
+
+class Advance(Protocol):
+    """Moves a progress bar on by `steps` and shows `note` beside it."""
+
+    def __call__(self, steps: float = 1, note: str = "") -> None:
+        """Move on."""
+
+
+@contextmanager
+def progress(label: str, total: float) -> Iterator[Advance]:
+    """A progress bar with the time left on stderr; where stderr is no terminal, a line of text now and then."""
+    if sys.stderr.isatty():
+        yield from _bar(label, total)
+    else:
+        yield from _log_lines(label, total)
+
+
+def _bar(label: str, total: float) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total, note="")
+
+        def advance(steps: float = 1, note: str = "") -> None:
+            bar.update(task, advance=steps, note=note)
+
+        yield advance
+
+
+def _log_lines(label: str, total: float) -> Iterator[Advance]:
+    done, started = 0.0, time.monotonic()
+    said = started
+
+    def advance(steps: float = 1, note: str = "") -> None:
+        nonlocal done, said
+        done += steps
+        now = time.monotonic()
+        if now - said >= _LOG_EVERY_S:
+            said = now
+            left = (now - started) / max(done, 1e-9) * (total - done)
+            say(
+                f"{label}: {done:.0f} of {total:.0f}, {now - started:.0f} s gone, about {left:.0f} s left {note}".rstrip()
+            )
+
+    yield advance
+
+
+def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options every command takes. `run` reads `--debug` wherever it stands; this makes `--help` show it."""
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(function)

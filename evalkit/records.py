@@ -1,0 +1,32 @@
+"""What an evaluation writes, line by line: answers and the scores they got."""
+
+import msgspec
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """One contender's answer to one item, or the error that stood in its way (then `text` is empty).
+
+    Units: tokens as the backend counts them; `latency_ms` from request to last token, inside a batch for local models.
+    """
+
+    item: str
+    contender: str
+    text: str = ""
+    finish_reason: str = "stop"
+    """`stop` (ended by a stop token), `length` (cut at the limit), or `error`."""
+    error: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_digest: str = ""
+    latency_ms: float = 0.0
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """One scorer's value for one generation, or `value` None with the reason in `unscored`."""
+
+    item: str
+    contender: str
+    scorer: str
+    value: float | None = None
+    unscored: str | None = None
+    detail: str | None = None
