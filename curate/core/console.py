@@ -139,9 +139,8 @@ def _log_lines(label: str, total: float) -> Iterator[Advance]:
         if now - said >= _LOG_EVERY_S:
             said = now
             left = (now - started) / max(done, 1e-9) * (total - done)
-            say(
-                f"{label}: {done:.0f} of {total:.0f}, {now - started:.0f} s gone, about {left:.0f} s left {note}".rstrip()
-            )
+            times = f"{gone:.0f} s gone, about {left:.0f} s left"
+            say(f"{label}: {done:.0f} of {total:.0f}, {times} {note}".rstrip())
 
     yield advance
 

@@ -10,7 +10,7 @@ Origin = Literal["gold", "synthetic"]
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One turn. `content` is text, a list of parts, or null beside `tool_calls`; `weight` 0 leaves it out of the loss."""
+    """One turn. `content` is text, a list of parts, or null beside `tool_calls`; `weight` 0: not in the loss."""
 
     role: str
     content: str | list[dict[str, Any]] | None = None

@@ -1,0 +1,190 @@
+"""Chat templates: the one place where messages become text and tokens, for curation, training and use alike.
+
+A template that differs between training and use is the most common silent fault of fine-tuning; with one renderer
+there is no second place where it could differ.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from curate.core.digests import digest_json
+from curate.core.rows import Message, message_dicts
+
+Tools = list[dict[str, Any]] | None
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A conversation as tokens. `supervised[i]` says whether token i is part of an answer (its stop token included)."""
+
+    text: str
+    ids: list[int]
+    supervised: list[bool]
+
+    @property
+    def supervised_count(self) -> int:
+        """How many tokens the loss counts."""
+        return sum(self.supervised)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFault:
+    """Why a conversation can't be trained on with this template: a stable rule id and what was seen."""
+
+    rule: str
+    detail: str
+
+
+class _FaultError(Exception):
+    """Carries a fault from the steps of `encode` to its end; never leaves this module."""
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(rule)
+        self.fault = TemplateFault(rule, detail)
+
+
+class ChatFormat:
+    """A tokenizer with its chat template. Raises: ValueError where the tokenizer has no template or no stop token."""
+
+    def __init__(self, tokenizer: Any, extra_stop_ids: Sequence[int] = ()) -> None:
+        self.tokenizer = tokenizer
+        self.template: str = tokenizer.chat_template or ""
+        if not isinstance(self.template, str) or not self.template:
+            raise ValueError("the tokenizer has no chat template")
+        self.special_tokens: dict[str, str] = {k: str(v) for k, v in tokenizer.special_tokens_map.items()}
+        ends = [tokenizer.eos_token_id, *extra_stop_ids]
+        self.stop_ids = frozenset(int(end) for end in ends if end is not None)
+        if not self.stop_ids:
+            raise ValueError("the tokenizer has no end-of-text token: nothing could ever stop a generation")
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of everything that turns messages into text: the template and the special tokens."""
+        return digest_json({"template": self.template, "special_tokens": self.special_tokens})
+
+    def render(self, messages: Sequence[Message], tools: Tools = None, *, answer_follows: bool = False) -> str:
+        """The conversation as text; with `answer_follows`, ending where the model has to go on.
+
+        Raises: whatever the template raises for messages it refuses (jinja2.TemplateError, TypeError and the like).
+        """
+        return self._render(messages, tools, answer_follows=answer_follows, mark=False)[0]
+
+    def prompt_ids(self, messages: Sequence[Message], tools: Tools = None) -> list[int]:
+        """The tokens of a prompt that the model has to answer."""
+        text = self.render(messages, tools, answer_follows=True)
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def encode(self, messages: Sequence[Message], tools: Tools = None) -> Encoded | TemplateFault:
+        """The conversation as tokens with the answers marked, or the fault that makes it unfit for training.
+
+        The text is tokenised once, as a whole. Where each answer starts and ends comes from the template's generation
+        markers, else from rendering the conversation up to that point; never from looking for marker strings.
+        """
+        try:
+            self._refuse_special_tokens(messages)
+            text, spans = self._answer_spans(messages, tools)
+            return self._supervise(text, spans)
+        except _FaultError as faulty:
+            return faulty.fault
+
+    def _render(
+        self, messages: Sequence[Message], tools: Tools, *, answer_follows: bool, mark: bool
+    ) -> tuple[str, list[Span]]:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        rendered, indices = render_jinja_template(
+            conversations=[[_for_template(message) for message in message_dicts(list(messages))]],
+            tools=tools,
+            chat_template=self.template,
+            add_generation_prompt=answer_follows,
+            return_assistant_tokens_mask=mark,
+            **self.special_tokens,
+        )
+        return rendered[0], [(start, end) for start, end in indices[0]] if mark else []
+
+    def _answer_spans(self, messages: Sequence[Message], tools: Tools) -> tuple[str, list[Span]]:
+        """The whole text, and the character span of every answer that the loss counts."""
+        answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+        if not answers:
+            raise _FaultError("no-answer", "there is no assistant message")
+        marked = "generation" in self.template and "endgeneration" in self.template
+        try:
+            text, spans = self._render(messages, tools, answer_follows=False, mark=marked)
+            if not marked:
+                spans = [self._span_by_prefix(text, messages, tools, index) for index in answers]
+        except _FaultError:
+            raise
+        except Exception as error:  # a template can raise anything for messages that it does not take
+            raise _FaultError("template-error", f"{type(error).__name__}: {error}") from error
+        if len(spans) != len(answers):
+            raise _FaultError("template-error", f"the template marks {len(spans)} answers of {len(answers)}")
+        return text, [span for span, index in zip(spans, answers, strict=True) if messages[index].weight != 0]
+
+    def _span_by_prefix(self, text: str, messages: Sequence[Message], tools: Tools, index: int) -> Span:
+        before = self.render(messages[:index], tools, answer_follows=True)
+        after = self.render(messages[: index + 1], tools)
+        for shorter in (before, after):
+            if not text.startswith(shorter):
+                place = next((i for i, (a, b) in enumerate(zip(shorter, text, strict=False)) if a != b), len(text))
+                raise _FaultError(
+                    "history-rewritten",
+                    f"the template renders the start of the conversation differently once message {index} has followed:"
+                    f" {shorter[place : place + 40]!r} became {text[place : place + 40]!r} at character {place}",
+                )
+        return len(before), len(after)
+
+    def _supervise(self, text: str, spans: list[Span]) -> Encoded:
+        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids: list[int] = encoding["input_ids"]
+        offsets: list[Span] = encoding["offset_mapping"]
+        supervised = [False] * len(ids)
+        for start, end in spans:
+            inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
+            for i in inside:
+                if offsets[i][0] < start:
+                    raise _FaultError(
+                        "boundary-token",
+                        f"one token joins the prompt's end and the answer's start: {text[slice(*offsets[i])]!r}",
+                    )
+            stops = [i for i in inside if ids[i] in self.stop_ids]
+            if not stops:
+                raise _FaultError("no-stop-token", f"the answer {text[start:end][-40:]!r} does not end in a stop token")
+            if inside[0] == stops[0]:
+                raise _FaultError("empty-answer", "an answer has no token but its stop token")
+            for i in inside[: inside.index(stops[-1]) + 1]:
+                supervised[i] = True
+        if not any(supervised):
+            raise _FaultError("nothing-supervised", "every answer has weight 0")
+        return Encoded(text, ids, supervised)
+
+    def _refuse_special_tokens(self, messages: Sequence[Message]) -> None:
+        """Text that spells a control token would become one: an end of turn inside a turn, or a forged turn."""
+        for index, message in enumerate(messages):
+            for token in self._control_tokens:
+                if token in message.text:
+                    raise _FaultError("control-token-in-text", f"message {index} contains {token!r}")
+
+    @cached_property
+    def _control_tokens(self) -> list[str]:
+        added = self.tokenizer.added_tokens_decoder.values()
+        return [token.content for token in added if token.special and token.content.strip()]
+
+
+def _for_template(message: dict[str, Any]) -> dict[str, Any]:
+    """The message as templates expect it: `content` always there, tool-call arguments as an object, no loss weight."""
+    plain = {key: value for key, value in message.items() if key != "weight"}
+    plain.setdefault("content", "")
+    for call in plain.get("tool_calls") or ():
+        function = call.get("function", call)
+        if isinstance(function.get("arguments"), str):
+            try:
+                function["arguments"] = msgspec.json.decode(function["arguments"])
+            except msgspec.DecodeError:
+                continue  # not JSON: the template shows it as it is, and validation says so
+    return plain
