@@ -39,9 +39,8 @@ def run(command: click.Command) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         say("interrupted; finished work is kept: run the same command again to go on")
         code = INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output (head, less) went away: nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # Here click exits by itself only when the reader of our output (head, less) has gone away: nothing is wrong.
         code = 0
     except Exception as error:  # noqa: BLE001 - the last boundary before the user
         code = _report(error, debug=debug)
@@ -138,7 +137,8 @@ def _log_lines(label: str, total: float) -> Iterator[Advance]:
         now = time.monotonic()
         if now - said >= _LOG_EVERY_S:
             said = now
-            left = (now - started) / max(done, 1e-9) * (total - done)
+            gone = now - started
+            left = gone / max(done, 1e-9) * (total - done)
             times = f"{gone:.0f} s gone, about {left:.0f} s left"
             say(f"{label}: {done:.0f} of {total:.0f}, {times} {note}".rstrip())
 

@@ -1,0 +1,77 @@
+"""Small real tokenizers with chat templates of the families in use, built on the spot: one token per byte."""
+
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
+
+from curate.core.chat import ChatFormat
+
+# family -> (template, special tokens, stop token). Each reproduces how its family lays turns out.
+FAMILIES: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "chatml": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        ("<|im_start|>", "<|im_end|>"),
+        "<|im_end|>",
+    ),
+    "chatml-marked": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}"
+        "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        ("<|im_start|>", "<|im_end|>"),
+        "<|im_end|>",
+    ),
+    "headers": (
+        "<|begin|>{% for m in messages %}<|head|>{{ m.role }}<|/head|>\n\n{{ m.content | trim }}<|eot|>{% endfor %}"
+        "{% if add_generation_prompt %}<|head|>assistant<|/head|>\n\n{% endif %}",
+        ("<|begin|>", "<|head|>", "<|/head|>", "<|eot|>"),
+        "<|eot|>",
+    ),
+    "inst": (
+        "<s>{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content }}</s>"
+        "{% else %}[INST]{{ m.content }}[/INST]{% endif %}{% endfor %}",
+        ("<s>", "</s>", "[INST]", "[/INST]"),
+        "</s>",
+    ),
+    "model-turns": (
+        "<bos>{% for m in messages %}<turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
+        "{{ m.content }}<end>\n{% endfor %}{% if add_generation_prompt %}<turn>model\n{% endif %}",
+        ("<bos>", "<turn>", "<end>"),
+        "<end>",
+    ),
+    # Drops the reasoning of every answer but the last: earlier turns change once a later one has come.
+    "forgets-reasoning": (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{{ m.content if loop.last else m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        ("<|im_start|>", "<|im_end|>"),
+        "<|im_end|>",
+    ),
+    "never-stops": (
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant: {% endif %}",
+        ("<eos>",),
+        "<eos>",
+    ),
+    "refuses-system": (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system turn here') }}{% endif %}"
+        "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        ("<|im_start|>", "<|im_end|>"),
+        "<|im_end|>",
+    ),
+}
+
+
+def chat_format(family: str, merges: tuple[tuple[str, str], ...] = ()) -> ChatFormat:
+    """The chat format of `family` over a tokenizer of single bytes, with `merges` on top (in byte-level characters)."""
+    template, specials, stop = FAMILIES[family]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate([*alphabet, *("".join(pair) for pair in merges)])}
+    tokenizer = Tokenizer(BPE(vocabulary, list(merges)))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=stop)
+    fast.add_special_tokens({"additional_special_tokens": [token for token in specials if token != stop]})
+    fast.chat_template = template
+    return ChatFormat(fast)

@@ -1,0 +1,47 @@
+"""Fixtures and rules for every test."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PUBLIC_DATA = ROOT.parent / "shared" / "data"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`@pytest.mark.system("chromium")` skips where the program is missing; on CI a missing program is a failure."""
+    for mark in item.iter_markers("system"):
+        program = mark.args[0]
+        if shutil.which(program) is None:
+            reason = f"needs the program {program}, which is not installed"
+            if os.environ.get("ACIDTEST_REQUIRE_SYSTEM"):
+                pytest.fail(reason)
+            pytest.skip(reason)
+
+
+@pytest.fixture
+def public_data() -> Path:
+    """The folder of public data sets that lies beside the project on some machines."""
+    if not PUBLIC_DATA.is_dir():
+        pytest.skip(f"the public data sets are not on this machine ({PUBLIC_DATA.name}/ beside the project)")
+    return PUBLIC_DATA
+
+
+@pytest.fixture
+def run_cli() -> Run:
+    """Runs a command as a user does, in a process of its own: `run_cli("curate", "build", path, cwd=...)`."""
+
+    def run(program: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        code = f"import sys; from {program}.cli import main; sys.argv[0] = {program!r}; main()"
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 600, **options}
+        return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload, no-any-return]
+
+    return run

@@ -1,0 +1,72 @@
+"""What the documents say has to be so: commands, files, versions, numbering."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import curate.cli
+import evalkit.cli
+import pytest
+import trainer.cli
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md")
+PROGRAMS = {"curate": curate.cli.cli, "trainer": trainer.cli.cli, "evalkit": evalkit.cli.cli}
+
+
+def _commands(document: str) -> list[list[str]]:
+    """The command lines of our programs in a document's shell blocks, as words."""
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
+    lines = [line.split("#")[0].strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [words for line in lines if (words := line.split()) and words[0] in PROGRAMS]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documented_commands_exist_with_their_flags(document: str) -> None:
+    for program, *words in _commands(document):
+        command: click.Command = PROGRAMS[program]
+        for word in words:
+            if isinstance(command, click.Group) and not word.startswith("-"):
+                assert word in command.commands, f"{document}: {program} has no command {word}"
+                command = command.commands[word]
+            elif word.startswith("--") and word not in ("--help", "--version"):
+                flags = {flag for parameter in command.params for flag in parameter.opts}
+                assert word.split("=")[0] in flags, f"{document}: {program} {command.name} has no flag {word}"
+
+
+def test_the_readme_shows_every_step_of_the_demo() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    readme = (ROOT / "README.md").read_text()
+    steps = re.findall(r"\$\(BIN\)/((?:curate|trainer|evalkit) .*)", makefile)
+    assert len(steps) >= 3
+    for step in steps:
+        assert step in readme
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_local_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'src="([^"]+)"', text):
+        if "://" not in target:
+            assert (ROOT / target).exists(), f"{document} links to {target}"
+
+
+def test_the_changelog_knows_the_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+
+
+def test_decisions_are_numbered_dated_and_short() -> None:
+    text = (ROOT / "DECISIONS.md").read_text()
+    entries = re.findall(r"^## (\d+)\. .+? \((\d{4}-\d{2}-\d{2})\)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(entries) == len(re.findall(r"^## ", text, re.MULTILINE)), "each heading is `## N. Title (YYYY-MM-DD)`"
+    assert [int(number) for number, _, _ in entries] == list(range(1, len(entries) + 1))
+    assert all(len(body.strip().splitlines()) <= 10 for _, _, body in entries)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for program, group in PROGRAMS.items():
+        for name, command in group.commands.items():
+            assert command.help, f"{program} {name} has no help"
+            assert f"{program} {name}" in command.help, f"{program} {name} --help shows no example"
