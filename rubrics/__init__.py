@@ -1,0 +1,1 @@
+"""Rubrics that come with acidtest: data, one YAML file each."""
