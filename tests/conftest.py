@@ -8,9 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC_DATA = ROOT.parent / "shared" / "data"
+
+# A first call may compile machine code or load a library: how long one example takes says nothing here.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,5 +1,6 @@
 """YAML configuration: unknown keys refused, every fault of a file in one message, each with its line."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,19 @@ from curate.core.errors import ConfigError, os_errors
 
 M = TypeVar("M", bound="Config")
 KeyPath = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with 1.2's booleans, true and false alone: in 1.1 the key `on` and the label `no` are booleans too."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 class Config(BaseModel):
@@ -32,8 +46,8 @@ def load_config(path: Path, model: type[M]) -> M:
 def parse_config(text: str, model: type[M], path: Path) -> M:
     """`text` as a `model`; `path` is what errors name. Raises: ConfigError that lists every fault with its line."""
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        tree = yaml.compose(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)

@@ -33,14 +33,17 @@ def package_folder(name: str) -> Path:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
+    # A package of data alone may have no __init__.py: then it has a folder, but no origin.
+    places = list(spec.submodule_search_locations or ()) if spec is not None else []
+    folder = next((Path(place) for place in places if Path(place).is_dir()), None)
+    if folder is None:
         options = "--no-deps " if name in _WITHOUT_DEPENDENCIES else ""
         raise DataError(
             f"the Python package {name} is not installed",
             where=f"package:{name}",
             fix=f"pip install {options}{_WITHOUT_DEPENDENCIES.get(name, name)}",
         )
-    return Path(spec.origin).parent
+    return folder
 
 
 def load_function(value: str, folder: Path) -> Callable[..., Any]:

@@ -1,0 +1,134 @@
+"""The card: what a dataset is, in Markdown, for people who decide whether to use it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from curate.core.rows import Row
+from curate.normalize import message_text
+
+_SAMPLES = 3
+_SAMPLE_CHARACTERS = 1200
+_BAR = 40  # characters of the longest bar
+_SHOWN_CONFLICTS = 10
+_CHECKING = """## Checking it
+
+`curate verify FOLDER` recomputes the digests of every file here and compares them with `manifest.json`.
+`rejected.jsonl` has each row that was left out: where it stood, which stage left it out and why, and for a duplicate
+the row that is kept instead. The same recipe on the same inputs gives the same bytes."""
+
+
+def render_card(facts: Mapping[str, Any], train: Sequence[Row]) -> str:
+    """The card of the dataset that `facts` (the manifest's) describe; `train` gives lengths and samples."""
+    sections = [
+        f"# {_cell(facts['name'])}\n\n> {_cell(facts['behaviour'])}",
+        _split(facts["split"]),
+        _stages(facts["stages"]),
+        _sources(facts),
+        _dedup(facts["recipe"]),
+        _conflicts(facts["conflicts"]),
+        _lengths(train),
+        _samples(train),
+        _CHECKING,
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _split(split: Mapping[str, Mapping[str, int]]) -> str:
+    labels = sorted({label for counts in split.values() for label in counts})
+    rows = [[side, *(counts.get(label, 0) for label in labels), sum(counts.values())] for side, counts in split.items()]
+    return "## Rows\n\n" + _table(["side", *labels, "all"], rows)
+
+
+def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            stage["name"],
+            stage["rows_in"],
+            stage["kept"],
+            stage["rejected"],
+            ", ".join(f"{reason} {count}" for reason, count in stage["reasons"].items()) or "-",
+        ]
+        for stage in stages
+    ]
+    return "## What each stage did\n\n" + _table(["stage", "in", "kept", "rejected", "reasons"], rows)
+
+
+def _sources(facts: Mapping[str, Any]) -> str:
+    rows = [[source[key] for key in ("name", "read", "kept", "rejected")] for source in facts["sources"]]
+    files = list(dict.fromkeys((item["path"], item["kind"], item["digest"]) for item in facts["inputs"]))
+    return (
+        "## Sources\n\n"
+        + _table(["source", "read", "kept", "rejected"], rows)
+        + "\n\n"
+        + _table(["file", "kind", "digest"], files)
+    )
+
+
+def _dedup(recipe: Mapping[str, Any]) -> str:
+    settings = recipe["dedup"]
+    if settings is None:
+        return "## Near duplicates\n\nNot looked for: the recipe turns this stage off."
+    chance = 1 - (1 - settings["threshold"] ** settings["rows"]) ** settings["bands"]
+    return (
+        "## Near duplicates\n\n"
+        f"Rows whose {settings['on']} shares at least {settings['threshold']:g} of its {settings['ngram']}-word runs"
+        " with that of a better row are left out (exact Jaccard similarity; candidates from MinHash with"
+        f" {settings['bands']} bands of {settings['rows']} rows, which finds {chance:.2%} of the pairs that are just"
+        " similar enough, and more of closer ones). A paraphrase in other words is not found."
+    )
+
+
+def _conflicts(conflicts: Sequence[Sequence[str]]) -> str:
+    if not conflicts:
+        return ""
+    listed = "\n".join(f"- {', '.join(_cell(name) for name in ids)}" for ids in conflicts[:_SHOWN_CONFLICTS])
+    more = f"\n- and {len(conflicts) - _SHOWN_CONFLICTS} more" if len(conflicts) > _SHOWN_CONFLICTS else ""
+    return f"## Conflicts\n\nOne prompt, different answers; they are kept, and somebody should look:\n\n{listed}{more}"
+
+
+def _lengths(rows: Sequence[Row]) -> str:
+    """A histogram over doublings: row lengths spread over orders of magnitude."""
+    lengths = [sum(len(message_text(message)) for message in row.messages) for row in rows]
+    if not lengths:
+        return ""
+    counts = Counter(max(length, 1).bit_length() for length in lengths)
+    widest = max(counts.values())
+    bars = []
+    for power in range(min(counts), max(counts) + 1):
+        bar = "#" * -(-counts[power] * _BAR // widest)
+        bars.append(f"{1 << (power - 1):>8} to {(1 << power) - 1:<8} {bar:<{_BAR}} {counts[power]}")
+    return "## Lengths of train rows in characters\n\n```text\n" + "\n".join(bars) + "\n```"
+
+
+def _samples(rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    return "## Samples from train\n\n" + "\n\n".join(_sample(row) for row in rows[:_SAMPLES])
+
+
+def _sample(row: Row) -> str:
+    text = "\n".join(f"[{message.role}] {message_text(message)}" for message in row.messages)
+    if len(text) > _SAMPLE_CHARACTERS:
+        text = text[:_SAMPLE_CHARACTERS] + " ..."
+    # A fence longer than any run of backticks in the text can't be closed by it; control characters move no cursor.
+    text = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    longest = max((len(run) for run in _runs_of_backticks(text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _runs_of_backticks(text: str) -> Iterable[str]:
+    return "".join(c if c == "`" else " " for c in text).split()
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Text that stays in its cell and is text, not markup."""
+    text = " ".join(str(value).split())
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

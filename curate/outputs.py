@@ -1,0 +1,130 @@
+"""The dataset folder: written so that readers see the old dataset or the whole new one, and checked afterwards."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.card import render_card
+from curate.config import Side
+from curate.core.digests import digest_bytes, digest_file
+from curate.core.errors import DataError, ProvenanceError, os_errors
+from curate.core.jsonl import read_lines, write_lines, write_text
+from curate.core.records import peek_record, read_record, seal, write_record
+from curate.core.rows import encode_row
+from curate.entries import Entry, Rejection
+
+MANIFEST = "manifest.json"
+_UNFINISHED = ".unfinished-"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What the stages made: the rows of each side, the rejections, and the manifest's facts."""
+
+    sides: dict[Side, list[Entry]]
+    rejections: list[Rejection]
+    facts: dict[str, Any]
+
+
+def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the dataset's files and return its manifest; where `output` is None, only make the manifest.
+
+    The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
+    """
+    lines: dict[str, list[bytes]] = {
+        f"{side}.jsonl": [encode_row(entry.row) for entry in rows] for side, rows in dataset.sides.items()
+    }
+    lines["rejected.jsonl"] = [msgspec.json.encode(rejection) for rejection in dataset.rejections]
+    card = render_card(dataset.facts, [entry.row for entry in dataset.sides["train"]])
+    outputs = {name: {"digest": _digest_lines(rows), "rows": len(rows)} for name, rows in lines.items()}
+    outputs["card.md"] = {"digest": digest_bytes(card.encode("utf-8", "replace"))}
+    body = {**dataset.facts, "outputs": outputs, "environment": dict(environment)}
+    if output is None:
+        return seal(body)
+    with os_errors(output):
+        existed = output.exists()
+        output.mkdir(parents=True, exist_ok=True)
+        for left_over in output.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left_over)
+        staging = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
+    try:
+        for name, rows in lines.items():
+            write_lines(staging / name, rows)
+        write_text(staging / "card.md", card)
+        manifest = write_record(staging / MANIFEST, body)
+        with os_errors(output):
+            (output / MANIFEST).unlink(missing_ok=True)
+            for name in (*lines, "card.md", MANIFEST):
+                (staging / name).replace(output / name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not existed:
+            with suppress(OSError):
+                output.rmdir()  # only where it stayed empty
+    return manifest
+
+
+def check_writable(output: Path) -> None:
+    """Raises: DataError where the output folder can't be made or written to, before any work is done."""
+    place = output
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise DataError("a file stands where the output folder should be", where=place, fix="name another folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DataError("no permission to write the dataset", where=place, fix="name another folder with --output")
+
+
+def current_manifest(output: Path, input_digest: str) -> dict[str, Any] | None:
+    """The manifest in `output` where it was made from the same inputs and its files are untouched, else None."""
+    manifest = peek_record(output / MANIFEST)
+    if manifest is None or manifest.get("input_digest") != input_digest or find_changes(output, manifest):
+        return None
+    return manifest
+
+
+def find_changes(output: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What differs between the files in `output` and what the manifest says of them, a sentence each."""
+    changes = []
+    for name, expected in manifest.get("outputs", {}).items():
+        path = output / name
+        if not path.is_file():
+            changes.append(f"{name} is missing")
+        elif digest_file(path) != expected["digest"]:
+            changes.append(f"{name} was changed")
+        elif "rows" in expected and sum(1 for _ in read_lines(path)) != expected["rows"]:
+            changes.append(f"{name} does not have {expected['rows']} rows")
+    return changes
+
+
+def verify_dataset(output: Path) -> dict[str, Any]:
+    """The manifest of a dataset whose files fit it. Raises: ProvenanceError naming each that doesn't."""
+    if not output.is_dir():
+        raise DataError("no such folder", where=output, fix="name the folder that `curate build` wrote")
+    if not (output / MANIFEST).is_file():
+        raise ProvenanceError("the folder has no manifest", where=output / MANIFEST, fix="build it again")
+    manifest = read_record(output / MANIFEST)
+    changes = find_changes(output, manifest)
+    changes += [
+        f"stage {stage['name']}: {stage['kept']} kept and {stage['rejected']} rejected are not {stage['rows_in']} rows"
+        for stage in manifest.get("stages", ())
+        if stage["kept"] + stage["rejected"] != stage["rows_in"]
+    ]
+    if changes:
+        raise ProvenanceError(
+            "\n".join(["the dataset does not fit its manifest", *(f"  {c}" for c in changes)]),
+            where=output,
+            fix="build it again with `curate build --force`",
+        )
+    return manifest
+
+
+def _digest_lines(lines: Iterable[bytes] | Sequence[bytes]) -> str:
+    return digest_bytes(b"".join(line + b"\n" for line in lines))

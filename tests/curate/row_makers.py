@@ -1,0 +1,53 @@
+"""Rows, entries and recipes for the tests of curation."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from curate.config import Recipe
+from curate.core.rows import Message, Row, encode_row
+from curate.entries import Context, Entry, Place
+
+
+def make_row(prompt: str, answer: str = "yes", **more: Any) -> Row:
+    messages = [Message("user", prompt), Message("assistant", answer)]
+    return Row(**{"id": f"{prompt}/{answer}", "messages": messages, **more})
+
+
+def make_entries(rows: Sequence[Row]) -> list[Entry]:
+    return [
+        Entry(row, Place("made", "made.jsonl", number, number * 10), encode_row(row))
+        for number, row in enumerate(rows, start=1)
+    ]
+
+
+def make_context(folder: Path = Path(), threads: int = 1, **settings: Any) -> Context:
+    recipe = {
+        "name": "n",
+        "behaviour": "Answers.",
+        "output": "out",
+        "sources": [{"name": "made", "path": "made.jsonl"}],
+        **settings,
+    }
+    return Context(Recipe.model_validate(recipe), folder, threads)
+
+
+def chat(prompt: str, answer: str = "yes", **more: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}], **more}
+
+
+def write_recipe(folder: Path, records: Sequence[object], settings: Mapping[str, Any] | None = None) -> Path:
+    """A recipe over one file of records; an element that is bytes stands there as it is."""
+    lines = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in records]
+    (folder / "rows.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    recipe = {
+        "name": "small",
+        "behaviour": "Answers questions.",
+        "output": "out",
+        "sources": [{"name": "rows", "path": "rows.jsonl"}],
+        **(settings or {}),
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(json.dumps(recipe))  # JSON is YAML
+    return path

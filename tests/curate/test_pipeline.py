@@ -1,0 +1,214 @@
+"""The build as a whole: what it writes, when it does nothing, and that equal inputs give equal bytes."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.config import Recipe
+from curate.core.config_file import load_config
+from curate.core.errors import ConfigError, DataError, ProvenanceError
+from curate.core.jsonl import decode_lines
+from curate.core.records import read_record
+from curate.core.rows import Row
+from curate.entries import Rejection
+from curate.outputs import verify_dataset
+from curate.pipeline import build
+from tests.curate.row_makers import chat, write_recipe
+
+LONG = "please tell me what the weather in the capital of this country is like today"
+FILES = {"train.jsonl", "val.jsonl", "test.jsonl", "rejected.jsonl", "manifest.json", "card.md"}
+
+
+def records() -> list[object]:
+    rows: list[object] = [
+        chat(f"question number {n} about subject {n * 7}?", f"answer {n}", label=f"l{n % 3}") for n in range(60)
+    ]
+    rows += [
+        chat(LONG, "sunny", id="keep me"),
+        chat(LONG.removesuffix(" today"), "sunny", id="drop me"),
+        chat(LONG.upper(), "sunny", id="shouted"),
+    ]
+    return [*rows, b'{"broken": ', chat("", "empty"), chat(LONG, "rainy", id="conflict")]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    manifest = json.loads(found.pop("manifest.json"))
+    manifest.pop("environment")
+    return {**found, "manifest": json.dumps(manifest).encode()}
+
+
+def test_every_row_is_in_exactly_one_file_and_the_counts_add_up(tmp_path: Path) -> None:
+    built = build(write_recipe(tmp_path, records()))
+    assert {path.name for path in built.output.iterdir()} == FILES
+    rows = {side: list(decode_lines(built.output / f"{side}.jsonl", Row)) for side in ("train", "val", "test")}
+    rejected = list(decode_lines(built.output / "rejected.jsonl", Rejection))
+    assert sum(map(len, rows.values())) + len(rejected) == len(records())
+    for stage in built.manifest["stages"]:
+        assert stage["rows_in"] == stage["kept"] + stage["rejected"]
+        assert stage["rejected"] == sum(stage["reasons"].values())
+        assert stage["rejected"] == sum(item.stage == stage["name"] for item in rejected)
+    assert {item.reason for item in rejected} == {"not-json", "empty-turn", "exact-duplicate", "near-duplicate"}
+    assert built.manifest["conflicts"] == [["conflict", "keep me"]]
+    near = next(item for item in rejected if item.reason == "near-duplicate")
+    assert near.id == "drop me"
+    assert json.loads(near.raw)["id"] == near.id
+    assert near.because_of is not None
+    assert 0.7 <= near.because_of.similarity <= 1
+
+
+def test_the_manifest_names_every_input_and_output_and_no_absolute_path(tmp_path: Path) -> None:
+    built = build(write_recipe(tmp_path, records()))
+    manifest = read_record(built.output / "manifest.json")
+    assert manifest == built.manifest
+    assert [item["path"] for item in manifest["inputs"]] == ["rows.jsonl"]
+    assert manifest["inputs"][0]["lines"] == len(records())
+    assert set(manifest["outputs"]) == FILES - {"manifest.json"}
+    assert str(tmp_path) not in (built.output / "manifest.json").read_text()
+    assert str(tmp_path) not in (built.output / "rejected.jsonl").read_text()
+
+
+def test_the_card_says_what_it_is_for_and_what_was_left_out(tmp_path: Path) -> None:
+    nasty = chat("look: ```\x1b[2J <b>| & more words to be a long row", "```` ok")
+    built = build(write_recipe(tmp_path, [*records(), *[nasty] * 3]))
+    card = (built.output / "card.md").read_text()
+    assert card.startswith("# small\n\n> Answers questions.\n")
+    assert "near-duplicate 1" in card
+    assert "curate verify" in card
+    assert "\x1b" not in card
+
+
+def test_the_same_bytes_twice_and_for_any_order_of_lines(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in "abc")
+    for folder in (first, second, third):
+        folder.mkdir()
+    one = build(write_recipe(first, records()))
+    two = build(write_recipe(second, records()))
+    assert contents(one.output) == contents(two.output)
+    assert one.manifest["digest"] == two.manifest["digest"]
+    shuffled = records()
+    random.Random(4).shuffle(shuffled)
+    other = build(write_recipe(third, shuffled))
+    for side in ("train", "val", "test"):
+        assert (one.output / f"{side}.jsonl").read_bytes() == (other.output / f"{side}.jsonl").read_bytes()
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("xy")), min_size=1, max_size=12))
+@settings(max_examples=25, deadline=None)
+def test_adding_rows_moves_no_old_row(tmp_path_factory: pytest.TempPathFactory, more: list[tuple[str, str]]) -> None:
+    folder = tmp_path_factory.mktemp("add")
+    before = build(write_recipe(folder, records()))
+    sides = {row.id: side for side in ("train", "val", "test") for row in rows_of(before.output, side)}
+    added = [chat(f"{prompt} is new", answer) for prompt, answer in more]
+    after = build(write_recipe(folder, [*added, *records()]))
+    assert not after.up_to_date
+    now = {row.id: side for side in ("train", "val", "test") for row in rows_of(after.output, side)}
+    assert sides == {name: now[name] for name in sides}
+
+
+def rows_of(folder: Path, side: str) -> list[Row]:
+    return list(decode_lines(folder / f"{side}.jsonl", Row))
+
+
+def test_nothing_is_done_twice(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    assert not build(recipe).up_to_date
+    train = tmp_path / "out" / "train.jsonl"
+    stamp = train.stat().st_mtime_ns
+    assert build(recipe).up_to_date
+    assert train.stat().st_mtime_ns == stamp
+    assert not build(recipe, force=True).up_to_date
+    assert train.stat().st_mtime_ns != stamp
+
+
+@pytest.mark.parametrize("damage", ["change", "remove", "manifest", "input", "recipe"])
+def test_any_change_builds_again(tmp_path: Path, damage: str) -> None:
+    recipe = write_recipe(tmp_path, records())
+    digest = build(recipe).manifest["digest"]
+    out = tmp_path / "out"
+    if damage == "change":
+        (out / "val.jsonl").write_text("{}\n")
+    elif damage == "remove":
+        (out / "card.md").unlink()
+    elif damage == "manifest":
+        (out / "manifest.json").write_text('{"kind": "manifest"')
+    elif damage == "input":
+        recipe = write_recipe(tmp_path, [*records(), chat("one more", "row")])
+    else:
+        recipe = write_recipe(tmp_path, records(), {"seed": 4})
+    again = build(recipe)
+    assert not again.up_to_date
+    assert (again.manifest["digest"] == digest) == (damage in {"change", "remove", "manifest"})
+    verify_dataset(out)
+
+
+def test_an_adapter_is_an_input_too(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def f(record):\n    return record\n")
+    source = {"sources": [{"name": "rows", "path": "rows.jsonl", "adapter": "a.py:f"}]}
+    recipe = write_recipe(tmp_path, records(), source)
+    assert not build(recipe).up_to_date
+    assert build(recipe).up_to_date
+    (tmp_path / "a.py").write_text("def f(record):\n    return {**record, 'label': 'x'}\n")
+    assert not build(recipe).up_to_date
+
+
+def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    before = sorted(tmp_path.iterdir())
+    dry = build(recipe, dry_run=True)
+    assert sorted(tmp_path.iterdir()) == before
+    assert dry.manifest["digest"] == build(recipe).manifest["digest"]
+
+
+def test_nothing_left_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"2 times read: not-json(.|\n)*rows.jsonl:1"):
+        build(write_recipe(tmp_path, [b"{", b"["]))
+    assert not (tmp_path / "out").exists()
+
+
+def test_verify_names_what_was_changed(tmp_path: Path) -> None:
+    out = build(write_recipe(tmp_path, records())).output
+    verify_dataset(out)
+    (out / "train.jsonl").write_bytes((out / "train.jsonl").read_bytes()[:-5])
+    (out / "test.jsonl").unlink()
+    with pytest.raises(ProvenanceError, match=r"train.jsonl was changed\n  .*test.jsonl is missing"):
+        verify_dataset(out)
+    (out / "manifest.json").unlink()
+    with pytest.raises(ProvenanceError, match="no manifest"):
+        verify_dataset(out)
+
+
+def test_a_stopped_build_is_cleared_away(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    (tmp_path / "out" / ".unfinished-abc").mkdir(parents=True)
+    (tmp_path / "out" / "train.jsonl").write_text("half")
+    build(recipe)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        ({"behaviour": " "}, "one sentence"),
+        ({"split": {"shares": {"train": 0.5, "val": 0.2, "test": 0.2}}}, "make 0.9, not 1"),
+        ({"sources": [{"name": "a", "path": "x"}, {"name": "a", "path": "y"}]}, "two sources are named a"),
+        ({"validate": {"target_schema": "schema"}}, r"meta\.KEY"),
+        ({"dedup": {"threshold": 0}}, "threshold"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused(tmp_path: Path, settings_: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(write_recipe(tmp_path, [], settings_), Recipe)
+
+
+def test_rejections_decode_as_promised(tmp_path: Path) -> None:
+    out = build(write_recipe(tmp_path, records())).output
+    fields = [list(msgspec.json.decode(line)) for line in (out / "rejected.jsonl").read_bytes().splitlines()]
+    promised = ["id", "path", "line", "offset", "stage", "reason", "detail", "because_of", "raw"]
+    assert all(names == promised for names in fields)

@@ -1,0 +1,161 @@
+"""Reading: every record comes out as a row or as a rejection that says where and why."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate.config import Source
+from curate.core.errors import ConfigError, DataError
+from curate.entries import Entry, Rejection
+from curate.readers import find_inputs, read_records
+from curate.sources import find_files, read_source
+from tests.curate.row_makers import chat, make_context
+
+
+def read(folder: Path, **settings: Any) -> list[Entry | Rejection]:
+    source = Source.model_validate({"name": "s", "path": "rows.jsonl", **settings})
+    inputs = [found for path in source.paths for found in find_inputs(path, folder)]
+    return [item for _, item in read_source(source, inputs, folder)]
+
+
+def read_one(folder: Path, line: bytes, **settings: Any) -> Entry | Rejection:
+    (folder / "rows.jsonl").write_bytes(json.dumps(chat("first")).encode() + b"\n" + line)
+    first, second = read(folder, **settings)
+    assert isinstance(first, Entry) or settings
+    return second
+
+
+def adapter(folder: Path, body: str) -> str:
+    (folder / "adapter.py").write_text(f"def adapt(record):\n    {body}\n")
+    return "adapter.py:adapt"
+
+
+def test_a_line_is_a_row_with_the_sources_defaults_and_unknown_keys_in_meta(tmp_path: Path) -> None:
+    line = json.dumps(chat("q", meta={"a": 1}, extra="kept", group=None)).encode()
+    entry = read_one(tmp_path, line, origin="synthetic", label="l")
+    assert isinstance(entry, Entry)
+    assert (entry.row.source, entry.row.origin, entry.row.label) == ("s", "synthetic", "l")
+    assert entry.row.meta == {"a": 1, "extra": "kept"}
+    assert len(entry.row.id) == 16
+    assert entry.raw == line
+    assert (entry.place.line, entry.place.offset) == (2, len(json.dumps(chat("first"))) + 1)
+
+
+def test_what_a_row_says_wins_over_what_its_source_says(tmp_path: Path) -> None:
+    entry = read_one(tmp_path, json.dumps(chat("q", id="mine", source="else", label="own")).encode(), label="l")
+    assert isinstance(entry, Entry)
+    assert (entry.row.id, entry.row.source, entry.row.label) == ("mine", "else", "own")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"messages": [', "not-json"),
+        (b'{"messages": [{"role": "user", "conte', "not-json"),
+        (b'{"messages": NaN}', "not-json"),
+        (b"[" * 100_000, "not-json"),
+        ('{"messages": "é"}'.encode("latin-1"), "not-utf-8"),
+        (b"[1, 2]", "not-an-object"),
+        (b'{"id": "x"}', "not-a-row"),
+        (b'{"messages": [{"content": "no role"}]}', "not-a-row"),
+        (b'{"messages": [], "origin": "guessed"}', "not-a-row"),
+    ],
+)
+def test_a_damaged_line_is_rejected_and_the_rest_goes_on(tmp_path: Path, line: bytes, reason: str) -> None:
+    item = read_one(tmp_path, line)
+    assert isinstance(item, Rejection)
+    assert (item.stage, item.reason, item.path, item.line) == ("read", reason, "rows.jsonl", 2)
+    assert item.raw == line.decode("utf-8", "backslashreplace")
+    assert item.detail
+
+
+def test_an_adapter_makes_the_row(tmp_path: Path) -> None:
+    body = "return {'messages': record['messages'], 'group': record['messages'][0]['content'].upper()}"
+    item = read_one(tmp_path, json.dumps(chat("q")).encode(), adapter=adapter(tmp_path, body))
+    assert isinstance(item, Entry)
+    assert item.row.group == "Q"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "detail"),
+    [
+        ("return None", "adapter-returned-none", "adapter.py:adapt"),
+        ("return record['nope']", "adapter-failed", "KeyError: 'nope'"),
+        ("return 3", "adapter-failed", "int"),
+        ("return {'messages': 'text'}", "not-a-row", "messages"),
+        ("return {'messages': [], 'meta': {'x': object()}}", "not-a-row", "object"),
+        ("return {'messages': [{'role': 'user', 'content': chr(0xd800)}]}", "not-a-row", "surrogate"),
+    ],
+)
+def test_an_adapters_trouble_is_the_rows_not_the_jobs(tmp_path: Path, body: str, reason: str, detail: str) -> None:
+    item = read_one(tmp_path, json.dumps(chat("q", id="given")).encode(), adapter=adapter(tmp_path, body))
+    assert isinstance(item, Rejection)
+    assert (item.id, item.reason) == ("given", reason)
+    assert detail in item.detail
+
+
+def test_a_join_puts_the_other_files_record_under_its_key(tmp_path: Path) -> None:
+    (tmp_path / "more.jsonl").write_text('{"id": "a", "text": "joined"}\n')
+    (tmp_path / "rows.jsonl").write_text('{"id": "a"}\n{"id": "b"}\n')
+    body = "return {'messages': [{'role': 'user', 'content': record['other']['text']}]}"
+    joined, missing = read(
+        tmp_path, adapter=adapter(tmp_path, body), join={"other": {"path": "more.jsonl", "on": "id"}}
+    )
+    assert isinstance(joined, Entry)
+    assert joined.row.messages[0].text == "joined"
+    assert isinstance(missing, Rejection)
+    assert (missing.reason, missing.id) == ("join-missing", "b")
+
+
+@pytest.mark.parametrize("text", ['{"id": "a"', '{"key": 1}', '{"id": 1}\n{"id": 1}'])
+def test_a_joined_file_that_cannot_be_trusted_ends_the_job(tmp_path: Path, text: str) -> None:
+    (tmp_path / "more.jsonl").write_text(text)
+    (tmp_path / "rows.jsonl").write_text('{"id": "a"}\n')
+    with pytest.raises(DataError, match=r"more\.jsonl:\d"):
+        read(tmp_path, join={"other": {"path": "more.jsonl"}})
+
+
+def test_a_json_array_is_read_element_by_element_with_lines_and_offsets(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(b'\n [ {"a": 1},\n\n  {"b":\n 2},  {"a": 1} ]')
+    records = list(read_records(path))
+    assert [record.raw for record in records] == [b'{"a": 1}', b'{"b":\n 2}', b'{"a": 1}']
+    assert [record.number for record in records] == [2, 4, 5]
+    data = path.read_bytes()
+    assert all(data[record.offset :].startswith(record.raw) for record in records)
+
+
+def test_a_damaged_array_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text('[{"a": 1}, {"b"')
+    with pytest.raises(DataError, match=r"rows\.json"):
+        list(read_records(tmp_path / "rows.json"))
+
+
+def test_globs_and_folders_name_their_files_as_the_recipe_does(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("b.jsonl", "a.jsonl", "notes.txt"):
+        (tmp_path / "data" / name).write_text("{}\n")
+    assert [found.shown for found in find_inputs("data/*.jsonl", tmp_path)] == ["data/a.jsonl", "data/b.jsonl"]
+    assert [found.shown for found in find_inputs("data/", tmp_path)] == ["data/a.jsonl", "data/b.jsonl"]
+    assert find_inputs(f"{tmp_path}/data/[a].jsonl", Path("/"))[0].path == tmp_path / "data" / "a.jsonl"
+    with pytest.raises(DataError, match=r"\*\.parquet"):
+        find_inputs("data/*.parquet", tmp_path)
+
+
+def test_missing_files_and_functions_are_told_before_anything_is_read(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    with pytest.raises(DataError, match=r"made\.jsonl"):
+        find_files(context)
+    (tmp_path / "made.jsonl").write_text("{}\n")
+    assert [file.kind for file in find_files(context)] == ["source"]
+    missing = make_context(tmp_path, sources=[{"name": "s", "path": "made.jsonl", "adapter": "no.py:f"}])
+    with pytest.raises(ConfigError, match=r"no\.py"):
+        find_files(missing)
+
+
+def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("\n \n")
+    with pytest.raises(DataError, match="no records"):
+        read(tmp_path)

@@ -1,0 +1,54 @@
+"""A wheel works outside the checkout: it carries the rubrics, the samples and the commands."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the wheel was installed into, without its dependencies (this environment has them)."""
+    work = tmp_path_factory.mktemp("wheel")
+    # Built from a copy of what git tracks, so that nothing lying around in the checkout can slip in or help.
+    subprocess.run(
+        f"git -C {ROOT} ls-files -z | tar -C {ROOT} --null -T - -cf - | tar -C {work} -xf -", shell=True, check=True
+    )
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", work / "dist", work], check=True, capture_output=True)
+    (wheel,) = (work / "dist").glob("*.whl")
+    target = work / "installed"
+    subprocess.run([*pip, "install", "--no-deps", "--target", target, wheel], check=True, capture_output=True)
+    return target
+
+
+def _run(installed: Path, cwd: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = f"import sys; from {program}.cli import main; sys.argv[0] = {program!r}; main()"
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_it_holds_the_packages_and_the_data_and_nothing_else(installed: Path) -> None:
+    top = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} - {"bin"}
+    assert top == {"curate", "trainer", "evalkit", "rubrics", "samples"}
+    assert (installed / "rubrics" / "structured_output.yaml").is_file()
+    assert (installed / "samples" / "toolcalls" / "recipe.yaml").is_file()
+    assert {path.name for path in (installed / "bin").iterdir()} == {"curate", "trainer", "evalkit"}
+
+
+def test_a_starter_folder_builds_a_dataset(installed: Path, tmp_path: Path) -> None:
+    started = _run(installed, tmp_path, "curate", "init", "mine")
+    assert started.returncode == 0, started.stderr
+    assert {"recipe.yaml", "train.yaml", "suite.yaml"} <= {path.name for path in (tmp_path / "mine").iterdir()}
+    built = _run(installed, tmp_path, "curate", "build", "mine/recipe.yaml")
+    assert built.returncode == 0, built.stderr
+    assert (tmp_path / "mine" / "dataset" / "manifest.json").is_file()
+    again = _run(installed, tmp_path, "curate", "init", "mine")
+    assert again.returncode == 2
+    assert "mine" in again.stderr
