@@ -1,0 +1,56 @@
+"""report.md: the verdict and its figures, short enough for a pull request. It quotes no model's text."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from evalkit.report.html import OUTCOMES, VERDICTS
+from evalkit.report.visible import visible
+from evalkit.wording import p_value, percent, points, span
+
+# What Markdown or the HTML inside it would act on; a backslash makes each an ordinary character.
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@])")
+
+
+def render_markdown(result: Mapping[str, Any]) -> str:
+    """The report as Markdown."""
+    ladder, primary = result["ladder"], result["primary"]
+    lines = [
+        f"### {VERDICTS[ladder['verdict']]}: {cell(result['suite']['name'])}",
+        "",
+        cell(ladder["because"]),
+        "",
+        f"| contender | rung | {cell(primary)} | {percent(1 - result['suite']['alpha'])} interval "
+        "| against the best cheaper one | outcome | latency p50 | prompt tokens |",
+        "|---|---|--:|--:|--:|---|--:|--:|",
+    ]
+    steps = {step["contender"]: step for step in ladder["steps"]}
+    lines += [_row(contender, steps[contender["name"]], primary) for contender in result["contenders"]]
+    lines += ["", "<details><summary>All differences</summary>", ""]
+    lines += ["| a − b | points | interval | p (Holm) | items | fixed | broke |", "|---|--:|--:|--:|--:|--:|--:|"]
+    lines += [
+        f"| {cell(pair['a'])} − {cell(pair['b'])} | {points(pair['difference'])} | {span(pair['low'], pair['high'])} "
+        f"| {p_value(pair['p_adjusted'])} | {pair['n']} | {pair['fixed']} | {pair['broke']} |"
+        for pair in reversed(result["comparisons"])
+    ]
+    lines += ["", "</details>"]
+    if result.get("digest"):
+        lines += ["", f"Result `{result['digest']}`"]
+    return "\n".join(lines) + "\n"
+
+
+def cell(text: str) -> str:
+    """`text` as plain characters on one line of Markdown."""
+    return _MARKUP.sub(r"\\\1", " ".join(visible(text).split()))
+
+
+def _row(contender: Mapping[str, Any], step: Mapping[str, Any], primary: str) -> str:
+    metric = contender["metrics"][primary]
+    mean = "unscored" if metric["mean"] is None else percent(metric["mean"])
+    against = "" if step["against"] is None else f"{points(step['difference'])} ({span(step['low'], step['high'])})"
+    p50 = contender["latency_ms"]["p50"]
+    return (
+        f"| {cell(contender['name'])} | {contender['rung']} | {mean} | {percent(metric['low'])} to "
+        f"{percent(metric['high'])} | {against} | {OUTCOMES[step['outcome']]} | "
+        f"{'' if p50 is None else f'{p50:,.0f} ms'} | {contender['tokens']['prompt']:,} |"
+    )

@@ -1,0 +1,97 @@
+"""Two contenders on the same items: the difference on one metric, what it could be, and whether it could be chance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.core.seeding import stable_seed
+from evalkit.stats.interval import difference_interval, is_binary
+from evalkit.stats.significance import holm, sign_flip_p
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`a` minus `b` on `metric`, over the `n` items that both have a score for; `left_out` items have not.
+
+    `fixed` items score higher under `a`, `broke` items lower. `worst` and `best` are the difference if every missing
+    score were the least and the most favourable to `a`.
+    """
+
+    a: str
+    b: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+    n: int
+    method: str
+    fixed: int
+    broke: int
+    left_out: int
+    worst: float
+    best: float
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What every comparison of a suite shares."""
+
+    metric: str
+    alpha: float
+    seed: int
+    clusters: Sequence[str] | None
+    """One name per item; None where items are independent."""
+
+
+def compare_all(values: Mapping[str, Floats], pairs: Sequence[tuple[str, str]], level: Level) -> list[Comparison]:
+    """Every pair (a, b) compared; p-values adjusted (Holm) over these pairs. Values are NaN where unscored."""
+    found = [_compare(values, a, b, level) for a, b in pairs]
+    adjusted = holm([comparison.p for comparison in found])
+    return [replace(comparison, p_adjusted=p) for comparison, p in zip(found, adjusted, strict=True)]
+
+
+def _compare(values: Mapping[str, Floats], a: str, b: str, level: Level) -> Comparison:
+    all_differences = values[a] - values[b]
+    paired = ~np.isnan(all_differences)
+    differences = all_differences[paired]
+    clusters = None
+    if level.clusters is not None:
+        clusters = [name for name, kept in zip(level.clusters, paired, strict=True) if kept]
+    count = int(paired.sum())
+    interval = difference_interval(differences, clusters, level.alpha)
+    p = sign_flip_p(differences, clusters, stable_seed(level.seed, f"{a}-{b}")) if count else 1.0
+    least = np.nan_to_num(values[a], nan=0.0) - np.nan_to_num(values[b], nan=1.0)
+    most = np.nan_to_num(values[a], nan=1.0) - np.nan_to_num(values[b], nan=0.0)
+    return Comparison(
+        a=a,
+        b=b,
+        metric=level.metric,
+        difference=interval.estimate if count else 0.0,
+        low=interval.low,
+        high=interval.high,
+        p=p,
+        p_adjusted=p,
+        n=count,
+        method=_describe(differences, clusters),
+        fixed=int((differences > 0).sum()),
+        broke=int((differences < 0).sum()),
+        left_out=int((~paired).sum()),
+        worst=float(least.mean()) if least.size else -1.0,
+        best=float(most.mean()) if most.size else 1.0,
+    )
+
+
+def _describe(differences: Floats, clusters: Sequence[str] | None) -> str:
+    graded = not is_binary(differences)
+    groups = len(set(clusters)) if clusters is not None else differences.size
+    clustered = groups < differences.size
+    interval = "Tango score interval" + (" at the effective size" if graded or clustered else "")
+    exact = "exact sign-flip test" if clustered else "exact McNemar test"
+    test = "permutation test of signs" if graded else exact
+    return f"{interval}; {test}" + (f"; {groups} clusters" if clustered else "")
