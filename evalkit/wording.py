@@ -29,3 +29,11 @@ def p_value(p: float) -> str:
 def span(low: float, high: float) -> str:
     """A confidence interval of a difference, in points: `+34 to +53`."""
     return f"{points(low)} to {points(high)}"
+
+
+def duration(milliseconds: float) -> str:
+    """A time as `55 ms` or `1.2 s` or `71 s`: two or three digits, which is what a measurement is good for."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"

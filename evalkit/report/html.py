@@ -17,7 +17,7 @@ from evalkit.records import Generation, Score
 from evalkit.report.answers import Item, collect, examples
 from evalkit.report.charts import bars, forest
 from evalkit.report.visible import visible
-from evalkit.wording import p_value, percent, points, span
+from evalkit.wording import duration, p_value, percent, points, span
 
 FOLDER = Path(__file__).parent
 
@@ -57,6 +57,7 @@ def render_html(
     )
     # Names and descriptions come from configuration files, which are as free as any text.
     environment.filters.update(percent=percent, points=points, p_value=p_value, visible=visible, count=_count)
+    environment.filters.update(duration=duration)
     return environment.get_template("report.html.j2").render(
         result=result,
         ladder=result["ladder"],

@@ -6,7 +6,7 @@ from typing import Any
 
 from evalkit.report.html import OUTCOMES, VERDICTS
 from evalkit.report.visible import visible
-from evalkit.wording import p_value, percent, points, span
+from evalkit.wording import duration, p_value, percent, points, span
 
 # What Markdown or the HTML inside it would act on; a backslash makes each an ordinary character.
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@])")
@@ -52,5 +52,5 @@ def _row(contender: Mapping[str, Any], step: Mapping[str, Any], primary: str) ->
     return (
         f"| {cell(contender['name'])} | {contender['rung']} | {mean} | {percent(metric['low'])} to "
         f"{percent(metric['high'])} | {against} | {OUTCOMES[step['outcome']]} | "
-        f"{'' if p50 is None else f'{p50:,.0f} ms'} | {contender['tokens']['prompt']:,} |"
+        f"{'' if p50 is None else duration(p50)} | {contender['tokens']['prompt']:,} |"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evalkit.wording import p_value, percent, points, span
+from evalkit.wording import duration, p_value, percent, points, span
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,13 @@ def test_intervals_and_p_values() -> None:
     assert p_value(1e-9) == "p < 0.001"
     assert p_value(0.0312) == "p = 0.031"
     assert p_value(1.0) == "p = 1"
+
+
+def test_durations_keep_the_digits_a_measurement_is_good_for() -> None:
+    assert [duration(value) for value in (54.6, 999, 1234, 71_614, 1_234_567)] == [
+        "55 ms",
+        "999 ms",
+        "1.2 s",
+        "72 s",
+        "1,235 s",
+    ]
