@@ -1,0 +1,43 @@
+"""The models of an evaluation: one base in memory, loaded when first needed, and adapters switched on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from curate.core.base_model import BaseModel
+from evalkit.backends.transformers_local import TransformersLocal
+from trainer.adapter import attach_adapter, using
+from trainer.model import LoadedModel, load_model, set_threads
+from trainer.record import Run
+
+
+class LocalModels:
+    """Backends for the contenders of one suite."""
+
+    def __init__(self, base: BaseModel, quantisation: str, threads: Literal["auto"] | int) -> None:
+        self._base = base
+        self._threads = threads
+        self._quantisation = quantisation
+        self._loaded: LoadedModel | None = None
+        self._attached: set[str] = set()
+
+    @contextmanager
+    def backend(self, name: str, run: Run | None) -> Iterator[TransformersLocal]:
+        """The backend for a contender: the bare base, or with the adapter of its run."""
+        loaded = self._loaded or self._load()
+        if run and name not in self._attached:
+            loaded = attach_adapter(loaded, run.adapter, _adapter_name(name))
+            self._attached.add(name)
+        self._loaded = loaded
+        with using(loaded, _adapter_name(name) if run else None) as model:
+            yield TransformersLocal(model, loaded.chat)
+
+    def _load(self) -> LoadedModel:
+        set_threads(self._threads)
+        quantised = self._quantisation == "nf4"
+        return load_model(self._base, quantisation="nf4" if quantised else None, dequantise=quantised)
+
+
+def _adapter_name(contender: str) -> str:
+    """A name that PEFT takes as a part of module names: no dots."""
+    return "adapter_" + contender.encode().hex()

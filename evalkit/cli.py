@@ -1,0 +1,140 @@
+"""The command `evalkit`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate.core.console import EPILOG, command_options, print_json, run, say
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.group(epilog=EPILOG)
+@click.version_option(package_name="acidtest")
+def cli() -> None:
+    """Measure contenders on the same held-out items and say which rung of the ladder does the job.
+
+    \b
+    Examples:
+      evalkit run suite.yaml
+      evalkit run suite.yaml --dry-run
+      evalkit show demo/results
+    """
+
+
+@cli.command("run", epilog=EPILOG)
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(min=1), help="Ask only this many items, chosen by the suite's seed.")
+@click.option("--contender", "contenders", multiple=True, help="Ask only this contender; may be given repeatedly.")
+@click.option("--output", type=_FOLDER, help="Write here instead of where the suite says.")
+@click.option("--force", is_flag=True, help="Ask everything again, also what was answered before.")
+@click.option("--dry-run", is_flag=True, help="Say what would be asked; ask and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print result.json.")
+@command_options
+def run_suite(
+    suite: Path,
+    limit: int | None,
+    contenders: tuple[str, ...],
+    output: Path | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Run every contender of SUITE on its items, compare them, and write the report.
+
+    Writes generations.jsonl, scores.jsonl, result.json, report.html and report.md. Answers are kept one by one: after
+    an interruption the same command goes on. Does nothing where nothing changed.
+
+    \b
+    Examples:
+      evalkit run suite.yaml
+      evalkit run suite.yaml --limit 20 --contender base --output /tmp/try
+      evalkit run suite.yaml --json
+    """
+    from evalkit import pipeline
+
+    choice = pipeline.Choice(output, limit, contenders, force)
+    if dry_run:
+        _print_plan(pipeline.plan(suite, choice), as_json=as_json)
+        return 0
+    evaluated = pipeline.evaluate(suite, choice)
+    _print_result(evaluated.result, as_json=as_json)
+    if evaluated.up_to_date:
+        say(f"{evaluated.folder} is up to date: the suite and its inputs have not changed")
+    say(f"report: {evaluated.folder / 'report.html'}")
+    return 0
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("results", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print result.json.")
+@command_options
+def show(results: Path, as_json: bool) -> int:
+    """Print the summary and the verdict of the RESULTS folder.
+
+    \b
+    Example:
+      evalkit show demo/results
+    """
+    from evalkit.outputs import read_result
+
+    _print_result(read_result(results), as_json=as_json)
+    return 0
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("results", type=_FOLDER)
+@click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing.")
+@command_options
+def report(results: Path, dry_run: bool) -> int:
+    """Render the report of the RESULTS folder again, from the files in it.
+
+    \b
+    Example:
+      evalkit report demo/results
+    """
+    from evalkit import outputs
+
+    read = outputs.read_results(results)
+    if dry_run:
+        say(f"dry run: would write report.html and report.md for {len(read.items)} items into {results}")
+        return 0
+    paths = outputs.render_reports(results, read)
+    outputs.record_reports(results, paths)
+    for path in paths:
+        click.echo(path)
+    return 0
+
+
+def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if as_json:
+        print_json(plan)
+        return
+    table = Table(title=Text(f"{plan['suite']}: {plan['items']} items"), title_justify="left", box=None, pad_edge=False)
+    table.add_column("contender")
+    for column in ("prompt tokens", "longest", "answers kept", "can't be asked"):
+        table.add_column(column, justify="right")
+    for contender in plan["contenders"]:
+        keys = ("prompt_tokens", "longest_prompt", "answers_kept", "cannot_be_asked")
+        table.add_row(Text(contender["name"]), *(f"{contender[key]:,}" for key in keys))
+    Console(highlight=False).print(table)
+    say(f"would write {plan['output']}" + (" (up to date already)" if plan["up_to_date"] else ""))
+
+
+def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
+    from evalkit.summary import print_summary
+
+    if as_json:
+        print_json(result)
+    else:
+        print_summary(result)
+
+
+def main() -> None:
+    """Run the command line."""
+    run(cli)

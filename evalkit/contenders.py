@@ -1,0 +1,49 @@
+"""From a contender and an item to the messages that are sent: pure, and the same for every backend."""
+
+from collections.abc import Sequence
+
+from curate.core.rows import Message, Row
+from curate.core.seeding import stable_seed
+from evalkit.suite import Contender
+
+
+def messages_for(contender: Contender, item: Row, examples: Sequence[Row] = ()) -> list[Message]:
+    """The system message, the solved examples as turns, then the item's question.
+
+    The contender's own system message takes the place of the item's; the examples' are left out.
+    """
+    system, question = _split_system(item.prompt)
+    if contender.system is not None:
+        system = [Message("system", contender.system)]
+    turns: list[Message] = []
+    for example in examples:
+        turns += [*_split_system(example.prompt)[1], Message("assistant", example.answer)]
+    return [*system, *turns, *question]
+
+
+def covering_examples(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
+    """`count` solved rows, one label after the other, each label's rows in an order that the seed decides."""
+    by_label: dict[str, list[Row]] = {}
+    for row in sorted(solved(rows), key=lambda row: stable_seed(seed, row.id)):
+        by_label.setdefault(row.label or "", []).append(row)
+    chosen: list[Row] = []
+    depth = 0
+    while len(chosen) < count and any(len(rows) > depth for rows in by_label.values()):
+        chosen += [by_label[label][depth] for label in sorted(by_label) if len(by_label[label]) > depth]
+        depth += 1
+    return chosen[:count]
+
+
+def solved(rows: Sequence[Row]) -> list[Row]:
+    """The rows that can be examples: those with an answer."""
+    return [row for row in rows if row.answer.strip()]
+
+
+def question_text(row: Row) -> str:
+    """What is asked, without the system message: what retrieval compares and overlap is judged by."""
+    return "\n".join(message.text for message in _split_system(row.prompt)[1])
+
+
+def _split_system(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+    system = [message for message in messages if message.role == "system"]
+    return system, [message for message in messages if message.role != "system"]

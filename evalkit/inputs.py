@@ -1,0 +1,226 @@
+"""What an evaluation reads, and the checks that it is what it says: no item trained on, no artefact swapped."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.core.base_model import BaseModel, find_base
+from curate.core.config_file import load_config
+from curate.core.digests import digest_file, digest_json
+from curate.core.errors import ConfigError, DataError, ProvenanceError
+from curate.core.jsonl import decode_lines
+from curate.core.places import find_path
+from curate.core.records import read_record, versions
+from curate.core.rows import Row
+from curate.core.seeding import stable_seed
+from evalkit.contenders import question_text
+from evalkit.retrieval import Embedder, find_embedder
+from evalkit.suite import Contender, FileExamples, NearestExamples, Suite
+from trainer.hub import check_reachable
+from trainer.record import RECORD, Run, read_run
+
+_SHOWN = 5  # ids in a message: enough to look at, short enough to read
+
+
+@dataclass(frozen=True, slots=True)
+class RowFile:
+    """A file of rows with its digest, and the digest of the manifest beside it that vouches for it, if any."""
+
+    path: Path
+    rows: list[Row]
+    digest: str
+    manifest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A suite with everything that it names, read and checked. `base` is None where all contenders are recorded."""
+
+    suite: Suite
+    folder: Path
+    contenders: list[Contender]
+    items: list[Row]
+    item_file: RowFile
+    train: RowFile | None
+    example_files: Mapping[str, RowFile]
+    runs: Mapping[str, Run]
+    replays: Mapping[str, str]
+    base: BaseModel | None
+    base_digest: str | None
+    quantisation: str
+    embedder: Embedder | None
+
+    def chain(self) -> dict[str, Any]:
+        """The digests of what goes in, by name."""
+        return {
+            "suite": digest_json(self.suite.facts()),
+            "items": {"path": self.suite.items, "digest": self.item_file.digest, "rows": len(self.items)},
+            "dataset": {
+                "manifest": self.item_file.manifest,
+                "train": self.train.digest if self.train else None,
+            },
+            "examples": {name: file.digest for name, file in self.example_files.items()},
+            "base": {"id": self.suite.base, "digest": self.base_digest, "quantisation": self.quantisation}
+            if self.base
+            else None,
+            "runs": {
+                name: {"run": run.record["digest"], "adapter": run.record["adapter"]["digest"]}
+                for name, run in self.runs.items()
+            },
+            "replays": dict(self.replays),
+            "embedder": {"id": self.embedder.id, "digest": self.embedder.digest} if self.embedder else None,
+        }
+
+    def digest(self) -> str:
+        """The digest of everything that the result depends on."""
+        return digest_json(
+            {
+                "suite": self.suite.facts(),
+                "chain": self.chain(),
+                "items": [item.id for item in self.items],
+                "contenders": [contender.name for contender in self.contenders],
+                "versions": library_versions(),
+            }
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of the libraries that a result depends on."""
+    return versions("torch", "transformers", "peft", "sentence-transformers", "scipy")
+
+
+def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = ()) -> Inputs:
+    """The suite at `path` with what it names; `limit` items (chosen by the suite's seed) and `only` some contenders.
+
+    Raises: ConfigError, DataError; ProvenanceError where something is not what its record says, or an item is in train.
+    """
+    suite = load_config(path, Suite)
+    folder = path.parent
+    contenders = _chosen(suite, only)
+    item_file = _read_rows(find_path(suite.items, folder))
+    train = _read_rows(find_path(suite.train, folder)) if suite.train else None
+    runs = {c.name: read_run(find_path(c.run, folder)) for c in contenders if c.run}
+    base = find_base(suite.base, folder) if any(not c.replay for c in contenders) else None
+    if base:
+        check_reachable(base)
+    base_digest = base.digest() if base else None
+    if train:
+        _refuse_overlap(item_file, train)
+    for name, run in runs.items():
+        _check_run(name, run, train, base_digest)
+    retrieves = any(isinstance(contender.examples, NearestExamples) for contender in contenders)
+    return Inputs(
+        suite=suite,
+        folder=folder,
+        contenders=contenders,
+        items=_limited(item_file.rows, limit, suite.seed),
+        item_file=item_file,
+        train=train,
+        example_files={
+            c.name: _read_rows(find_path(c.examples.path, folder))
+            for c in contenders
+            if isinstance(c.examples, FileExamples)
+        },
+        runs=runs,
+        replays={c.name: digest_file(find_path(c.replay, folder)) for c in contenders if c.replay},
+        base=base,
+        base_digest=base_digest,
+        quantisation=_quantisation(suite, runs),
+        embedder=find_embedder(suite.embedder, folder) if retrieves else None,
+    )
+
+
+def _chosen(suite: Suite, only: Sequence[str]) -> list[Contender]:
+    known = [contender.name for contender in suite.contenders]
+    for name in only:
+        if name not in known:
+            raise ConfigError(f"no contender is called {name}", where="--contender", fix=f"known: {', '.join(known)}")
+    return [contender for contender in suite.contenders if not only or contender.name in only]
+
+
+def _read_rows(path: Path) -> RowFile:
+    rows = list(decode_lines(path, Row))
+    if not rows:
+        raise DataError("no rows in it", where=path)
+    twice = [row_id for row_id, count in Counter(row.id for row in rows).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{len(twice)} ids are there twice: {_some(twice)}", where=path, fix="give every row its own id"
+        )
+    digest = digest_file(path)
+    return RowFile(path, rows, digest, _manifest_digest(path, digest))
+
+
+def _manifest_digest(path: Path, digest: str) -> str | None:
+    """The digest of the manifest beside a row file. Raises: ProvenanceError where it describes other content."""
+    place = path.parent / "manifest.json"
+    if not place.is_file():
+        return None
+    manifest = read_record(place)
+    described = manifest.get("outputs", {}).get(path.name)
+    if described and described["digest"] != digest:
+        raise ProvenanceError(
+            "the file is not the one its manifest describes: it was changed after it was built",
+            where=path,
+            fix="build the dataset again with `curate build`",
+        )
+    return str(manifest["digest"]) if described else None
+
+
+def _check_run(name: str, run: Run, train: RowFile | None, base_digest: str | None) -> None:
+    """Raises: ProvenanceError where the run was trained from another base or other rows than the suite names."""
+    record, where = run.record, run.adapter.parent / RECORD
+    if record["base"]["digest"] != base_digest:
+        raise ProvenanceError(
+            f"{name} was trained on another base model ({record['base']['id']}) than the suite's",
+            where=where,
+            fix="set the suite's `base` to the run's, or train again",
+        )
+    dataset = record["dataset"]
+    if train is None:
+        raise ConfigError(
+            f"`train` is missing: without it nobody knows whether {name} has seen the items", where="suite: train"
+        )
+    same_rows = dataset["train"]["digest"] == train.digest
+    if not same_rows or (dataset.get("manifest") and train.manifest and dataset["manifest"] != train.manifest):
+        raise ProvenanceError(
+            f"{name} was trained on other rows than those in {train.path}",
+            where=where,
+            fix="train again on this dataset, or point the suite's `train` at the one the run used",
+        )
+
+
+def _refuse_overlap(items: RowFile, train: RowFile) -> None:
+    trained_on = {question_text(row) for row in train.rows}
+    seen = [item.id for item in items.rows if question_text(item) in trained_on]
+    if seen:
+        raise ProvenanceError(
+            f"{len(seen)} items are in the training rows, word for word: {_some(seen)}",
+            where=items.path,
+            fix="take the items from the dataset's test split, or remove these rows",
+        )
+
+
+def _quantisation(suite: Suite, runs: Mapping[str, Run]) -> str:
+    """What the base's weights went through: the suite's word, else what the runs trained on."""
+    if suite.quantisation:
+        return suite.quantisation
+    used = {run.quantisation or "none" for run in runs.values()}
+    if len(used) > 1:
+        raise ConfigError(
+            "the runs were trained on differently quantised weights", where="suite: quantisation", fix="name one"
+        )
+    return used.pop() if used else "none"
+
+
+def _limited(items: list[Row], limit: int | None, seed: int) -> list[Row]:
+    if limit is None or limit >= len(items):
+        return items
+    chosen = {item.id for item in sorted(items, key=lambda item: stable_seed(seed, item.id))[:limit]}
+    return [item for item in items if item.id in chosen]
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:_SHOWN]) + (" and more" if len(ids) > _SHOWN else "")

@@ -1,0 +1,125 @@
+"""Prompts: every contender's requests for every item, rendered and with the key that its answer is kept under."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curate.core.base_model import load_chat_format
+from curate.core.chat import ChatFormat, TemplateFault
+from curate.core.digests import digest_json, digest_text
+from curate.core.errors import ConfigError, ProvenanceError
+from curate.core.rows import Message, Row
+from evalkit.contenders import covering_examples, messages_for, question_text, solved
+from evalkit.generate import Answer, Request, failed
+from evalkit.inputs import Inputs, library_versions
+from evalkit.retrieval import nearest_rows
+from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
+from trainer.record import RECORD
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What one contender is asked. An item whose prompt the template refuses has a failed answer in `faults`."""
+
+    contender: Contender
+    requests: list[Request]
+    faults: dict[str, Answer]
+
+
+def ask_all(inputs: Inputs) -> tuple[list[Questions], str | None]:
+    """Each contender's questions, and the digest of the chat template (None where no model is asked).
+
+    Raises: ProvenanceError where an adapter was trained with another template than the base's.
+    """
+    chat = load_chat_format(inputs.base) if inputs.base else None
+    if chat:
+        _check_template(inputs, chat)
+    questions = [_ask(contender, inputs, chat) for contender in inputs.contenders]
+    return questions, chat.digest if chat else None
+
+
+def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
+    for name, run in inputs.runs.items():
+        if run.record["template"]["digest"] != chat.digest:
+            raise ProvenanceError(
+                f"{name} was trained with another chat template than the one in use: its prompts would differ from"
+                " training",
+                where=run.adapter.parent / RECORD,
+                fix="train again with this base, or restore the base that it was trained on",
+            )
+
+
+def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None) -> Questions:
+    if contender.replay or chat is None:
+        requests = [Request(item=item.id, contender=contender.name, messages=item.prompt) for item in inputs.items]
+        return Questions(contender, requests, {})
+    model_key = _model_key(contender, inputs)
+    requests, faults = [], {}
+    for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True):
+        messages = messages_for(contender, item, examples)
+        fault = _template_fault(chat, messages, item)
+        if fault:
+            faults[item.id] = failed(fault)
+            continue
+        prompt = chat.render(messages, item.tools, answer_follows=True)
+        requests.append(
+            Request(
+                item=item.id,
+                contender=contender.name,
+                messages=messages,
+                tools=item.tools,
+                prompt=prompt,
+                prompt_ids=chat.prompt_ids(messages, item.tools),
+                key=digest_json([model_key, digest_text(prompt)]),
+            )
+        )
+    return Questions(contender, requests, faults)
+
+
+def _model_key(contender: Contender, inputs: Inputs) -> str:
+    """The digest of what turns a prompt into an answer."""
+    run = inputs.runs.get(contender.name)
+    return digest_json(
+        {
+            "base": inputs.base_digest,
+            "quantisation": inputs.quantisation,
+            "adapter": run.record["adapter"]["digest"] if run else None,
+            "max_tokens": inputs.suite.generation.max_tokens,
+            "versions": library_versions(),
+        }
+    )
+
+
+def _examples(contender: Contender, inputs: Inputs) -> Sequence[Sequence[Row]]:
+    """The solved rows that go before each item."""
+    rows = inputs.train.rows if inputs.train else []
+    match contender.examples:
+        case None:
+            return [()] * len(inputs.items)
+        case CoveringExamples(count=count):
+            fixed = covering_examples(rows, count, inputs.suite.seed)
+        case FileExamples():
+            fixed = solved(inputs.example_files[contender.name].rows)
+        case NearestExamples(count=count):
+            return _nearest(rows, count, inputs)
+    return [fixed] * len(inputs.items)
+
+
+def _nearest(rows: Sequence[Row], count: int, inputs: Inputs) -> list[list[Row]]:
+    candidates = solved(rows)
+    if inputs.embedder is None or not candidates:
+        raise ConfigError("no train row has an answer to show as an example", where="suite: train")
+    found = nearest_rows(
+        [question_text(item) for item in inputs.items],
+        [question_text(row) for row in candidates],
+        count,
+        inputs.embedder,
+    )
+    return [[candidates[index] for index, _ in nearest] for nearest in found]
+
+
+def _template_fault(chat: ChatFormat, messages: list[Message], item: Row) -> str | None:
+    """Why these messages can't be asked. The checks are those of training, so they are made with an answer."""
+    encoded = chat.encode([*messages, Message("assistant", "-")], item.tools)
+    if isinstance(encoded, TemplateFault):
+        return f"the prompt can't be rendered: {encoded.rule}: {encoded.detail}"
+    return None

@@ -1,0 +1,50 @@
+"""The result on a terminal: one line per contender, then the verdict."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evalkit.report.visible import visible
+from evalkit.wording import percent
+
+
+def print_summary(result: dict[str, Any]) -> None:
+    """Print the contenders' table and the verdict on stdout."""
+    console = Console(highlight=False)
+    console.print(_table(result))
+    ladder = result["ladder"]
+    console.print()
+    console.print(Text(f"{ladder['verdict']}: ", style="bold") + Text(visible(ladder["because"])), soft_wrap=True)
+
+
+def _table(result: dict[str, Any]) -> Table:
+    """One line per contender, in 80 columns; what else there is stands in the report."""
+    primary = result["primary"]
+    others = [name for name in result["contenders"][0]["metrics"] if name != primary]
+    unscored = any(contender["unscored"] for contender in result["contenders"])
+    table = Table(title=Text(visible(result["suite"]["name"])), title_justify="left", box=None, pad_edge=False)
+    table.add_column("contender", no_wrap=True)
+    for name in (primary, "interval", *others, "tokens", *(["unscored"] if unscored else [])):
+        # A space lets a long name take two lines; a name of one word is never cut.
+        header = visible(name).replace("_", " ")
+        table.add_column(Text(header), justify="right", no_wrap=" " not in header)
+    for contender in result["contenders"]:
+        metric = contender["metrics"][primary]
+        # Errors have no tokens, so they would lower the average of those that have.
+        answered = max(1, contender["n"] + contender["unscored"] - contender["errors"])
+        prompt, completion = (contender["tokens"][kind] / answered for kind in ("prompt", "completion"))
+        table.add_row(
+            Text(visible(contender["name"])),
+            _share(metric["mean"]),
+            f"{metric['low'] * 100:.0f}–{metric['high'] * 100:.0f} %",
+            *(_share(contender["metrics"][name]["mean"]) for name in others),
+            f"{prompt:,.0f} + {completion:,.0f}",
+            *([str(contender["unscored"])] if unscored else []),
+        )
+    return table
+
+
+def _share(mean: float | None) -> str:
+    return "" if mean is None else percent(mean)

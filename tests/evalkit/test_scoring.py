@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from curate.core.errors import ConfigError
+from curate.core.rows import Message, Row
+from evalkit.records import Generation, Score
+from evalkit.rules import make_rule
+from evalkit.rules.exact import ExactConfig
+from evalkit.rules.user_function import FunctionConfig
+from evalkit.scoring import score_all
+
+ITEMS = {
+    "a": Row(id="a", messages=[Message("user", "q"), Message("assistant", "yes")]),
+    "b": Row(id="b", messages=[Message("user", "q")]),
+}
+SCORERS = """
+def length(item, answer):
+    return min(1, len(answer) / 10), f"{len(answer)} characters"
+
+def yes(item, answer):
+    return answer == item.answer
+
+def none(item, answer):
+    return None
+
+def crashes(item, answer):
+    return 1 / 0
+
+def too_much(item, answer):
+    return 7
+
+def nan(item, answer):
+    return float("nan")
+
+def text(item, answer):
+    return "good"
+"""
+
+
+def scores(tmp_path: Path, function: str, text: str = "yes") -> Score:
+    (tmp_path / "mine.py").write_text(SCORERS)
+    rule = make_rule(FunctionConfig(name="mine", kind="function", function=f"mine.py:{function}"), tmp_path)
+    return score_all([Generation(item="a", contender="c", text=text)], ITEMS, {"mine": rule})[0]
+
+
+def test_a_users_function_scores(tmp_path: Path) -> None:
+    assert scores(tmp_path, "yes").value == 1.0
+    assert scores(tmp_path, "yes", "no").value == 0.0
+    graded = scores(tmp_path, "length", "12345")
+    assert (graded.value, graded.detail) == (0.5, "5 characters")
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("none", "no value"),
+        ("crashes", "ZeroDivisionError"),
+        ("too_much", "7"),
+        ("nan", "nan"),
+        ("text", "str"),
+    ],
+)
+def test_trouble_of_a_users_function_is_unscored_with_the_reason(tmp_path: Path, function: str, reason: str) -> None:
+    score = scores(tmp_path, function)
+
+    assert score.value is None
+    assert reason in (score.unscored or "")
+
+
+def test_a_function_that_is_not_there_is_a_fault_of_the_suite(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no function missing"):
+        scores(tmp_path, "missing")
+
+
+def test_errors_and_items_without_reference_are_unscored_never_zero() -> None:
+    rule = make_rule(ExactConfig(name="exact", kind="exact"), Path())
+    generations = [
+        Generation(item="a", contender="c", error="the server was gone"),
+        Generation(item="b", contender="c", text="yes"),
+        Generation(item="a", contender="d", text=""),
+    ]
+
+    failed, no_target, empty = score_all(generations, ITEMS, {"exact": rule})
+
+    assert (failed.value, failed.unscored) == (None, "no answer: the server was gone")
+    assert (no_target.value, no_target.unscored) == (None, "the item has no target")
+    assert empty.value == 0.0

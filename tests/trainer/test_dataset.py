@@ -1,0 +1,127 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from curate.core.base_model import BaseModel, load_chat_format
+from curate.core.chat import ChatFormat
+from curate.core.digests import digest_file
+from curate.core.errors import ConfigError, DataError, ProvenanceError
+from curate.core.records import write_record
+from curate.core.rows import Message, Row
+from tests.chat_formats import chat_format
+from tests.trainer.conftest import make_row, write_rows
+from trainer.config import TrainConfig
+from trainer.dataset import find_files, read_held_out, read_samples, refuse_overlap
+
+
+@pytest.fixture(scope="module")
+def chat(tiny: BaseModel) -> ChatFormat:
+    return load_chat_format(tiny)
+
+
+def make_config(**changed: object) -> TrainConfig:
+    return TrainConfig.model_validate({"base": "b", "dataset": "data", "output": "run"} | changed)
+
+
+def test_the_loss_counts_the_answer_and_its_stop_token(tmp_path: Path, chat: ChatFormat) -> None:
+    row = Row(id="a", messages=[Message("system", "Add."), Message("user", "1+1"), Message("assistant", "It is 2.")])
+    (sample,) = read_samples(write_rows(tmp_path / "rows.jsonl", [row]), chat, make_config()).samples
+    text = chat.tokenizer.decode(sample.ids)
+    assert text == (
+        "<|im_start|>system\nAdd.<|im_end|>\n<|im_start|>user\n1+1<|im_end|>\n"
+        "<|im_start|>assistant\nIt is 2.<|im_end|>\n"
+    )
+    counted = [token for token, counts in zip(sample.ids, sample.supervised, strict=True) if counts]
+    assert chat.tokenizer.decode(counted) == "It is 2.<|im_end|>"
+    assert sample.supervised_count == len("It is 2.") + 1
+
+
+def test_rows_with_faults_are_refused_with_counts_and_the_first_ten(tmp_path: Path, chat: ChatFormat) -> None:
+    rows = [make_row(0), Row(id="none", messages=[Message("user", "hello")])]
+    rows += [Row(id=f"empty-{i}", messages=[Message("user", "a"), Message("assistant", "")]) for i in range(12)]
+    with pytest.raises(DataError) as caught:
+        read_samples(write_rows(tmp_path / "rows.jsonl", rows), chat, make_config())
+    lines = str(caught.value).splitlines()
+    assert lines[:3] == ["13 of 14 rows can't be trained on", "  12 x empty-answer", "  1 x no-answer"]
+    assert lines[3].startswith("  none: no-answer: ")
+    assert lines[12].startswith("  empty-8: empty-answer: ")
+    assert lines[13] == "  and 3 more"
+    assert str(tmp_path / "rows.jsonl") in str(caught.value)
+
+
+def test_a_template_without_a_stop_token_is_refused(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [make_row(0)])
+    with pytest.raises(DataError, match="1 x no-stop-token"):
+        read_samples(path, chat_format("never-stops"), make_config())
+
+
+def test_over_length_rows_are_an_error_or_dropped_and_counted(tmp_path: Path, chat: ChatFormat) -> None:
+    rows = [make_row(0), make_row(1), Row(id="long", messages=[Message("user", "x" * 300), Message("assistant", "y")])]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    with pytest.raises(DataError, match=r"1 of 3 rows are longer than max_length 200; the longest is long with 3\d\d"):
+        read_samples(path, chat, make_config(max_length=200))
+    found = read_samples(path, chat, make_config(max_length=200, over_length="drop"))
+    assert [sample.row for sample in found.samples] == ["row-0", "row-1"]
+    assert found.dropped == 1
+
+
+def test_no_rows_left_is_a_message(tmp_path: Path, chat: ChatFormat) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [make_row(0)])
+    with pytest.raises(DataError, match="no rows to train on"):
+        read_samples(path, chat, make_config(max_length=2, over_length="drop"))
+
+
+def test_a_malformed_line_is_named(tmp_path: Path, chat: ChatFormat) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [make_row(0)])
+    path.write_bytes(path.read_bytes() + b"{not json}\n")
+    with pytest.raises(DataError) as caught:
+        read_samples(path, chat, make_config())
+    assert f"{path}:2" in str(caught.value)
+
+
+def test_a_limit_on_held_out_rows_picks_the_same_ones_each_time(tmp_path: Path, chat: ChatFormat) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [make_row(i) for i in range(30)])
+    picked = [sample.row for sample in read_held_out(path, chat, make_config(held_out_rows=5)).samples]
+    again = [sample.row for sample in read_held_out(path, chat, make_config(held_out_rows=5)).samples]
+    other = [sample.row for sample in read_held_out(path, chat, make_config(held_out_rows=5, seed=1)).samples]
+    assert len(picked) == 5
+    assert picked == again != other
+    assert picked != [f"row-{i}" for i in range(5)]
+
+
+def test_a_held_out_row_that_is_also_trained_on_is_refused(tmp_path: Path, chat: ChatFormat) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", [make_row(0), make_row(1)])
+    samples = read_samples(path, chat, make_config()).samples
+    with pytest.raises(ConfigError, match="1 held-out rows are also in the training rows: row-1"):
+        refuse_overlap(samples, samples[1:])
+    refuse_overlap(samples[:1], samples[1:])
+
+
+def test_a_dataset_changed_after_it_was_built_is_refused(tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "data" / "train.jsonl", [make_row(0)])
+    body = {"kind": "manifest", "schema": 1, "outputs": {"train.jsonl": {"digest": digest_file(train), "rows": 1}}}
+    manifest = write_record(tmp_path / "data" / "manifest.json", body)
+    assert find_files(make_config(), tmp_path).manifest == manifest["digest"]
+    write_rows(train, [make_row(1)])
+    with pytest.raises(ProvenanceError, match="changed after the dataset was built"):
+        find_files(make_config(), tmp_path)
+
+
+def test_a_manifest_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "data" / "train.jsonl", [make_row(0)])
+    body = {"kind": "manifest", "outputs": {"train.jsonl": {"digest": digest_file(train), "rows": 1}}}
+    record = write_record(tmp_path / "data" / "manifest.json", body)
+    (tmp_path / "data" / "manifest.json").write_text(json.dumps(record | {"name": "forged"}))
+    with pytest.raises(ProvenanceError):
+        find_files(make_config(), tmp_path)
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        find_files(make_config(dataset="nowhere.jsonl"), tmp_path)
+    assert str(tmp_path / "nowhere.jsonl") in str(caught.value)
+    write_rows(tmp_path / "data" / "train.jsonl", [make_row(0)])
+    assert find_files(make_config(), tmp_path).held_out is None
+    with pytest.raises(DataError):
+        find_files(make_config(held_out="no-such.jsonl"), tmp_path)

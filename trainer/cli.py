@@ -1,0 +1,120 @@
+"""The command line `trainer`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate.core import console
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group(epilog=console.EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="acidtest")
+@console.command_options
+def cli() -> None:
+    """Train a small adapter on curated rows, and record what went in."""
+
+
+@cli.command()
+@click.argument("file", type=_FILE)
+@click.option("--output", type=_FILE, help="The run's folder, instead of the file's `output`.")
+@click.option("--max-steps", type=click.IntRange(min=1), help="Stop after this many steps.")
+@click.option("--force", is_flag=True, help="Train again from the beginning; delete checkpoints.")
+@click.option("--dry-run", is_flag=True, help="Read every row, say what would be done, write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON.")
+@console.command_options
+def fit(
+    file: Path, output: Path | None, max_steps: int | None, *, force: bool, dry_run: bool, as_json: bool
+) -> int:  # fmt: skip
+    """Train the adapter that FILE describes.
+
+    Goes on where an interrupted training stopped. Does nothing where the run is there and nothing it depends on has
+    changed.
+    """
+    from curate.core.config_file import load_config
+    from trainer import fit as job
+    from trainer.config import TrainConfig
+
+    config = load_config(file, TrainConfig)
+    changed: dict[str, Any] = {"output": str(output.absolute())} if output else {}
+    changed |= {"max_steps": max_steps} if max_steps else {}
+    inputs = job.find_inputs(config.model_copy(update=changed), file.absolute().parent)
+    if dry_run:
+        _print_plan(job.preview(inputs), as_json=as_json)
+        return 0
+    fitted = job.fit(inputs, force=force)
+    if as_json:
+        console.print_json(fitted.record)
+    elif fitted.repeated:
+        _print_gist(fitted.record, fitted.folder)
+    else:
+        console.say(f"up to date: {fitted.folder}")
+    return 0
+
+
+@cli.command()
+@click.argument("run", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON.")
+@console.command_options
+def show(run: Path, *, as_json: bool) -> int:
+    """Show what went into the run in the folder RUN, and its losses."""
+    from trainer.record import read_run
+
+    found = read_run(run)
+    if as_json:
+        console.print_json(found.record)
+    else:
+        _print_gist(found.record, run)
+    return 0
+
+
+def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(plan)
+        return
+    click.echo(f"would train {plan['base']} ({plan['method']}) for {plan['steps']} steps into {plan['output']}")
+    for name in ("train", "held_out"):
+        if counts := plan[name]:
+            click.echo(f"  {name:8}  {_describe(counts)}")
+    if plan["up_to_date"]:
+        click.echo("  the run is up to date: nothing would be done")
+
+
+def _print_gist(record: dict[str, Any], folder: Path) -> None:
+    from trainer.curve import curve
+
+    config, losses, adapter, measured = (record[key] for key in ("config", "losses", "adapter", "environment"))
+    lora = config["lora"]
+    click.echo(f"run        {folder}")
+    click.echo(f"base       {record['base']['id']} ({config['method']}), {record['base']['digest'][:19]}")
+    click.echo(
+        f"adapter    {adapter['parameters']:,} parameters, r {lora['r']}, {lora['targets']}, of step {adapter['step']}"
+    )
+    for name in ("train", "val"):
+        if counts := record["dataset"][name]:
+            click.echo(f"{name:9}  {_describe(counts)}")
+    click.echo(
+        f"measured   {measured['seconds']:.0f} s, {measured['tokens_per_s']:.0f} tokens/s,"
+        f" {measured['peak_memory_bytes'] / 2**20:,.0f} MiB at most, {measured['threads']} threads"
+    )
+    click.echo(f"\nloss in nats per answer token, {len(losses['train'])} steps")
+    for line in curve(losses["train"]):
+        click.echo(line)
+    for held in losses["held_out"]:
+        kept = "  <- kept" if held["step"] == adapter["step"] else ""
+        click.echo(f"held-out after step {held['step']:5}: {held['loss']:.4f}{kept}")
+
+
+def _describe(counts: dict[str, Any]) -> str:
+    dropped = f", {counts['dropped']} left out as too long" if counts["dropped"] else ""
+    return (
+        f"{counts['rows']:,} rows, {counts['tokens']:,} tokens, {counts['supervised_tokens']:,} of them in the loss,"
+        f" longest row {counts['longest']:,}{dropped}"
+    )
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    console.run(cli)

@@ -1,0 +1,239 @@
+"""`trainer fit`: from a configuration to a run's folder. Heavy libraries are imported once they are needed."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from curate.core.base_model import BaseModel, find_base, load_chat_format
+from curate.core.console import say
+from curate.core.digests import digest_json, digest_text
+from curate.core.errors import os_errors
+from curate.core.places import find_path
+from curate.core.records import environment, versions, write_record
+from curate.core.seeding import stable_seed
+from trainer.config import TrainConfig
+from trainer.dataset import Files, Samples, find_files, read_held_out, read_samples, refuse_overlap
+from trainer.hub import check_reachable
+from trainer.record import (
+    ADAPTER,
+    RECORD,
+    SCHEMA,
+    STEPS,
+    StepLog,
+    StepRecord,
+    adapter_digest,
+    adapter_digests,
+    finished,
+    sole_use,
+)
+from trainer.schedule import steps_in_all
+
+if TYPE_CHECKING:
+    from curate.core.chat import ChatFormat
+    from trainer.loop import Trained
+    from trainer.model import LoadedModel
+
+CHECKPOINT_EVERY_S = 60.0  # at most a minute's work is lost, and writing (0.2 s) costs nothing beside it
+Watch = Callable[[StepRecord], None]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a training starts from, found and digested; nothing is loaded yet."""
+
+    config: TrainConfig
+    base: BaseModel
+    base_digest: str
+    files: Files
+    output: Path
+
+    @property
+    def digest(self) -> str:
+        """The digest of everything that the adapter depends on."""
+        return digest_json(
+            {
+                "kind": "run",
+                "config": self.config.what_matters(),
+                "base": self.base_digest,
+                "train": self.files.train_digest,
+                "held_out": self.files.held_out_digest,
+                "manifest": self.files.manifest,
+                "versions": versions(),
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training; `repeated` is false where the run was there already."""
+
+    record: dict[str, Any]
+    folder: Path
+    repeated: bool
+
+
+def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
+    """What `config`, from a file in `folder`, names. Raises: ConfigError, DataError, ServiceError, ProvenanceError."""
+    base = find_base(config.base, folder)
+    files = find_files(config, folder)
+    check_reachable(base)
+    return Inputs(config, base, base.digest(), files, find_path(config.output, folder))
+
+
+def preview(inputs: Inputs) -> dict[str, Any]:
+    """What `fit` would do, after reading every row but no weights."""
+    train, held_out = _read(inputs, load_chat_format(inputs.base))
+    return {
+        "up_to_date": finished(inputs.output, inputs.digest) is not None,
+        "output": str(inputs.output),
+        "base": inputs.base.id,
+        "method": inputs.config.method,
+        "train": _counts(train),
+        "held_out": _counts(held_out) if held_out else None,
+        "steps": steps_in_all(len(train.samples), inputs.config),
+    }
+
+
+def fit(
+    inputs: Inputs,
+    *,
+    force: bool = False,
+    watch: Watch | None = None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+) -> Fitted:
+    """Train, unless the run is there already; go on from a checkpoint where one is left.
+
+    `force` deletes checkpoints and trains from the beginning. `watch` sees every step after it is written.
+    """
+    with sole_use(inputs.output):
+        if not force and (record := finished(inputs.output, inputs.digest)):
+            return Fitted(record, inputs.output, repeated=False)
+        if force:
+            for path in inputs.output.glob("checkpoint-*.safetensors"):
+                path.unlink()
+        return Fitted(_train(inputs, watch, checkpoint_every_s), inputs.output, repeated=True)
+
+
+def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> dict[str, Any]:
+    from trainer.adapter import new_adapter
+    from trainer.checkpoint import checkpoint_path
+    from trainer.loop import Job, train
+    from trainer.model import load_model, set_threads
+
+    config = inputs.config
+    # Rows are read before the weights: a fault in them should not wait for half a minute of loading.
+    rows, held_out = _read(inputs, load_chat_format(inputs.base))
+    threads = set_threads(config.threads)
+    say(f"loading {inputs.base.id}")
+    loaded = load_model(
+        inputs.base, quantisation=config.quantisation, dequantise=config.expand_weights, dtype=config.dtype
+    )
+    loaded = new_adapter(loaded, config.lora, stable_seed(config.seed, "adapter") % 2**63)
+    log = StepLog(inputs.output / STEPS)
+    checkpoint = checkpoint_path(inputs.output, inputs.digest)
+
+    def on_step(record: StepRecord) -> None:
+        log(record)
+        if watch:
+            watch(record)
+
+    held_out_samples = held_out.samples if held_out else []
+    job = Job(config, loaded.model, rows.samples, held_out_samples, inputs.digest, checkpoint, checkpoint_every_s)
+    trained = train(job, on_step)
+    _put_adapter(inputs.output, loaded, trained)
+    body = _record_body(inputs, loaded, rows, held_out, trained)
+    record = write_record(inputs.output / RECORD, body | {"environment": _measured(log, threads, loaded)})
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def _read(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
+    train = read_samples(inputs.files.train, chat, inputs.config)
+    if inputs.files.held_out is None:
+        return train, None
+    held_out = read_held_out(inputs.files.held_out, chat, inputs.config)
+    refuse_overlap(train.samples, held_out.samples)
+    return train, held_out
+
+
+def _put_adapter(output: Path, loaded: "LoadedModel", trained: "Trained") -> None:
+    """Write the adapter's folder whole: an earlier one stays until the new one is complete."""
+    from trainer.adapter import save_adapter
+
+    target = output / ADAPTER
+    with os_errors(target):
+        temporary = Path(tempfile.mkdtemp(dir=output, prefix=".adapter."))
+        try:
+            save_adapter(temporary, loaded, trained.state)
+            temporary.chmod(0o755)
+            # Without its record, a folder half replaced is no run: the record goes first and comes last.
+            (output / RECORD).unlink(missing_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _record_body(
+    inputs: Inputs, loaded: "LoadedModel", train: Samples, held_out: Samples | None, trained: "Trained"
+) -> dict[str, Any]:
+    files = adapter_digests(inputs.output / ADAPTER)
+    chat = loaded.chat
+    return {
+        "kind": "run",
+        "schema": SCHEMA,
+        "base": {"id": loaded.id, "digest": loaded.digest},
+        "template": {"digest": chat.digest, "text": digest_text(chat.template)},
+        "dataset": {
+            "manifest": inputs.files.manifest,
+            "train": {"digest": inputs.files.train_digest, **_counts(train)},
+            "val": {"digest": inputs.files.held_out_digest, **_counts(held_out)} if held_out else None,
+        },
+        # Where it was written is where the record lies; a copy elsewhere is the same run.
+        "config": inputs.config.model_dump(mode="json", exclude={"output"}),
+        "input_digest": inputs.digest,
+        "adapter": {
+            "digest": adapter_digest(files),
+            "files": files,
+            "parameters": sum(value.numel() for value in trained.state.values()),
+            "step": trained.step,
+        },
+        "losses": {
+            "train": list(trained.position.losses),
+            "held_out": [msgspec.to_builtins(held) for held in trained.position.held_out],
+        },
+        "seed": inputs.config.seed,
+        "versions": versions("torch", "transformers", "peft", "bitsandbytes", "tokenizers"),
+    }
+
+
+def _counts(samples: Samples) -> dict[str, Any]:
+    return {
+        "rows": len(samples.samples),
+        "dropped": samples.dropped,
+        "tokens": samples.tokens,
+        "supervised_tokens": samples.supervised,
+        "longest": max(len(sample.ids) for sample in samples.samples),
+        "token_digest": samples.token_digest(),
+    }
+
+
+def _measured(log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, Any]:
+    import resource
+    import sys
+
+    steps = log.steps()
+    seconds = sum(step.environment["seconds"] for step in steps)
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    return environment(
+        seconds=round(seconds, 1),
+        tokens_per_s=round(sum(step.tokens for step in steps) / max(seconds, 1e-9), 1),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        threads=threads,
+        base_memory_bytes=loaded.model.get_base_model().get_memory_footprint(),
+    )

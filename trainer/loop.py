@@ -1,0 +1,213 @@
+"""The training loop. There is one; what differs between trainings is data in `TrainConfig`."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from curate.core.console import progress
+from curate.core.errors import DataError
+from curate.core.seeding import stable_seed
+from trainer.adapter import State, trainable
+from trainer.batches import collate, epoch_batches, split_by_tokens
+from trainer.checkpoint import HeldOut, Position, read_checkpoint, write_checkpoint
+from trainer.config import TrainConfig
+from trainer.dataset import Sample
+from trainer.loss import check_head, loss_sum
+from trainer.record import StepRecord
+from trainer.schedule import learning_rate, steps_in_all
+
+_CHECKPOINT_EVERY_S = 60.0  # at most a minute's work is lost, and writing (0.2 s) costs nothing beside it
+_NAMED_ROWS = 10  # of the rows in a step that went wrong
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything the loop needs. `checkpoint` is the file that it may go on from and writes to."""
+
+    config: TrainConfig
+    model: Any
+    train: Sequence[Sample]
+    held_out: Sequence[Sample]
+    input_digest: str
+    checkpoint: Path
+    checkpoint_every_s: float = _CHECKPOINT_EVERY_S
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came out: the kept adapter's tensors, the step it is from, and the losses on the way."""
+
+    state: State
+    step: int
+    position: Position
+
+
+Watch = Callable[[StepRecord], None]
+
+
+def train(job: Job, watch: Watch) -> Trained:
+    """Train the model's adapter to the end, going on from the job's checkpoint; `watch` sees every step.
+
+    Killed at any point and called again, it ends in the same bits. Raises: DataError naming rows where a loss is not
+    finite; the checkpoint from before stays.
+    """
+    check_head(job.model)
+    return _Training(job).run(watch)
+
+
+class _Training:
+    """The moving parts: adapter, optimizer, position. `run` moves them; everything random depends on the step alone."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.config = job.config
+        self.device = next(job.model.parameters()).device
+        self.parameters = trainable(job.model)
+        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=0.0, weight_decay=job.config.weight_decay)
+        self.lengths = [len(sample.ids) for sample in job.train]
+        self.total = steps_in_all(len(job.train), job.config)
+        self.epoch_steps = math.ceil(len(job.train) / job.config.batch_rows)
+        self.batches = lru_cache(maxsize=1)(
+            lambda epoch: epoch_batches(self.lengths, job.config.batch_rows, job.config.seed, epoch)
+        )
+        self.position = Position(job.input_digest)
+        self.best: State = {}
+        self.in_update = False
+        self._restore()
+
+    def run(self, watch: Watch) -> Trained:
+        saved = time.monotonic()
+        try:
+            with progress("training", self.total) as advance:
+                advance(self.position.step, note="measuring the held-out loss")
+                if self._held_out_is_due(self.position.step):
+                    self._measure()  # at step 0: what the bare base makes of the held-out rows
+                for step in range(self.position.step, self.total):
+                    record = self._step(step)
+                    watch(record)
+                    if self._held_out_is_due(step + 1):
+                        self._measure()
+                    if time.monotonic() - saved >= self.job.checkpoint_every_s:
+                        self._save()
+                        saved = time.monotonic()
+                    advance(note=f"loss {record.loss:.3f}  {record.environment['tokens_per_s']:.0f} tokens/s")
+        except KeyboardInterrupt:
+            # Between two updates the state is that of a whole step; within one, the last checkpoint is what counts.
+            if not self.in_update and self.position.step:
+                self._save()
+            raise
+        best = self.config.keep == "best" and self.best
+        return Trained(
+            self.best if best else self._adapter(), self.position.best_step if best else self.total, self.position
+        )
+
+    def _step(self, step: int) -> StepRecord:
+        started = time.monotonic()
+        epoch, index = divmod(step, self.epoch_steps)
+        rows = self.batches(epoch)[index]
+        samples = [self.job.train[row] for row in rows]
+        supervised = sum(sample.supervised_count for sample in samples)
+        tokens = sum(len(sample.ids) for sample in samples)
+        torch.manual_seed(stable_seed(self.config.seed, f"step {step}") % 2**63)  # dropout
+        self.job.model.train()
+        loss = 0.0
+        for part in split_by_tokens(rows, self.lengths, self.config.micro_batch_tokens):
+            # Divided by all of the step's supervised tokens: how rows are split into parts changes nothing.
+            part_loss = loss_sum(self.job.model, collate([self.job.train[row] for row in part], self.device))
+            (part_loss / supervised).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss += float(part_loss.detach()) / supervised
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise self._not_finite(step, samples)
+        rate = learning_rate(step, self.total, self.config)
+        self._update(step + 1, rate, loss)
+        seconds = time.monotonic() - started
+        times = {"seconds": round(seconds, 3), "tokens_per_s": round(tokens / seconds, 1)}
+        return StepRecord(step + 1, epoch, loss, rate, norm, tokens, supervised, times)
+
+    def _update(self, step: int, rate: float, loss: float) -> None:
+        self.in_update = True
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.position = msgspec.structs.replace(self.position, step=step, losses=(*self.position.losses, loss))
+        self.in_update = False
+
+    def _held_out_is_due(self, step: int) -> bool:
+        every = self.config.held_out_every or self.epoch_steps
+        return bool(self.job.held_out) and (step % every == 0 or step == self.total)
+
+    def _measure(self) -> None:
+        position = self.position
+        if any(held.step == position.step for held in position.held_out):
+            return
+        loss = held_out_loss(self.job.model, self.job.held_out, self.config.micro_batch_tokens)
+        if not math.isfinite(loss):
+            raise DataError(
+                f"the held-out loss is not a finite number after step {position.step}",
+                where="held_out",
+                fix="look at the held-out rows; if nothing is wrong with them, lower learning_rate",
+            )
+        # The bare base (step 0) is for comparison; an adapter is kept even where it is worse, and the losses say so.
+        known = [held.loss for held in position.held_out if held.step]
+        best_step = position.best_step
+        if position.step and loss < min(known, default=math.inf):
+            best_step, self.best = position.step, self._adapter()
+        held_out = (*position.held_out, HeldOut(position.step, loss))
+        self.position = msgspec.structs.replace(position, held_out=held_out, best_step=best_step)
+
+    def _not_finite(self, step: int, samples: Sequence[Sample]) -> DataError:
+        self.optimizer.zero_grad()
+        self.job.model.eval()
+        with torch.no_grad():
+            losses = [float(loss_sum(self.job.model, collate([sample], self.device))) for sample in samples]
+        bad = [sample.row for sample, loss in zip(samples, losses, strict=True) if not math.isfinite(loss)]
+        rows = bad or [sample.row for sample in samples]
+        return DataError(
+            f"the loss or its gradient is not a finite number at step {step + 1}; nothing was updated",
+            where=f"rows {', '.join(rows[:_NAMED_ROWS])}" + (" ..." if len(rows) > _NAMED_ROWS else ""),
+            fix="look at these rows; if nothing is wrong with them, lower learning_rate",
+        )
+
+    def _adapter(self) -> State:
+        return {name: value.detach().clone() for name, value in self.parameters.items()}
+
+    def _save(self) -> None:
+        states = {name: self.optimizer.state[value] for name, value in self.parameters.items()}
+        moments = {key: {name: state[key] for name, state in states.items()} for key in ("exp_avg", "exp_avg_sq")}
+        write_checkpoint(self.job.checkpoint, self.position, {"adapter": self._adapter(), **moments, "best": self.best})
+
+    def _restore(self) -> None:
+        found = read_checkpoint(self.job.checkpoint, self.job.input_digest)
+        if found is None:
+            return
+        self.position, sections = found
+        self.best = {name: value.to(self.device) for name, value in sections.get("best", {}).items()}
+        for name, parameter in self.parameters.items():
+            parameter.data.copy_(sections["adapter"][name])
+            self.optimizer.state[parameter] = {
+                "step": torch.tensor(float(self.position.step)),
+                "exp_avg": sections["exp_avg"][name].to(self.device),
+                "exp_avg_sq": sections["exp_avg_sq"][name].to(self.device),
+            }
+
+
+@torch.no_grad()
+def held_out_loss(model: Any, samples: Sequence[Sample], max_tokens: int) -> float:
+    """The mean cross-entropy over all supervised tokens of `samples`, in nats per token."""
+    model.eval()
+    lengths = [len(sample.ids) for sample in samples]
+    device = next(model.parameters()).device
+    parts = split_by_tokens(range(len(samples)), lengths, max_tokens)
+    total = 0.0
+    for part in parts:
+        total += float(loss_sum(model, collate([samples[row] for row in part], device)))
+    return total / sum(sample.supervised_count for sample in samples)
