@@ -107,6 +107,37 @@ def report(results: Path, dry_run: bool) -> int:
     return 0
 
 
+@cli.group()
+def rubric() -> None:
+    """Rubrics: what a judge is asked.
+
+    \b
+    Example:
+      evalkit rubric check rubrics/structured_output.yaml
+    """
+
+
+@rubric.command(epilog=EPILOG)
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+@command_options
+def check(files: tuple[Path, ...]) -> int:
+    """Check rubric FILES: every fault with its line, and advice on what makes grading hard.
+
+    \b
+    Example:
+      evalkit rubric check rubrics/structured_output.yaml
+    """
+    from evalkit.rubric import advice, load_rubric
+
+    for path in files:
+        rubric_file = load_rubric(path)
+        notes = advice(rubric_file)
+        click.echo(f"{path}: {rubric_file.name} version {rubric_file.version}, {len(rubric_file.criteria)} criteria")
+        for note in notes:
+            click.echo(f"  advice: {note}")
+    return 0
+
+
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table

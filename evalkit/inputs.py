@@ -9,6 +9,7 @@ from typing import Any
 from curate.core.base_model import BaseModel, find_base
 from curate.core.config_file import load_config
 from curate.core.digests import digest_file, digest_json
+from curate.core.embedding import Embedder, find_embedder
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.jsonl import decode_lines
 from curate.core.places import find_path
@@ -16,7 +17,6 @@ from curate.core.records import read_record, versions
 from curate.core.rows import Row
 from curate.core.seeding import stable_seed
 from evalkit.contenders import question_text
-from evalkit.retrieval import Embedder, find_embedder
 from evalkit.suite import Contender, FileExamples, NearestExamples, Suite
 from trainer.hub import check_reachable
 from trainer.record import RECORD, Run, read_run

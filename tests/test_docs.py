@@ -5,9 +5,10 @@ import tomllib
 from pathlib import Path
 
 import click
+import pytest
+
 import curate.cli
 import evalkit.cli
-import pytest
 import trainer.cli
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,8 +66,14 @@ def test_decisions_are_numbered_dated_and_short() -> None:
     assert all(len(body.strip().splitlines()) <= 10 for _, _, body in entries)
 
 
-def test_every_command_has_help_with_an_example() -> None:
-    for program, group in PROGRAMS.items():
-        for name, command in group.commands.items():
-            assert command.help, f"{program} {name} has no help"
-            assert f"{program} {name}" in command.help, f"{program} {name} --help shows no example"
+def _walk(path: str, command: click.Command) -> list[tuple[str, click.Command]]:
+    """A command and those below it, with the words that call each."""
+    below = command.commands.items() if isinstance(command, click.Group) else ()
+    return [(path, command), *(found for name, inner in below for found in _walk(f"{path} {name}", inner))]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_has_help_with_an_example(program: str) -> None:
+    for path, command in _walk(program, PROGRAMS[program]):
+        assert command.help, f"{path} has no help"
+        assert path in command.help, f"{path} --help shows no example"

@@ -92,7 +92,7 @@ def compute_dtype(name: DtypeName) -> torch.dtype:
 def set_threads(threads: Literal["auto"] | int) -> int:
     """Set how many processor threads torch uses; `auto` is one per physical core we may run on."""
     if threads == "auto":
-        import psutil  # type: ignore[import-untyped]  # has no types
+        import psutil
 
         allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         count = max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))

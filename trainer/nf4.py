@@ -67,7 +67,7 @@ def use_exact_layers(model: nn.Module) -> None:
 
 def fits_expanded(model: nn.Module, dtype: torch.dtype) -> bool:
     """Whether the expanded weights would take less than a tenth of the memory that is free now, on a processor."""
-    import psutil  # type: ignore[import-untyped]  # has no types
+    import psutil
 
     layers = [module for module in model.modules() if isinstance(module, NF4Linear)]
     size_bytes = sum(layer.in_features * layer.out_features for layer in layers) * dtype.itemsize

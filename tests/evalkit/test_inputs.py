@@ -11,7 +11,6 @@ from curate.core.records import read_record, write_record
 from evalkit.inputs import read_inputs
 from evalkit.prompts import ask_all
 from tests.evalkit.tiny_world import row, write_dataset, write_rows, write_suite
-
 from tests.models import tiny_base
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from curate.core.errors import ConfigError
 from evalkit.rubric import advice, load_rubric
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Run
 
 SHIPPED = sorted((ROOT / "rubrics").glob("*.yaml"))
 
@@ -54,3 +54,12 @@ def test_advice_points_at_what_makes_grading_hard(tmp_path: Path) -> None:
         "no example for grade 0, 1",
         "the question joins two things with 'and'",
     ]
+
+
+def test_the_command_checks_files(run_cli: Run, tmp_path: Path) -> None:
+    good = run_cli("evalkit", "rubric", "check", *SHIPPED)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "structured-output version 1" in good.stdout
+    bad = run_cli("evalkit", "rubric", "check", _write(tmp_path, pass_from=9))
+    assert bad.returncode == 2
+    assert "x.yaml" in bad.stderr

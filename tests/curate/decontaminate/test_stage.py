@@ -1,0 +1,82 @@
+"""The stage loses nothing, says why, and writes its evidence."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from curate.decontaminate.evidence import EVIDENCE_FILE, TIERS, TOUCHED_FILE, cannot_see, write_findings
+from curate.decontaminate.settings import Against, Decontaminate, Template
+from curate.decontaminate.stage import decontaminate
+from curate.decontaminate.suites import suite_of_rows
+from tests.curate.row_makers import make_entries, make_row
+
+WANTED = Decontaminate(against=[Against(path="exam.jsonl", name="exam")])
+QUESTION = "If a cart with seven apples meets a cart with nine pears at noon, how many pieces of fruit are on the road?"
+TEXTS = st.lists(st.text(alphabet="ab c", max_size=40), max_size=15)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS, TEXTS)
+def test_kept_and_quarantined_are_the_input(texts: list[str], items: list[str]) -> None:
+    entries = make_entries([make_row(text, id=str(n)) for n, text in enumerate(texts)])
+    exam = suite_of_rows("exam", [make_row(text, id=f"i{n}") for n, text in enumerate(items)])
+    outcome, findings = decontaminate(entries, WANTED, folder=Path(), suites=[exam])
+    kept, held = [entry.row.id for entry in outcome.kept], [rejection.id for rejection in outcome.rejections]
+    assert sorted([*kept, *map(str, held)]) == sorted(entry.row.id for entry in entries)
+    assert {one.row for one in findings.evidence} == set(held)
+    assert {one.item for one in findings.evidence} == {one.item for one in findings.touched}
+    again, _ = decontaminate(outcome.kept, WANTED, folder=Path(), suites=[exam])
+    assert not {r.id for r in again.rejections if " whole" in r.detail}
+
+
+@pytest.mark.parametrize(
+    ("action", "kept", "reasons"),
+    [("quarantine", 1, ["quarantined"]), ("drop", 1, ["contaminated"]), ("report", 2, [])],
+)
+def test_actions(tmp_path: Path, action: str, kept: int, reasons: list[str]) -> None:
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"question": QUESTION, "id": "q1"}) + "\n")
+    entries = make_entries([make_row(f"Please: {QUESTION}", id="leak"), make_row("Is it raining?", id="fine")])
+    wanted = WANTED.model_copy(update={"action": action})
+    outcome, findings = decontaminate(entries, wanted, folder=tmp_path)
+    assert len(outcome.kept) == kept
+    assert [rejection.reason for rejection in outcome.rejections] == reasons
+    assert [one.row for one in findings.evidence] == ["leak"]
+    for rejection in outcome.rejections:
+        assert rejection.because_of is not None
+        assert rejection.because_of.id == "exam/q1"
+        assert rejection.detail == "message 0, characters 8 to 114: the question of item q1 of exam, whole"
+
+
+def test_evidence_is_written_the_same_each_time(tmp_path: Path) -> None:
+    rows = [make_row(QUESTION, id="b"), make_row(f"{QUESTION} Now.", id="a")]
+    exam = suite_of_rows("exam", [make_row(QUESTION, id="i")])
+    for folder in ("one", "two"):
+        _, findings = decontaminate(make_entries(rows), WANTED, folder=Path(), suites=[exam])
+        assert write_findings(findings, tmp_path / folder) == [EVIDENCE_FILE, TOUCHED_FILE]
+    evidence = (tmp_path / "one" / EVIDENCE_FILE).read_bytes()
+    assert evidence == (tmp_path / "two" / EVIDENCE_FILE).read_bytes()
+    assert [json.loads(line)["row"] for line in evidence.splitlines()] == ["b", "a"]
+    assert json.loads((tmp_path / "one" / TOUCHED_FILE).read_text())["rows"] == 2
+
+
+def test_the_summary_counts_and_says_what_no_tier_sees() -> None:
+    exam = suite_of_rows("exam", [make_row(QUESTION, id="i"), make_row("Who is there at the door?", id="j")])
+    _, findings = decontaminate(make_entries([make_row(QUESTION, id="a")]), WANTED, folder=Path(), suites=[exam])
+    summary = findings.summary(WANTED)
+    assert summary["suites"] == [{"name": "exam", "files": {}, "items": 2, "touched": 1, "unreadable": []}]
+    assert [(tier["name"], tier["on"], tier["rows"]) for tier in summary["tiers"]] == [
+        ("whole", True, 1),
+        ("ngram", True, 0),
+        ("characters", True, 0),
+        ("paraphrase", False, 0),
+    ]
+    assert [name for name, _, unseen in cannot_see(WANTED) if len(unseen.split()) > 5] == list(TIERS)
+
+
+def test_a_template_longer_than_a_run_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"template\.ngram"):
+        Decontaminate(against=[Against(path="x")], ngram=6, template=Template(ngram=8))
