@@ -38,6 +38,18 @@ def test_a_file_is_named_after_what_it_holds() -> None:
     assert not [_id(path) for path in SOURCES if path.stem in FORBIDDEN_NAMES]
 
 
+def test_of_curate_the_others_use_only_the_core() -> None:
+    """A contract of import-linter would have to list every other module; this one holds for those to come as well."""
+    strays = [
+        f"{_id(path)}: {name}"
+        for path in SOURCES
+        if path.relative_to(ROOT).parts[0] != "curate"
+        for name in re.findall(r"^\s*(?:from|import) (curate[\w.]*)", path.read_text(), flags=re.MULTILINE)
+        if name.split(".")[:2] != ["curate", "core"]
+    ]
+    assert not strays
+
+
 def test_every_silenced_check_says_why() -> None:
     bare = [
         f"{_id(path)}:{number}"

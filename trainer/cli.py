@@ -14,7 +14,13 @@ _FILE = click.Path(path_type=Path)
 @click.version_option(package_name="acidtest")
 @console.command_options
 def cli() -> None:
-    """Train a small adapter on curated rows, and record what went in."""
+    """Train a small adapter on curated rows, and record what went in.
+
+    \b
+    Examples:
+      trainer fit train.yaml
+      trainer show demo/run
+    """
 
 
 @cli.command()
@@ -32,6 +38,11 @@ def fit(
 
     Goes on where an interrupted training stopped. Does nothing where the run is there and nothing it depends on has
     changed.
+
+    \b
+    Examples:
+      trainer fit train.yaml
+      trainer fit train.yaml --dry-run
     """
     from curate.core.config_file import load_config
     from trainer import fit as job
@@ -59,7 +70,12 @@ def fit(
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON.")
 @console.command_options
 def show(run: Path, *, as_json: bool) -> int:
-    """Show what went into the run in the folder RUN, and its losses."""
+    """Show what went into the run in the folder RUN, and its losses.
+
+    \b
+    Example:
+      trainer show demo/run
+    """
     from trainer.record import read_run
 
     found = read_run(run)

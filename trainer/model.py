@@ -17,6 +17,9 @@ from curate.core.console import say
 from curate.core.errors import AcidtestError, ConfigError, ServiceError, from_os_error
 from trainer.hub import HUB_FIX, check_reachable
 
+# bitsandbytes tells of an optional kernel package each time it is imported, whoever imports it; nothing here needs it.
+logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
+
 Quantisation = Literal["nf4"] | None
 DtypeName = Literal["auto", "float32", "bfloat16"]
 
@@ -107,7 +110,6 @@ def quiet_libraries() -> Iterator[None]:
     """Keep the libraries' progress bars, notices and deprecation warnings off the terminal."""
     from transformers.utils import logging as library_logging
 
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     verbosity, bars = library_logging.get_verbosity(), library_logging.is_progress_bar_enabled()
     library_logging.set_verbosity_error()
     library_logging.disable_progress_bar()
