@@ -1,6 +1,5 @@
 """Base models in memory: the one loader, for training and for evaluation."""
 
-import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,9 +15,6 @@ from curate.core.chat import ChatFormat
 from curate.core.console import say
 from curate.core.errors import AcidtestError, ConfigError, ServiceError, from_os_error
 from trainer.hub import HUB_FIX, check_reachable
-
-# bitsandbytes tells of an optional kernel package each time it is imported, whoever imports it; nothing here needs it.
-logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
 
 Quantisation = Literal["nf4"] | None
 DtypeName = Literal["auto", "float32", "bfloat16"]
