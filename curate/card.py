@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from curate.card_reports import report_sections
 from curate.core.rows import Row
+from curate.markdown import cell, table
 from curate.normalize import message_text
 
 _SAMPLES = 3
@@ -21,11 +23,12 @@ the row that is kept instead. The same recipe on the same inputs gives the same 
 def render_card(facts: Mapping[str, Any], train: Sequence[Row]) -> str:
     """The card of the dataset that `facts` (the manifest's) describe; `train` gives lengths and samples."""
     sections = [
-        f"# {_cell(facts['name'])}\n\n> {_cell(facts['behaviour'])}",
+        f"# {cell(facts['name'])}\n\n> {cell(facts['behaviour'])}",
         _split(facts["split"]),
         _stages(facts["stages"]),
         _sources(facts),
         _dedup(facts["recipe"]),
+        *report_sections(facts),
         _conflicts(facts["conflicts"]),
         _lengths(train),
         _samples(train),
@@ -37,7 +40,7 @@ def render_card(facts: Mapping[str, Any], train: Sequence[Row]) -> str:
 def _split(split: Mapping[str, Mapping[str, int]]) -> str:
     labels = sorted({label for counts in split.values() for label in counts})
     rows = [[side, *(counts.get(label, 0) for label in labels), sum(counts.values())] for side, counts in split.items()]
-    return "## Rows\n\n" + _table(["side", *labels, "all"], rows)
+    return "## Rows\n\n" + table(["side", *labels, "all"], rows)
 
 
 def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
@@ -51,7 +54,7 @@ def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
         ]
         for stage in stages
     ]
-    return "## What each stage did\n\n" + _table(["stage", "in", "kept", "rejected", "reasons"], rows)
+    return "## What each stage did\n\n" + table(["stage", "in", "kept", "rejected", "reasons"], rows)
 
 
 def _sources(facts: Mapping[str, Any]) -> str:
@@ -59,9 +62,9 @@ def _sources(facts: Mapping[str, Any]) -> str:
     files = list(dict.fromkeys((item["path"], item["kind"], item["digest"]) for item in facts["inputs"]))
     return (
         "## Sources\n\n"
-        + _table(["source", "read", "kept", "rejected"], rows)
+        + table(["source", "read", "kept", "rejected"], rows)
         + "\n\n"
-        + _table(["file", "kind", "digest"], files)
+        + table(["file", "kind", "digest"], files)
     )
 
 
@@ -82,7 +85,7 @@ def _dedup(recipe: Mapping[str, Any]) -> str:
 def _conflicts(conflicts: Sequence[Sequence[str]]) -> str:
     if not conflicts:
         return ""
-    listed = "\n".join(f"- {', '.join(_cell(name) for name in ids)}" for ids in conflicts[:_SHOWN_CONFLICTS])
+    listed = "\n".join(f"- {', '.join(cell(name) for name in ids)}" for ids in conflicts[:_SHOWN_CONFLICTS])
     more = f"\n- and {len(conflicts) - _SHOWN_CONFLICTS} more" if len(conflicts) > _SHOWN_CONFLICTS else ""
     return f"## Conflicts\n\nOne prompt, different answers; they are kept, and somebody should look:\n\n{listed}{more}"
 
@@ -120,15 +123,3 @@ def _sample(row: Row) -> str:
 
 def _runs_of_backticks(text: str) -> Iterable[str]:
     return "".join(c if c == "`" else " " for c in text).split()
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    """Text that stays in its cell and is text, not markup."""
-    text = " ".join(str(value).split())
-    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from curate import dataset_commands, stage_commands
 from curate.core.console import EPILOG, command_options, print_json, run, say, warn
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -28,9 +29,10 @@ def cli() -> None:
 @click.option("--output", type=_FOLDER, help="Write here instead of where the recipe says.")
 @click.option("--force", is_flag=True, help="Build again even where nothing changed.")
 @click.option("--dry-run", is_flag=True, help="Count what would come out; write nothing.")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired mechanically, as `validate: {fix: true}` does.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @command_options
-def build(recipe: Path, output: Path | None, force: bool, dry_run: bool, as_json: bool) -> int:
+def build(recipe: Path, output: Path | None, force: bool, dry_run: bool, fix: bool, as_json: bool) -> int:
     """Build the dataset that RECIPE describes.
 
     Writes train.jsonl, val.jsonl, test.jsonl, rejected.jsonl, manifest.json and card.md. Does nothing where they are
@@ -43,8 +45,11 @@ def build(recipe: Path, output: Path | None, force: bool, dry_run: bool, as_json
       curate build recipe.yaml --output /tmp/dataset --json
     """
     from curate import pipeline
+    from curate.sources import detected_formats
 
-    built = pipeline.build(recipe, output=output, force=force, dry_run=dry_run)
+    built = pipeline.build(recipe, output=output, force=force, dry_run=dry_run, fix=fix)
+    for text in detected_formats(built.manifest):
+        say(text)
     for text in built.warnings:
         warn(text)
     if as_json:
@@ -132,6 +137,10 @@ def _print_summary(manifest: dict[str, Any]) -> None:
     console.print(stages)
     console.print()
     console.print(split)
+
+
+for _command in (*stage_commands.COMMANDS, *dataset_commands.COMMANDS):
+    cli.add_command(_command)
 
 
 def main() -> None:

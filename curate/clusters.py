@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.minhash import U32, Sketches, call, compiled
+from curate.machine_code import U32, call, compiled
+from curate.minhash import Sketches
 
 I32 = np.int32
 
@@ -29,49 +30,55 @@ class Clusters:
     component: NDArray[np.int32]
 
 
-def find_clusters(
-    sketches: Sketches, threshold: float, *, pinned: NDArray[np.bool_] | None = None, threads: int = 1
-) -> Clusters:
-    """The clusters of texts whose Jaccard similarity reaches `threshold`; lower numbers are kept first.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for some of the texts.
 
     Texts that are `pinned` are kept whatever they are similar to; they still make others go, and share components.
+    The first `earlier` texts are of another dataset: they are not compared with each other, and make pinned texts go.
+    Texts with fewer shingles than `min_shingles` are compared with none.
     """
+
+    pinned: NDArray[np.bool_] | None = None
+    earlier: int = 0
+    min_shingles: int = 1
+
+
+def find_clusters(sketches: Sketches, threshold: float, rules: Rules | None = None, *, threads: int = 1) -> Clusters:
+    """The clusters of texts whose Jaccard similarity reaches `threshold`; lower numbers are kept first."""
+    rules = rules or Rules()
     total = sketches.starts.size - 1
     kept_instead = np.arange(total, dtype=I32)
     parents = np.arange(total, dtype=I32)
     similarity = np.ones(total, np.float64)
-    active, buckets = _buckets(sketches, threads)
+    usable = np.diff(sketches.starts) >= max(1, rules.min_shingles)
+    active, buckets = _buckets(sketches, usable, threads)
     if active.size:
         sizes = np.diff(sketches.starts)[active]
         sets, starts = _sorted_sets(sketches, active, sizes, threads)
-        held = np.zeros(active.size, np.bool_) if pinned is None else pinned[active]
-        call(_choose, active, held, buckets, sets, starts, sizes, threshold, kept_instead, similarity, parents)
+        held = np.zeros(active.size, np.bool_) if rules.pinned is None else rules.pinned[active]
+        earlier = int(np.searchsorted(active, rules.earlier))
+        compared = (buckets, sets, starts, sizes, threshold)
+        call(_choose, active, held, earlier, *compared, kept_instead, similarity, parents)
         call(_flatten, parents)
     return Clusters(kept_instead, similarity, parents)
 
 
-def _buckets(sketches: Sketches, threads: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _buckets(
+    sketches: Sketches, usable: NDArray[np.bool_], threads: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The texts that share a bucket with another, and the bucket of each of them in each band, -1 for one of its own.
 
     Shapes: (a,) and (a, bands). Buckets are numbered through all bands.
     """
     keys = sketches.band_keys
-    with_shingles = np.flatnonzero(np.diff(sketches.starts))
-    found = np.full((keys.shape[1], keys.shape[0]), -1, I32)
-
-    def label(band: int) -> int:
-        # The key above the text's number in one integer: sorting it sorts both at full speed.
-        packed = keys[band, with_shingles].astype(np.uint64) << np.uint64(32)
-        packed |= with_shingles.view(np.uint64)
-        packed.sort()
-        count: int = call(_label_runs, packed, found[:, band])
-        return count
-
-    counts = _each(label, keys.shape[0], threads)
-    active = np.flatnonzero((found >= 0).any(axis=1))
-    buckets = found[active]
-    firsts = np.cumsum([0, *counts[:-1]]).astype(I32)
-    return active, np.where(buckets >= 0, buckets + firsts, I32(-1))
+    candidates = np.flatnonzero(usable)
+    found = np.full(keys.shape, -1, I32)
+    counts = _each(lambda band: int(call(_label_equal, keys[band], candidates, found[band])), keys.shape[0], threads)
+    active = np.flatnonzero(found.max(axis=0, initial=-1) >= 0)
+    buckets = np.empty((active.size, keys.shape[0]), I32)
+    call(_number_through, found, active, np.cumsum([0, *counts]).astype(I32), buckets)
+    return active, buckets
 
 
 def _sorted_sets(
@@ -101,19 +108,39 @@ def _each(work: Callable[[int], int], count: int, threads: int) -> list[int]:
 
 
 @compiled
-def _label_runs(packed: NDArray[np.uint64], labels: NDArray[np.int32]) -> int:
-    """Number the runs of two or more equal keys in `labels`, from 0, and return how many there are."""
-    count, first = 0, 0
-    shift, low = np.uint64(32), np.uint64(0xFFFFFFFF)
-    for at in range(1, packed.size + 1):
-        if at < packed.size and packed[at] >> shift == packed[first] >> shift:
+def _label_equal(keys: NDArray[np.uint32], candidates: NDArray[np.int64], labels: NDArray[np.int32]) -> int:
+    """Number the keys that two or more candidates have in `labels`, from 0, and return how many there are."""
+    size = 16
+    while size < 2 * candidates.size:
+        size *= 2
+    # A hash table with linear probing; the keys are mixed already, so their low bits are as good as any.
+    first = np.full(size, -1, I32)
+    count = 0
+    for at in range(candidates.size):
+        text = candidates[at]
+        slot = np.int64(keys[text]) & (size - 1)
+        while first[slot] >= 0 and keys[first[slot]] != keys[text]:
+            slot = (slot + 1) & (size - 1)
+        other = first[slot]
+        if other < 0:
+            first[slot] = text
             continue
-        if at - first > 1:
-            for member in range(first, at):
-                labels[np.int64(packed[member] & low)] = count
+        if labels[other] < 0:
+            labels[other] = count
             count += 1
-        first = at
+        labels[text] = labels[other]
     return count
+
+
+@compiled
+def _number_through(
+    labels: NDArray[np.int32], active: NDArray[np.int64], firsts: NDArray[np.int32], buckets: NDArray[np.int32]
+) -> None:
+    """Write the labels of the active texts, those of each band from its number in `firsts` on, to `buckets`."""
+    for index in range(active.size):
+        for band in range(labels.shape[0]):
+            label = labels[band, active[index]]
+            buckets[index, band] = label + firsts[band] if label >= 0 else -1
 
 
 @compiled
@@ -127,16 +154,40 @@ def _sort_sets(
 ) -> None:
     for index in range(active.size):
         first, last = starts[active[index]], starts[active[index] + 1]
-        target = targets[index]
-        values = sets[target : target + last - first]
-        values[:] = shingles[first:last]
-        values.sort()
+        values = sets[targets[index] : targets[index] + last - first]
+        _sort_hashes(shingles[first:last], values)
         size = 1
         for at in range(1, values.size):
             if values[at] != values[size - 1]:
                 values[size] = values[at]
                 size += 1
         sizes[index] = size
+
+
+@compiled
+def _sort_hashes(values: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
+    """Write `values` in ascending order to `out`: evenly spread ones by their high bits first, then by insertion.
+
+    Hashes are evenly spread; equal ones cost nothing, since insertion does not move them.
+    """
+    bits = 1
+    while (1 << bits) < values.size:
+        bits += 1
+    shift = U32(32 - bits)
+    places = np.zeros((1 << bits) + 1, I32)
+    for value in values:
+        places[(value >> shift) + 1] += 1
+    for at in range(1, places.size):
+        places[at] += places[at - 1]
+    for value in values:
+        out[places[value >> shift]] = value
+        places[value >> shift] += 1
+    for at in range(1, out.size):
+        value, back = out[at], at
+        while back > 0 and out[back - 1] > value:
+            out[back] = out[back - 1]
+            back -= 1
+        out[back] = value
 
 
 @compiled
@@ -175,6 +226,7 @@ def _jaccard(sets: NDArray[np.uint32], a: int, a_size: int, b: int, b_size: int,
 def _choose(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
     active: NDArray[np.int64],
     held: NDArray[np.bool_],
+    earlier: int,
     buckets: NDArray[np.int32],
     sets: NDArray[np.uint32],
     starts: NDArray[np.int64],
@@ -187,11 +239,11 @@ def _choose(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
     """Fill the last three arrays: go through the texts in order, compare each with the kept ones in its buckets."""
     bands = buckets.shape[1]
     last_kept = np.full(buckets.max() + 1, -1, I32)  # per bucket, the head of a list of kept texts
-    earlier = np.full(buckets.shape, -1, I32)  # per text and band, the next in that list
+    next_kept = np.full(buckets.shape, -1, I32)  # per text and band, the next in that list
     compared_with = np.full(active.size, -1, I32)
     for text in range(active.size):
-        best, best_similarity = -1, 0.0
-        for band in range(bands):
+        best, best_similarity, must_go = -1, 0.0, False
+        for band in range(bands if text >= earlier else 0):
             bucket = buckets[text, band]
             other = last_kept[bucket] if bucket >= 0 else -1
             while other >= 0:
@@ -199,17 +251,18 @@ def _choose(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
                     compared_with[other] = text
                     found = _jaccard(sets, starts[text], sizes[text], starts[other], sizes[other], threshold)
                     if found >= threshold:
+                        must_go |= other < earlier
                         a, b = _root(parents, active[text]), _root(parents, active[other])
                         parents[max(a, b)] = min(a, b)
                         if found > best_similarity or (found == best_similarity and other < best):
                             best, best_similarity = other, found
-                other = earlier[other, band]
-        if best >= 0 and not held[text]:
+                other = next_kept[other, band]
+        if best >= 0 and (must_go or not held[text]):
             kept_instead[active[text]] = active[best]
             similarity[active[text]] = best_similarity
             continue
         for band in range(bands):
             bucket = buckets[text, band]
             if bucket >= 0:
-                earlier[text, band] = last_kept[bucket]
+                next_kept[text, band] = last_kept[bucket]
                 last_kept[bucket] = text

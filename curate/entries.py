@@ -8,11 +8,10 @@ from typing import Any
 import msgspec
 
 from curate.config import Recipe
-from curate.core.rows import Row
+from curate.core.rows import Row, encode_row
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a record stands: the source, the path as the recipe words it, the line from 1, the byte offset from 0."""
 
     source: str
@@ -21,20 +20,31 @@ class Place:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A row, the place it came from, and the bytes that stood there."""
+class Entry(msgspec.Struct, frozen=True):
+    """A row, the place it came from, and the bytes that stood there: `verbatim` where they are the row as it is."""
 
     row: Row
     place: Place
     raw: bytes
+    verbatim: bool = False
+    keys: bytes | None = None
+    """What `curate.keys` made of the row; whoever makes an entry leaves it out."""
+
+    @property
+    def line(self) -> bytes:
+        """The row as a dataset's line: the bytes it came in where they say just this, else as we write it."""
+        return self.raw if self.verbatim else encode_row(self.row)
 
 
-class Because(msgspec.Struct, frozen=True):
-    """The row that is kept instead of a rejected one, and how similar they are (1 = the same)."""
+class Because(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The row that is kept instead of a rejected one, and how similar they are (1 = the same).
+
+    `dataset` names the earlier dataset that it stands in, where it is not a row of this one.
+    """
 
     id: str
     similarity: float
+    dataset: str | None = None
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,13 +65,15 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome:
     """What a stage did. `ties` names, for rows that must stay on one side of a split, what they share.
 
-    `conflicts` lists ids of rows with one prompt and different answers.
+    `conflicts` lists ids of rows with one prompt and different answers. `counts` are what else the manifest should say
+    of the stage, such as {"repairs": {rule: how often}}.
     """
 
     kept: list[Entry]
     rejections: list[Rejection]
     ties: dict[str, str] = field(default_factory=dict)
     conflicts: list[list[str]] = field(default_factory=list)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

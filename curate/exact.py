@@ -5,7 +5,7 @@ from typing import Any
 
 from curate.config import Dedup
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
-from curate.normalize import row_key
+from curate.keys import row_key
 from curate.preference import preference
 
 STAGE = "exact"
@@ -13,11 +13,11 @@ STAGE = "exact"
 
 def drop_exact(entries: Sequence[Entry], context: Context) -> Outcome:
     """One row of each set of exact duplicates, then one of each id that several different rows claim."""
-    prefer = preference((context.recipe.dedup or Dedup()).prefer)
+    prefer = preference(context.recipe.dedup or Dedup())
     rejections: list[Rejection] = []
     kept = _one_of_each(
         entries,
-        lambda entry: row_key(entry.row),
+        row_key,
         prefer,
         lambda entry, best: rejections.append(
             reject(entry, STAGE, "exact-duplicate", f"says the same as {best.row.id}", Because(best.row.id, 1.0))

@@ -1,49 +1,25 @@
 """Shingles and MinHash band keys of many texts, by machine code over one buffer of UTF-8 bytes.
 
-A text's words are what whitespace separates, letters lowercased. A shingle is a run of `ngram` words, kept as a 32-bit
-hash. The minima follow datasketch 2.0's scheme `affine32`, so that datasketch serves as oracle on the same shingles.
+A text's words (`curate.words`) make shingles: runs of `ngram` words, kept as 32-bit hashes. The minima follow
+datasketch 2.0's scheme `affine32`, so that datasketch serves as oracle on the same shingles.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
-U8, U32, U64 = np.uint8, np.uint32, np.uint64
-
-# In machine code a whole number has a width; for the type checker they are all numbers.
-Number: TypeAlias = Any
+from curate.machine_code import U32, U64, Number, call, compiled
+from curate.words import CHARACTER, Unit, joined, unit_number, write_words
 
 SCHEME = "affine32"
 # Texts in one piece of work: large enough that handing it over costs nothing, small enough to share out evenly.
 _CHUNK_TEXTS = 2048
 
-_WORD_START = U64(0xCBF29CE484222325)  # FNV-1a's offset and prime for 64 bits
-_WORD_PRIME = U64(0x00000100000001B3)
 _ROLL = U64(0x9E3779B97F4A7C15)  # an odd multiplier keeps every bit of the words that roll through
 _EMPTY = U32(0xFFFFFFFF)
-
-
-def compiled(function: F) -> F:
-    """`function` as machine code that runs without the interpreter's lock, cached on disk where a folder allows it."""
-    try:
-        made: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # no folder for the cache: neither beside the package, nor in the user's home
-        made = numba.njit(nogil=True, error_model="numpy")(function)
-    return made
-
-
-def call(kernel: Callable[..., Any], *arguments: Any) -> Any:
-    """`kernel(*arguments)`, also where its machine code can't be saved: a full disk must not stop the work."""
-    try:
-        return kernel(*arguments)
-    except OSError:
-        return kernel(*arguments)  # numba keeps what it compiled before it saves, so this finds it in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +34,64 @@ class Sketches:
     band_keys: NDArray[np.uint32]
 
 
-def sketch(texts: Sequence[str], *, ngram: int, bands: int, rows: int, seed: int, threads: int = 1) -> Sketches:
-    """Shingles and band keys of every text; the same for any number of threads."""
-    a, b = permutations(bands * rows, seed)
-    band_keys = np.empty((bands, len(texts)), U32)
+@dataclass(frozen=True, slots=True)
+class Banding:
+    """How texts are sketched: shingles of `ngram` units, `bands` of `rows` minima each, permutations from `seed`."""
+
+    ngram: int = 3
+    bands: int = 32
+    rows: int = 4
+    seed: int = 0
+    unit: Unit = "auto"
+
+
+def sketch(texts: Sequence[str], banding: Banding, *, ignored_share: float | None = None, threads: int = 1) -> Sketches:
+    """Shingles and band keys of every text; the same for any number of threads.
+
+    Shingles that more than `ignored_share` of the texts have are left out, as if no text had them.
+    """
+    if ignored_share is None:
+        return _sketch(texts, banding, threads)
+    bare = _sketch(texts, Banding(banding.ngram, 0, banding.rows, banding.seed, banding.unit), threads)
+    most = max(1, int(ignored_share * len(texts)))
+    shingles, counts = call(_without_frequent, bare.shingles, bare.starts, most)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return Sketches(shingles, starts, band_keys(shingles, starts, banding))
+
+
+def band_keys(shingles: NDArray[np.uint32], starts: NDArray[np.int64], banding: Banding) -> NDArray[np.uint32]:
+    """The band keys of sets of shingles, of shape (bands, n)."""
+    keys = np.empty((banding.bands, starts.size - 1), U32)
+    call(_key_sets, shingles, starts, *_by_row(banding), banding.rows, keys)
+    return keys
+
+
+def permutations(count: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Factors and offsets of `count` permutations x -> a x + b mod 2^32, drawn as datasketch 2.0 draws them."""
+    draw = np.random.RandomState(seed)  # the generator that the scheme is defined by
+    a = draw.randint(0, 1 << 31, count, dtype=U32) * U32(2) + U32(1)
+    b = draw.randint(0, 1 << 32, count, dtype=U32)
+    return a, b
+
+
+def signatures(shingles: NDArray[np.uint32], starts: NDArray[np.int64], count: int, seed: int) -> NDArray[np.uint32]:
+    """The MinHashes of n sets of shingle hashes, of shape (n, count): what datasketch's `hashvalues` are."""
+    a, b = permutations(count, seed)
+    found = np.empty((starts.size - 1, count), U32)
+    call(_minima_of_sets, shingles, starts, a, b, found)
+    return found
+
+
+def _sketch(texts: Sequence[str], banding: Banding, threads: int) -> Sketches:
+    a, b = _by_row(banding)
+    keys = np.empty((banding.bands, len(texts)), U32)
+    unit = unit_number(banding.unit)
 
     def piece(first: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        data, ends = _joined(texts[first : first + _CHUNK_TEXTS])
-        keys = band_keys[:, first : first + len(ends)]
-        shingles, counts = call(_sketch_texts, data, ends, ngram, a, b, rows, keys)
+        data, ends = joined(texts[first : first + _CHUNK_TEXTS])
+        part = keys[:, first : first + ends.size]
+        eights = data.view(np.dtype("<u8"))
+        shingles, counts = call(_sketch_texts, data, eights, ends, unit, banding.ngram, a, b, banding.rows, part)
         return shingles, counts
 
     firsts = range(0, len(texts), _CHUNK_TEXTS)
@@ -79,54 +104,14 @@ def sketch(texts: Sequence[str], *, ngram: int, bands: int, rows: int, seed: int
     if pieces:
         np.cumsum(np.concatenate([counts for _, counts in pieces]), out=starts[1:])
     shingles = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, U32)
-    return Sketches(shingles, starts, band_keys)
+    return Sketches(shingles, starts, keys)
 
 
-def permutations(count: int, seed: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Factors and offsets of `count` permutations x -> a x + b mod 2^32, drawn as datasketch 2.0 draws them."""
-    draw = np.random.RandomState(seed)  # the generator that the scheme is defined by
-    a = draw.randint(0, 1 << 31, count, dtype=U32) * U32(2) + U32(1)
-    b = draw.randint(0, 1 << 32, count, dtype=U32)
+def _by_row(banding: Banding) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """The permutations, first those of every band's first row: then bands lie side by side and are keyed at once."""
+    shape = (banding.bands, banding.rows)
+    a, b = (part.reshape(shape).T.ravel() for part in permutations(banding.bands * banding.rows, banding.seed))
     return a, b
-
-
-def minima(shingles: NDArray[np.uint32], count: int, seed: int) -> NDArray[np.uint32]:
-    """The MinHash of one set of shingle hashes: what the band keys are made of."""
-    a, b = permutations(count, seed)
-    found = np.empty(count, U32)
-    call(_minima, shingles, a, b, found)
-    return found
-
-
-def _joined(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The texts' bytes in one buffer and where each ends. ASCII is lowercased later, in passing."""
-    whole = "".join(texts)
-    if whole.isascii():
-        data, sizes = whole.encode(), list(map(len, texts))
-    else:
-        parts = [text.encode() if text.isascii() else text.lower().encode("utf-8", "surrogatepass") for text in texts]
-        data, sizes = b"".join(parts), list(map(len, parts))
-    return np.frombuffer(data, U8), np.cumsum(np.array(sizes, np.int64))
-
-
-@compiled
-def _space_bytes(data: NDArray[np.uint8], at: Number, end: Number) -> Number:
-    """How many bytes the whitespace at `at` takes, 0 where there is none. Control characters separate words too."""
-    byte = data[at]
-    if byte <= 0x20:
-        return 1
-    if byte < 0xC2:
-        return 0
-    if byte == 0xC2:  # U+0085, U+00A0
-        return 2 if at + 1 < end and (data[at + 1] == 0x85 or data[at + 1] == 0xA0) else 0
-    if at + 2 >= end:
-        return 0
-    second, third = data[at + 1], data[at + 2]
-    if byte == 0xE2 and second == 0x80:  # U+2000 to U+200A, U+2028, U+2029, U+202F
-        return 3 if 0x80 <= third <= 0x8A or third in (0xA8, 0xA9, 0xAF) else 0
-    if (byte == 0xE2 and second == 0x81 and third == 0x9F) or (byte == 0xE3 and second == 0x80 and third == 0x80):
-        return 3  # U+205F, U+3000
-    return 3 if byte == 0xE1 and second == 0x9A and third == 0x80 else 0  # U+1680
 
 
 @compiled
@@ -152,64 +137,117 @@ def _minima(
 
 
 @compiled
-def _shingles(data: NDArray[np.uint8], at: Number, end: Number, ngram: int, out: NDArray[np.uint32]) -> Number:
-    """Write the hashes of the shingles of the text in data[at:end] to `out` and return how many there are."""
-    ring = np.zeros(ngram, U64)
-    oldest = U64(1)  # the factor by which a word has grown when it leaves
-    for _ in range(ngram - 1):
-        oldest = U64(oldest * _ROLL)
-    rolled, word = U64(0), _WORD_START
-    words, count, slot = 0, 0, 0
-    # Unsigned positions: for signed ones the compiler tests each access for Python's negative indices.
-    here, stop = U64(at), U64(end)
-    while here <= stop:
-        byte = data[here] if here < stop else U8(0x20)
-        width = 0 if 0x20 < byte < 0xC2 else _space_bytes(data, here, stop) if here < stop else 1
-        if width == 0:
-            if U8(byte - 0x41) < U8(26):
-                byte = U8(byte | 0x20)
-            word = U64((word ^ U64(byte)) * _WORD_PRIME)
-            here += U64(1)
-            continue
-        here += U64(width)
-        if word == _WORD_START:
-            continue
-        word = U64(word ^ (word >> U64(32)))
-        rolled = U64((rolled - ring[slot] * oldest) * _ROLL + word)
-        ring[slot] = word
-        slot = slot + 1 if slot + 1 < ngram else 0
-        words += 1
-        word = _WORD_START
-        if words >= ngram:
-            out[count] = U32((rolled ^ (rolled >> U64(29))) * _ROLL >> U64(32))
-            count += 1
+def _minima_of_sets(
+    shingles: NDArray[np.uint32],
+    starts: NDArray[np.int64],
+    a: NDArray[np.uint32],
+    b: NDArray[np.uint32],
+    found: NDArray[np.uint32],
+) -> None:
+    for text in range(starts.size - 1):
+        _minima(shingles[starts[text] : starts[text + 1]], a, b, found[text])
+
+
+@compiled
+def _write_keys(found: NDArray[np.uint32], rows: int, keys: NDArray[np.uint32], band_keys: NDArray[np.uint32]) -> None:
+    """One key for each band, from minima that lie row after row; `keys` is room to work in."""
+    bands = band_keys.size
+    for band in range(bands):
+        keys[band] = U32(band)
+    for row in range(rows):
+        for band in range(bands):
+            keys[band] = _mixed(U32(keys[band] * U32(31)) ^ found[row * bands + band])
+    for band in range(bands):
+        band_keys[band] = keys[band]
+
+
+@compiled
+def _write_shingles(words: NDArray[np.uint64], ngram: int, out: NDArray[np.uint32]) -> Number:
+    """Write the hashes of the runs of `ngram` words to `out` and return how many there are."""
+    count = max(0, words.size - ngram + 1)
+    for at in range(count):
+        run = words[at]
+        for more in range(1, ngram):
+            run = U64(run * _ROLL + words[at + more])
+        out[at] = U32((run ^ (run >> U64(29))) * _ROLL >> U64(32))
     return count
 
 
 @compiled
-def _sketch_texts(
+def _sketch_texts(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
     data: NDArray[np.uint8],
+    eights: NDArray[np.uint64],
     ends: NDArray[np.int64],
+    unit: int,
     ngram: int,
     a: NDArray[np.uint32],
     b: NDArray[np.uint32],
     rows: int,
     band_keys: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    # A word takes a byte and a space at least, so half the bytes bound the shingles of each text.
-    room = np.empty(data.size // 2 + ends.size, U32)
+    # A word takes a byte and a separator at least, so half the bytes bound the words; where characters are words, all.
+    bytes_per_word = 1 if unit == CHARACTER else 2
+    room = np.empty(data.size // bytes_per_word, U32)
     counts = np.empty(ends.size, np.int64)
-    found = np.empty(a.size, U32)
+    longest, at = 0, 0
+    for text in range(ends.size):
+        longest = max(longest, ends[text] - at)
+        at = ends[text]
+    words = np.empty(longest // bytes_per_word + 1, U64)
+    found, keys = np.empty(a.size, U32), np.empty(band_keys.shape[0], U32)
     used, at = 0, 0
     for text in range(ends.size):
-        count = _shingles(data, at, ends[text], ngram, room[used:])
-        _minima(room[used : used + count], a, b, found)
-        for band in range(band_keys.shape[0]):
-            key: Number = U32(band)
-            for row in range(rows):
-                key = _mixed(U32(key * U32(31)) ^ found[band * rows + row])
-            band_keys[band, text] = key
+        size = write_words(data, eights, at, ends[text], unit, words)
+        count = _write_shingles(words[:size], ngram, room[used:])
+        if keys.size:
+            _minima(room[used : used + count], a, b, found)
+            _write_keys(found, rows, keys, band_keys[:, text])
         counts[text] = count
         used += count
         at = ends[text]
     return room[:used].copy(), counts
+
+
+@compiled
+def _key_sets(
+    shingles: NDArray[np.uint32],
+    starts: NDArray[np.int64],
+    a: NDArray[np.uint32],
+    b: NDArray[np.uint32],
+    rows: int,
+    band_keys: NDArray[np.uint32],
+) -> None:
+    found, keys = np.empty(a.size, U32), np.empty(band_keys.shape[0], U32)
+    for text in range(starts.size - 1):
+        _minima(shingles[starts[text] : starts[text + 1]], a, b, found)
+        _write_keys(found, rows, keys, band_keys[:, text])
+
+
+@compiled
+def _without_frequent(
+    shingles: NDArray[np.uint32], starts: NDArray[np.int64], most: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The shingles that at most `most` texts have, and how many each text has left."""
+    size = 16
+    while size < 2 * shingles.size:
+        size *= 2
+    # A hash table with one slot per different shingle: in how many texts it is, and the last of them.
+    values, texts, last = np.empty(size, U32), np.zeros(size, np.int32), np.full(size, -1, np.int32)
+    slots = np.empty(shingles.size, np.int64)
+    for text in range(starts.size - 1):
+        for at in range(starts[text], starts[text + 1]):
+            slot = np.int64(_mixed(shingles[at])) & (size - 1)
+            while last[slot] >= 0 and values[slot] != shingles[at]:
+                slot = (slot + 1) & (size - 1)
+            values[slot] = shingles[at]
+            texts[slot] += last[slot] != text
+            last[slot] = text
+            slots[at] = slot
+    kept, counts, used = np.empty(shingles.size, U32), np.zeros(starts.size - 1, np.int64), 0
+    for text in range(starts.size - 1):
+        for at in range(starts[text], starts[text + 1]):
+            if texts[slots[at]] <= most:
+                kept[used] = shingles[at]
+                used += 1
+                counts[text] += 1
+    return kept[:used].copy(), counts

@@ -1,13 +1,14 @@
 """The texts of a row that duplicates are looked for in, and keys under which equal texts meet."""
 
 import hashlib
+from collections.abc import Sequence
 
 from curate.core.digests import canonical_json
 from curate.core.rows import Message, Row
 
 # The roles that set the scene. A template there is the same for a whole source and says nothing about a row.
-_SCENE = frozenset({"system", "developer"})
-_KEY_BYTES = 16  # 128 bits: two different texts share a key by chance once in 10^19 datasets of a billion rows
+SCENE = frozenset({"system", "developer"})
+KEY_BYTES = 16  # 128 bits: two different texts share a key by chance once in 10^19 datasets of a billion rows
 
 
 def chosen_text(row: Row, on: str) -> str:
@@ -15,7 +16,7 @@ def chosen_text(row: Row, on: str) -> str:
     if on == "answer":
         return answer_text(row)
     messages = row.prompt if on == "prompt" else row.messages
-    return "\n".join(message_text(message) for message in messages if message.role not in _SCENE)
+    return "\n".join(message_text(message) for message in messages if message.role not in SCENE)
 
 
 def answer_text(row: Row) -> str:
@@ -36,12 +37,13 @@ def message_text(message: Message) -> str:
 def text_key(text: str) -> bytes:
     """The same 16 bytes for texts that differ in case and whitespace alone."""
     normal = " ".join(text.lower().split())
-    return hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
+    return hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
 
 
-def row_key(row: Row) -> bytes:
-    """The same bytes for rows that are exact duplicates: all messages with their roles, and the tools."""
-    parts = [f"{message.role}\x00{text_key(message_text(message)).hex()}" for message in row.messages]
-    if row.tools:
-        parts.append(canonical_json(row.tools).decode())
-    return hashlib.blake2b("\x00".join(parts).encode(), digest_size=_KEY_BYTES).digest()
+def join_keys(roles: Sequence[str], keys: Sequence[bytes], tools: object) -> bytes:
+    """One key for messages with these roles and text keys, and these tools."""
+    # Keys have one length, and no role comes without one: different rows give different bytes.
+    parts = [b"\x00".join([role.encode(), key]) for role, key in zip(roles, keys, strict=True)]
+    if tools:
+        parts.append(canonical_json(tools))
+    return hashlib.blake2b(b"\x00".join(parts), digest_size=KEY_BYTES).digest()

@@ -3,9 +3,9 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,24 @@ from curate.card import render_card
 from curate.config import Side
 from curate.core.digests import digest_bytes, digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
-from curate.core.jsonl import read_lines, write_lines, write_text
+from curate.core.jsonl import atomic_write, read_lines
 from curate.core.records import peek_record, read_record, seal, write_record
-from curate.core.rows import encode_row
 from curate.entries import Entry, Rejection
+from curate.report.html import render_report
 
 MANIFEST = "manifest.json"
+COLUMNS_FOLDER = ".columns"  # what screens measured: it can be made again, and no digest depends on it
 _UNFINISHED = ".unfinished-"
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What the stages made: the rows of each side, the rejections, and the manifest's facts."""
+    """What the stages made: the rows of each side, the rejections, the manifest's facts, and further files."""
 
     sides: dict[Side, list[Entry]]
     rejections: list[Rejection]
     facts: dict[str, Any]
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,13 +40,13 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
 
     The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
     """
-    lines: dict[str, list[bytes]] = {
-        f"{side}.jsonl": [encode_row(entry.row) for entry in rows] for side, rows in dataset.sides.items()
-    }
-    lines["rejected.jsonl"] = [msgspec.json.encode(rejection) for rejection in dataset.rejections]
+    contents = {f"{side}.jsonl": _joined(entry.line for entry in rows) for side, rows in dataset.sides.items()}
+    contents["rejected.jsonl"] = _joined(msgspec.json.encode(rejection) for rejection in dataset.rejections)
+    contents |= dataset.files
     card = render_card(dataset.facts, [entry.row for entry in dataset.sides["train"]])
-    outputs = {name: {"digest": _digest_lines(rows), "rows": len(rows)} for name, rows in lines.items()}
-    outputs["card.md"] = {"digest": digest_bytes(card.encode("utf-8", "replace"))}
+    contents["card.md"] = card.encode("utf-8", "replace")
+    contents["report.html"] = render_report(dataset.facts, dataset.sides, dataset.rejections).encode("utf-8", "replace")
+    outputs = {name: _describe(name, content) for name, content in contents.items()}
     body = {**dataset.facts, "outputs": outputs, "environment": dict(environment)}
     if output is None:
         return seal(body)
@@ -55,13 +57,13 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
             shutil.rmtree(left_over)
         staging = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
     try:
-        for name, rows in lines.items():
-            write_lines(staging / name, rows)
-        write_text(staging / "card.md", card)
+        for name, content in contents.items():
+            with atomic_write(staging / name) as file:
+                file.write(content)
         manifest = write_record(staging / MANIFEST, body)
         with os_errors(output):
-            (output / MANIFEST).unlink(missing_ok=True)
-            for name in (*lines, "card.md", MANIFEST):
+            _remove_old(output, set(contents))
+            for name in (*contents, MANIFEST):
                 (staging / name).replace(output / name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -69,6 +71,24 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
             with suppress(OSError):
                 output.rmdir()  # only where it stayed empty
     return manifest
+
+
+def _remove_old(output: Path, names: set[str]) -> None:
+    """Remove the manifest, and the files it names that the new dataset doesn't have: nothing stale stays beside it."""
+    old = peek_record(output / MANIFEST)
+    (output / MANIFEST).unlink(missing_ok=True)
+    for name in (old or {}).get("outputs", {}):
+        if name not in names and "/" not in name:
+            (output / name).unlink(missing_ok=True)
+
+
+def _joined(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
+
+
+def _describe(name: str, content: bytes) -> dict[str, Any]:
+    described: dict[str, Any] = {"digest": digest_bytes(content)}
+    return {**described, "rows": content.count(b"\n")} if name.endswith(".jsonl") else described
 
 
 def check_writable(output: Path) -> None:
@@ -124,7 +144,3 @@ def verify_dataset(output: Path) -> dict[str, Any]:
             fix="build it again with `curate build --force`",
         )
     return manifest
-
-
-def _digest_lines(lines: Iterable[bytes] | Sequence[bytes]) -> str:
-    return digest_bytes(b"".join(line + b"\n" for line in lines))

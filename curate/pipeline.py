@@ -4,21 +4,26 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from curate.accounts import check_account, count_stage
+from curate.balance import dominant_class
+from curate.collector import collector_paused
 from curate.config import Recipe, Side
 from curate.core.config_file import load_config
-from curate.core.console import Advance, progress
+from curate.core.console import progress
 from curate.core.digests import digest_json
 from curate.core.errors import DataError
 from curate.core.places import find_path
 from curate.core.records import environment, versions
-from curate.entries import Context, Entry, Outcome, Rejection, Stage
-from curate.outputs import Dataset, check_writable, current_manifest, write_dataset
+from curate.entries import Context, Entry, Outcome, Rejection
+from curate.outputs import COLUMNS_FOLDER, Dataset, check_writable, current_manifest, write_dataset
 from curate.sources import InputFile, find_files, read_source
-from curate.split import count_labels, split_rows
+from curate.split import count_labels
+from curate.stage_files import find_stage_files
+from curate.steps import COMPOSING, Done, Step, make_steps, wants_screens
 
 _SHOWN_REJECTIONS = 3  # enough to see what is wrong with a source, few enough to read
 
@@ -33,92 +38,158 @@ class Built:
     warnings: list[str]
 
 
-def build(recipe_path: Path, *, output: Path | None = None, force: bool = False, dry_run: bool = False) -> Built:
-    """Build the dataset of a recipe, or find that it is built already. A dry run writes nothing.
+@collector_paused()
+def build(
+    recipe_path: Path, *, output: Path | None = None, force: bool = False, dry_run: bool = False, fix: bool = False
+) -> Built:
+    """Build the dataset of a recipe, or find that it is built already. A dry run writes nothing; `fix` repairs rows.
 
     Raises: ConfigError for the recipe, DataError for sources, ServiceError for a disk that is full.
     """
     started = time.monotonic()
     recipe = load_config(recipe_path, Recipe)
+    if fix:
+        recipe = recipe.model_copy(update={"checks": recipe.checks.model_copy(update={"fix": True})})
     context = Context(recipe, recipe_path.parent, _usable_processors())
     target = output if output is not None else find_path(recipe.output, context.folder)
-    files = find_files(context)
+    files = find_files(context) + find_stage_files(context)
     input_digest = _input_digest(recipe, files)
     if not dry_run:
         if not force and (manifest := current_manifest(target, input_digest)) is not None:
-            return Built(manifest, target, True, [])
+            return Built(manifest, target, True, manifest["warnings"])
         check_writable(target)
-    dataset = curate_rows(context, files)
+    dataset = curate_rows(context, files, None if dry_run else target / COLUMNS_FOLDER)
     body = {**dataset.facts, "input_digest": input_digest}
     facts = replace(dataset, facts=body)
     seconds = round(time.monotonic() - started, 3)
     manifest = write_dataset(facts, None if dry_run else target, environment(seconds=seconds))
-    return Built(manifest, target, False, _warnings(dataset))
+    return Built(manifest, target, False, manifest["warnings"])
 
 
-def curate_rows(context: Context, files: Sequence[InputFile]) -> Dataset:
-    """The rows of every source through every stage. Raises: DataError where no row is left for train."""
+@dataclass
+class _Run:
+    """What the steps have come to so far."""
+
+    entries: list[Entry]
+    rejections: list[Rejection]
+    counts: list[dict[str, Any]]
+    ties: list[dict[str, str]] = field(default_factory=list)
+    conflicts: list[list[str]] = field(default_factory=list)
+    reports: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+    filtered: list[Entry] = field(default_factory=list)
+    """The rows before balancing and mixing."""
+
+
+def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path | None = None) -> Dataset:
+    """The rows of every source through every stage; what screens measure is kept in `side_folder`.
+
+    Raises: DataError where no row is left for train, or where a guard stops the build.
+    """
+    # Imported here, because these load numba: `--help` must not.
+    from curate import exact, near
+    from curate.composing import compose, describe_added, merge_ties
+    from curate.duplicates import cluster_table, parquet_bytes
+    from curate.guards import check_guards, refuse
+
     recipe = context.recipe
     entries, rejections, lines = _read_all(context, files)
-    counts = [_count("read", len(entries) + len(rejections), Outcome(entries, rejections))]
-    read = Counter(entry.place.source for entry in entries)
-    sources = {source.name: lines[source.name] for source in recipe.sources}
-    ties: dict[str, str] = {}
-    conflicts: list[list[str]] = []
-    stages = _stages()
-    with progress("curate", len(stages)) as advance:
-        for name, stage in stages:
-            outcome = stage(entries, context)
-            check_account(name, entries, outcome)
-            counts.append(_count(name, len(entries), outcome))
-            entries, rejections = outcome.kept, rejections + outcome.rejections
-            ties, conflicts = {**ties, **outcome.ties}, conflicts + outcome.conflicts
-            advance(1, name)
-    if not entries:
-        raise _nothing_left(rejections, sum(read.values()))
-    sides = split_rows(entries, recipe.split, recipe.seed, ties)
-    if not sides["train"]:
-        raise DataError(f"all {len(entries)} rows fell to val and test", fix="give train a larger share, or more rows")
-    kept = Counter(entry.place.source for entry in entries)
-    facts = {
+    run = _Run(entries, rejections, [count_stage("read", len(entries) + len(rejections), Outcome(entries, rejections))])
+    read = {source.name: lines[source.name] for source in recipe.sources}
+    _run_steps(run, make_steps(recipe, side_folder), context)
+    signs = check_guards(recipe.guards, read, _by_source(run.filtered), run.rejections)
+    refuse(signs)
+    ties = merge_ties(*run.ties, _seed_ties(run.entries))
+    sides = compose(run.entries, recipe, ties, run.times)
+    if not sides.rows["train"]:
+        raise DataError(
+            f"all {len(run.entries)} rows fell to val and test", fix="give train a larger share, or more rows"
+        )
+    written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
+    if written + len(run.rejections) != sum(read.values()):
+        raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
+    repeats = [item for item in run.rejections if item.stage in {exact.STAGE, near.STAGE}]
+    run.files["clusters.parquet"] = parquet_bytes(cluster_table(run.entries, repeats, merge_ties(*run.ties)))
+    if wants_screens(recipe):
+        from curate.redaction import redact_rejections
+
+        run.rejections = redact_rejections(run.rejections, recipe.screens, context.folder)
+    facts = _facts(recipe, run, read)
+    facts["inputs"] = [_describe(file, lines) for file in files]
+    facts["split"] = count_labels(sides.rows)
+    facts |= describe_added(sides)
+    warned = [*signs.warnings, *_warnings(facts, sides.rows), *run.warnings]
+    if recipe.balance is None and (text := dominant_class(run.entries)):
+        warned.append(text)
+    facts["warnings"] = warned
+    return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files})
+
+
+def _run_steps(run: _Run, steps: Sequence[Step], context: Context) -> None:
+    """Run the steps one after the other. Raises: DataError where one leaves no row."""
+    _check_left(run, "read")
+    run.filtered = run.entries
+    with progress("curate", len(steps)) as advance:
+        for step in steps:
+            done = step.run(run.entries, context, run.columns)
+            check_account(step.name, run.entries, done.outcome)
+            _take_in(run, step.name, done)
+            _check_left(run, step.name)
+            if step.name not in COMPOSING:
+                run.filtered = run.entries
+            advance(1, step.name)
+
+
+def _take_in(run: _Run, name: str, done: Done) -> None:
+    outcome = done.outcome
+    run.counts.append(count_stage(name, len(run.entries), outcome))
+    run.entries = outcome.kept
+    run.rejections += outcome.rejections
+    run.ties.append(outcome.ties)
+    run.conflicts += outcome.conflicts
+    if done.report is not None:
+        run.reports[name] = done.report
+    run.warnings += done.warnings
+    run.files |= done.files
+    run.columns |= done.columns
+    run.times |= done.times
+
+
+def _facts(recipe: Recipe, run: _Run, read: dict[str, int]) -> dict[str, Any]:
+    kept = _by_source(run.entries)
+    return {
         "kind": "manifest",
         "schema": 1,
         "name": recipe.name,
         "behaviour": recipe.behaviour,
         "recipe": recipe.model_dump(mode="json", by_alias=True),
-        "inputs": [_describe(file, lines) for file in files],
-        "stages": counts,
+        "inputs": [],
+        "stages": run.counts,
+        "reports": run.reports,
         "sources": [
             {"name": name, "read": total, "kept": kept[name], "rejected": total - kept[name]}
-            for name, total in sources.items()
+            for name, total in read.items()
         ],
-        "split": count_labels(sides),
-        "conflicts": conflicts,
+        "split": {},
+        "conflicts": run.conflicts,
         "seed": recipe.seed,
         "versions": versions("msgspec", "numba", "numpy"),
     }
-    return Dataset(sides, rejections, facts)
 
 
-def check_account(name: str, entries: Sequence[Entry], outcome: Outcome) -> None:
-    """Raises: RuntimeError where kept and rejected together are not exactly what went in."""
-    before = Counter((entry.place.path, entry.place.offset) for entry in entries)
-    after = Counter((entry.place.path, entry.place.offset) for entry in outcome.kept)
-    after.update((rejection.path, rejection.offset) for rejection in outcome.rejections)
-    if before != after:
-        kept, rejected = len(outcome.kept), len(outcome.rejections)
-        raise RuntimeError(f"stage {name}: {len(entries)} rows went in, {kept} kept and {rejected} rejected came out")
+def _by_source(entries: Sequence[Entry]) -> Counter[str]:
+    return Counter(entry.place.source for entry in entries)
 
 
-def _stages() -> list[tuple[str, Stage]]:
-    # Imported here, because numba and jsonschema take a second to load and `--help` must not.
-    from curate import exact, near, validate
+def _seed_ties(entries: Sequence[Entry]) -> dict[str, str]:
+    if not any("synthetic" in entry.row.meta for entry in entries):
+        return {}
+    from curate.synthesize.job import seed_ties
 
-    return [
-        (validate.STAGE, validate.validate),
-        (exact.STAGE, exact.drop_exact),
-        (near.STAGE, near.drop_near),
-    ]
+    return seed_ties(entries)
 
 
 def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[list[Entry], list[Rejection], Counter[str]]:
@@ -130,35 +201,24 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[list[Entry]
     with progress("read", total) as advance:
         for source in context.recipe.sources:
             inputs = [file.input for file in files if file.kind == "source" and file.name == source.name]
-            for found, item in _counted(read_source(source, inputs, context.folder), advance):
-                lines.update((source.name, f"{source.name}\0{found.shown}"))
+            counts: dict[str, int] = {}
+            for found, item in read_source(source, inputs, context.folder):
+                advance(len(item.raw) + 1)
+                counts[found.shown] = counts.get(found.shown, 0) + 1
                 if isinstance(item, Rejection):
                     rejections.append(item)
                 else:
                     entries.append(item)
+            lines.update({f"{source.name}\0{shown}": count for shown, count in counts.items()})
+            lines[source.name] = sum(counts.values())
     return entries, rejections, lines
-
-
-def _counted(items: Any, advance: Advance) -> Any:
-    for found, item in items:
-        advance(len(item.raw) + 1)
-        yield found, item
 
 
 def _describe(file: InputFile, lines: Counter[str]) -> dict[str, Any]:
     described = {"name": file.name, "kind": file.kind, "path": file.input.shown, "digest": file.digest}
-    return {**described, "lines": lines[f"{file.name}\0{file.input.shown}"]} if file.kind == "source" else described
-
-
-def _count(name: str, rows_in: int, outcome: Outcome) -> dict[str, Any]:
-    reasons = Counter(rejection.reason for rejection in outcome.rejections)
-    return {
-        "name": name,
-        "rows_in": rows_in,
-        "kept": len(outcome.kept),
-        "rejected": len(outcome.rejections),
-        "reasons": dict(sorted(reasons.items())),
-    }
+    if file.kind != "source":
+        return described
+    return {**described, "lines": lines[f"{file.name}\0{file.input.shown}"], "format": file.input.format}
 
 
 def _input_digest(recipe: Recipe, files: Sequence[InputFile]) -> str:
@@ -167,21 +227,24 @@ def _input_digest(recipe: Recipe, files: Sequence[InputFile]) -> str:
     return digest_json({"recipe": settings, "inputs": inputs, "versions": versions()})
 
 
-def _nothing_left(rejections: Sequence[Rejection], read: int) -> DataError:
+def _check_left(run: _Run, stage: str) -> None:
+    if run.entries:
+        return
+    rejections = run.rejections
     reasons = Counter(f"{rejection.stage}: {rejection.reason}" for rejection in rejections).most_common()
-    lines = [f"no row is left: {len(rejections)} rejected, {read} of them after reading"]
+    lines = [f"no row is left after stage {stage}: {len(rejections)} rejected"]
     lines += [f"  {count} times {reason}" for reason, count in reasons]
     lines += [f"  {item.path}:{item.line}: {item.detail}" for item in rejections[:_SHOWN_REJECTIONS]]
-    return DataError("\n".join(lines), fix="correct the sources, the adapter or the recipe's rules")
+    raise DataError("\n".join(lines), fix="correct the sources, the adapter or the recipe's rules")
 
 
-def _warnings(dataset: Dataset) -> list[str]:
-    shares = dataset.facts["recipe"]["split"]["shares"]
-    wanted: list[Side] = [side for side in dataset.sides if shares[side] > 0]
-    found = [f"{side} is empty: its share is {shares[side]:g}" for side in wanted if not dataset.sides[side]]
-    if conflicts := dataset.facts["conflicts"]:
+def _warnings(facts: dict[str, Any], sides: dict[Side, list[Entry]]) -> list[str]:
+    shares = facts["recipe"]["split"]["shares"]
+    wanted: list[Side] = [side for side in sides if shares[side] > 0]
+    found = [f"{side} is empty: its share is {shares[side]:g}" for side in wanted if not sides[side]]
+    if conflicts := facts["conflicts"]:
         found.append(f"{len(conflicts)} prompts have different answers; manifest.json lists them under `conflicts`")
-    if unreadable := dataset.facts["stages"][0]["rejected"]:
+    if unreadable := facts["stages"][0]["rejected"]:
         found.append(f"{unreadable} records could not be read; rejected.jsonl says which and why")
     return found
 

@@ -1,25 +1,73 @@
 """Which of several rows that repeat each other stays: an order that does not depend on where they stood."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from datetime import UTC, datetime
+from math import inf, isnan
 from typing import Any
 
+from curate.config import Dedup
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry
 
 
-def preference(prefer: Sequence[str]) -> Callable[[Entry], tuple[Any, ...]]:
-    """A sort key: gold before synthetic, then by `prefer`, then by content; the smallest is kept."""
-    rules = [_RULES[name] for name in prefer if name != "gold"]
+def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
+    """A sort key: gold before synthetic, then by `prefer`, then by id and content; the smallest is kept."""
+    rules: dict[str, Callable[[Row], float]] = {
+        "longest": lambda row: -_length(row),
+        "shortest": _length,
+        "newest": lambda row: -_time(_found(row, settings.newest_by)),
+        "score": lambda row: -_number(_found(row, settings.score_by)),
+    }
+    chosen = [rules[name] for name in settings.prefer if name != "gold"]
 
     def key(entry: Entry) -> tuple[Any, ...]:
         row = entry.row
-        return (row.origin != "gold", *(rule(row) for rule in rules), encode_row(row))
+        return (row.origin != "gold", *[rule(row) for rule in chosen], row.id, _Content(row))
 
     return key
+
+
+class _Content:
+    """A row's content as the last word between rows that are equal in all else: most are never asked for it."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and encode_row(self._row) == encode_row(other._row)
+
+    def __lt__(self, other: "_Content") -> bool:
+        return encode_row(self._row) < encode_row(other._row)
+
+    __hash__ = None  # type: ignore[assignment]  # only ever compared
 
 
 def _length(row: Row) -> int:
     return sum(len(message.text) for message in row.messages)
 
 
-_RULES: dict[str, Callable[[Row], int]] = {"longest": lambda row: -_length(row), "shortest": _length}
+def _found(row: Row, path: str) -> Any:
+    value: Any = row.meta
+    for key in path.removeprefix("meta.").split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _number(value: Any) -> float:
+    """The value as a number; what is none comes before every number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value):
+        return -inf
+    return float(value)
+
+
+def _time(value: Any) -> float:
+    """Seconds since 1970 of an ISO 8601 date, or the number itself; a date without a zone is taken as UTC."""
+    if not isinstance(value, str):
+        return _number(value)
+    try:
+        date = datetime.fromisoformat(value)
+    except ValueError:
+        return -inf
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()

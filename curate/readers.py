@@ -1,32 +1,61 @@
-"""Records in files, each with its line and byte offset: JSON Lines, or one JSON array."""
+"""Records in files, each with its line and byte offset: JSON Lines (plain, gzip, zstd), JSON arrays, CSV, Parquet."""
 
+import atexit
+import functools
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import msgspec
 
+from curate.compressed import opened
 from curate.core.errors import DataError, os_errors
-from curate.core.jsonl import Line, read_lines
 from curate.core.places import find_path
 
-SUFFIXES = (".jsonl", ".ndjson", ".json")
+_TEXT = (".jsonl", ".ndjson", ".json")
+SUFFIXES = (*_TEXT, *(f"{name}{packed}" for name in _TEXT for packed in (".gz", ".zst")), ".csv", ".parquet")
+STDIN = "-"
+# A row of chat is kilobytes, the longest context of a model a few megabytes; what is longer is no row, and may not fit.
+MAX_LINE_BYTES = 16 << 20
+_SHOWN_BYTES = 4096
+_BOM = b"\xef\xbb\xbf"
 _GLOB = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file to read: the path as records show it, and where it is."""
+    """A file to read: the path as records show it, where it is, and the name of the format that its records are in."""
 
     shown: str
     path: Path
+    format: str | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record: its line from 1, its byte offset, its bytes; `fields` where it isn't JSON; `fault` where it is none.
+
+    In Parquet, which has no lines, the line is the record's number and the offset counts records from 0. In a
+    compressed file the offset is that in the text it holds.
+    """
+
+    number: int
+    offset: int
+    raw: bytes
+    fields: dict[str, Any] | None = None
+    fault: tuple[str, str] | None = None
 
 
 def find_inputs(value: str, folder: Path) -> list[Input]:
-    """The files that `value` names: one file, the JSON files of a folder, or what a glob finds, sorted.
+    """The files that `value` names: one file, those of a folder, what a glob finds (sorted), or `-`, standard input.
 
     Raises: DataError where there is none.
     """
+    if value == STDIN:
+        return [Input(STDIN, _spooled_stdin())]
     path = find_path(value, folder)
     if _GLOB & set(value):
         fixed, pattern = _split_glob(value)
@@ -37,7 +66,7 @@ def find_inputs(value: str, folder: Path) -> list[Input]:
         fix = "nothing matches this pattern: check it; relative ones start at the recipe's folder"
     elif path.is_dir():
         with os_errors(path):
-            found = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
+            found = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
         inputs = [Input(f"{value.rstrip('/')}/{file.name}", file) for file in found]
         fix = f"put files ending in {', '.join(SUFFIXES)} there, or name another folder"
     else:
@@ -54,24 +83,80 @@ def _split_glob(value: str) -> tuple[str, str]:
     return "".join(f"{part}/" for part in parts[:first]), "/".join(parts[first:])
 
 
-def read_records(path: Path) -> Iterator[Line]:
+@functools.cache
+def _spooled_stdin() -> Path:
+    """Standard input as a file: it is digested, looked at and read, and a pipe can be read only once."""
+    with tempfile.NamedTemporaryFile(prefix="acidtest-stdin-", delete=False) as file:
+        path = Path(file.name)
+        atexit.register(path.unlink, missing_ok=True)
+        with os_errors(path):
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
+
+
+def read_records(path: Path) -> Iterator[Record]:
     """Every record of a file as the bytes it is written in. Raises: DataError where the file can't be read at all."""
-    if path.suffix == ".json" and _starts_array(path):
-        yield from _read_array(path)
+    name = path.name
+    if name.endswith(".parquet"):
+        from curate.tables import read_parquet
+
+        yield from read_parquet(path)
+    elif name.endswith(".csv"):
+        from curate.tables import read_csv
+
+        yield from read_csv(path)
+    elif name.endswith((".json", ".json.gz", ".json.zst")) and (whole := _whole_json(path)) is not None:
+        yield from whole
     else:
-        yield from read_lines(path)
+        with opened(path) as file:
+            yield from read_json_lines(file)
 
 
-def _starts_array(path: Path) -> bool:
-    with os_errors(path), path.open("rb") as file:
-        return file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+def read_json_lines(file: IO[bytes]) -> Iterator[Record]:
+    """Every line that isn't blank. A line that is too long is a fault of its own and never held in memory whole."""
+    offset, number = 0, 0
+    readline = file.readline
+    while raw := readline(MAX_LINE_BYTES):
+        number += 1
+        start = offset
+        offset += len(raw)
+        if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
+            while more := readline(MAX_LINE_BYTES):
+                offset += len(more)
+                if more.endswith(b"\n"):
+                    break
+            detail = f"the line has {offset - start} bytes, more than {MAX_LINE_BYTES}; its first {_SHOWN_BYTES} follow"
+            yield Record(number, start, raw[:_SHOWN_BYTES], fault=("line-too-long", detail))
+            continue
+        text = raw.rstrip(b"\r\n")
+        if number == 1:
+            text = text.removeprefix(_BOM)
+        if text and not text.isspace():
+            yield Record(number, start, text)
 
 
-def _read_array(path: Path) -> Iterator[Line]:
-    with os_errors(path):
-        data = path.read_bytes()
+def _whole_json(path: Path) -> Iterator[Record] | None:
+    """The records of a file that is one JSON value, None where it holds JSON lines."""
+    with opened(path) as file:
+        head = file.read(4096).removeprefix(_BOM).lstrip()
+    # JSON lines under the name .json are common; an object that goes on after its first brace is not one of them.
+    if head[:1] == b"[":
+        return _read_array(path)
+    if head[:1] == b"{" and not head.split(b"\n", 1)[0].rstrip().removeprefix(b"{"):
+        return _read_one(path)
+    return None
+
+
+def _read_one(path: Path) -> Iterator[Record]:
+    with opened(path) as file:
+        yield Record(1, 0, file.read().removeprefix(_BOM).strip())
+
+
+def _read_array(path: Path) -> Iterator[Record]:
+    with opened(path) as file:
+        data = file.read()
     try:
-        items = msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"), type=list[msgspec.Raw])
+        items = msgspec.json.decode(data.removeprefix(_BOM), type=list[msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"a JSON array that can't be read: {error}",
@@ -83,6 +168,6 @@ def _read_array(path: Path) -> Iterator[Line]:
         raw = bytes(item)
         start = data.index(raw, offset)
         line += data.count(b"\n", offset, start)
-        yield Line(line, start, raw)
+        yield Record(line, start, raw)
         line += data.count(b"\n", start, start + len(raw))
         offset = start + len(raw)

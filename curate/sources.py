@@ -1,7 +1,8 @@
 """Reading: records in files become rows. A record that can't is a rejection, a file that can't is an error."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +11,21 @@ import msgspec
 from curate.config import Join, Source
 from curate.core.digests import digest_file
 from curate.core.errors import DataError
-from curate.core.jsonl import Line
 from curate.core.places import find_path, load_function
-from curate.core.rows import Row, content_id
-from curate.entries import Context, Entry, Place, Rejection, reject_raw
-from curate.readers import Input, find_inputs, read_records
+from curate.entries import Context, Entry, Place, Rejection
+from curate.formats.mapped import mapped
+from curate.formats.registry import FORMATS, SAMPLE_RECORDS, detect
+from curate.formats.shape import Format
+from curate.readers import Input, Record, find_inputs, read_records
+from curate.reading import UNREADABLE, RowReader
 
 STAGE = "read"
-_ROW_KEYS = frozenset(Row.__struct_fields__)
-_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-Adapter = Callable[[dict[str, Any]], Any]
+UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file that the dataset depends on. `kind` is source, join, adapter or schema; `name` the source's."""
+    """A file that the dataset depends on: a source, against, join, adapter, schema or base; `name` is the source's."""
 
     name: str
     kind: str
@@ -32,21 +33,14 @@ class InputFile:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """One source, ready: its adapter, and the joined records by key and value."""
-
-    source: Source
-    adapter: Adapter | None
-    joined: dict[str, dict[str, dict[str, Any]]]
-
-
 def find_files(context: Context) -> list[InputFile]:
     """Every file that the recipe names, with its digest. Raises: DataError where one is missing or unreadable."""
     recipe, folder = context.recipe, context.folder
     named: list[tuple[str, str, Input]] = []
-    for source in recipe.sources:
-        named += [(source.name, "source", found) for path in source.paths for found in find_inputs(path, folder)]
+    against = recipe.dedup.against if recipe.dedup is not None else []
+    for kind, source in [*(("source", source) for source in recipe.sources), *(("against", item) for item in against)]:
+        found = [found for path in source.paths for found in find_inputs(path, folder)]
+        named += [(source.name, kind, replace(item, format=_format_name(source, item))) for item in found]
         named += [
             (source.name, "join", Input(join.path, find_path(join.path, folder))) for join in source.join.values()
         ]
@@ -57,6 +51,10 @@ def find_files(context: Context) -> list[InputFile]:
     schema = recipe.checks.target_schema
     if schema is not None and schema.endswith(".json"):
         named.append(("validate", "schema", Input(schema, find_path(schema, folder))))
+    if recipe.base is not None:
+        from curate.rules.template import base_files
+
+        named += [("base", "base", file) for file in base_files(recipe.base, folder)]
     return [InputFile(name, kind, found, digest_file(found.path)) for name, kind, found in named]
 
 
@@ -67,14 +65,44 @@ def read_source(source: Source, inputs: list[Input], folder: Path) -> Iterator[t
     """
     adapter = load_function(source.adapter, folder) if source.adapter is not None else None
     joined = {key: _records_by(join, find_path(join.path, folder)) for key, join in source.join.items()}
-    reader = _Reader(source, adapter, joined)
     for found in inputs:
-        empty = True
-        for line in read_records(found.path):
-            empty = False
-            yield found, _read(reader, line, Place(source.name, found.shown, line.number, line.offset))
-        if empty:
+        read = RowReader(source, _format(source, found), adapter, joined).read
+        records = read_records(found.path)
+        first = next(records, None)
+        if first is None:
             raise DataError("the file holds no records", where=found.path, fix="take it out of the recipe or fill it")
+        for record in itertools.chain([first], records):
+            yield found, read(record, Place(source.name, found.shown, record.number, record.offset))
+
+
+def _format_name(source: Source, found: Input) -> str:
+    """What the manifest says the file's records are in: a format to pin in the recipe, or who reads them."""
+    if source.adapter is not None:
+        return "adapter"
+    form = _format(source, found)
+    return form.name if form is not None else UNKNOWN
+
+
+def _format(source: Source, found: Input) -> Format | None:
+    """The format of a file's records, found out from the first of them where the recipe doesn't say."""
+    if source.map is not None:
+        return mapped(source.map.model_dump(exclude_none=True))
+    if source.format is not None:
+        return FORMATS[source.format]
+    if found.format is not None:
+        return FORMATS.get(found.format)
+    sample = [_decoded(record) for record in itertools.islice(read_records(found.path), SAMPLE_RECORDS)]
+    # Where nothing can be read at all, each record says so itself.
+    return detect(sample) if any(isinstance(value, dict) for value in sample) else FORMATS["chat"]
+
+
+def _decoded(record: Record) -> object:
+    if record.fault is not None or record.fields is not None:
+        return record.fields
+    try:
+        return msgspec.json.decode(record.raw)
+    except UNREADABLE:
+        return None
 
 
 def _records_by(join: Join, path: Path) -> dict[str, dict[str, Any]]:
@@ -83,8 +111,8 @@ def _records_by(join: Join, path: Path) -> dict[str, dict[str, Any]]:
     for line in read_records(path):
         where = f"{path}:{line.number}"
         try:
-            record = msgspec.json.decode(line.raw, type=dict[str, Any])
-        except _UNREADABLE as error:
+            record = line.fields if line.fields is not None else msgspec.json.decode(line.raw, type=dict[str, Any])
+        except UNREADABLE as error:
             raise DataError(f"a joined record can't be read: {error}", where=where, fix="repair the line") from error
         if join.on not in record:
             raise DataError(f"a joined record has no key {join.on!r}", where=where, fix="correct `on` in the recipe")
@@ -94,60 +122,18 @@ def _records_by(join: Join, path: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def _read(reader: _Reader, line: Line, place: Place) -> Entry | Rejection:
-    def no(reason: str, detail: str) -> Rejection:
-        return reject_raw(place, line.raw, STAGE, reason, detail, id=given)
-
-    given: str | None = None
-    try:
-        record: Any = msgspec.json.decode(line.raw)
-    except _UNREADABLE as error:
-        return no(*_why_unreadable(line.raw, error))
-    if not isinstance(record, dict):
-        return no("not-an-object", f"the line holds a {type(record).__name__}, not an object with keys")
-    given = record["id"] if isinstance(record.get("id"), str) else None
-    for key, join in reader.source.join.items():
-        partner = reader.joined[key].get(str(record.get(join.on)))
-        if partner is None:
-            return no("join-missing", f"{join.path} has no record with {join.on} {record.get(join.on)!r}")
-        record[key] = partner
-    if reader.adapter is not None:
-        try:
-            record = reader.adapter(record)
-        except Exception as error:  # noqa: BLE001 - a user's function can raise anything; the job goes on
-            return no("adapter-failed", f"{type(error).__name__}: {error}")
-        if record is None:
-            return no("adapter-returned-none", f"{reader.source.adapter} left this record out")
-        if not isinstance(record, dict):
-            return no("adapter-failed", f"returned a {type(record).__name__}, not a dict")
-    try:
-        return Entry(_make_row(record, reader), place, line.raw)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, OverflowError) as error:
-        return no("not-a-row", str(error))
-
-
-def _make_row(values: dict[str, Any], reader: _Reader) -> Row:
-    """The row for these values, with what the source says where the row doesn't; unknown keys go into `meta`."""
-    source = reader.source
-    known = {key: value for key, value in values.items() if key in _ROW_KEYS and value is not None}
-    extra = {key: value for key, value in values.items() if key not in _ROW_KEYS}
-    if extra:
-        known["meta"] = {**known.get("meta", {}), **extra}
-    defaults = {"id": "", "source": source.name, "origin": source.origin}
-    if source.label is not None:
-        defaults["label"] = source.label
-    row = msgspec.convert({**defaults, **known}, Row)
-    if not row.id:
-        row = msgspec.structs.replace(row, id=content_id(row.messages, row.tools))
-    if reader.adapter is not None:
-        # What comes from JSON can be written as JSON; what a function returns may hold anything.
-        msgspec.json.encode(row)
-    return row
-
-
-def _why_unreadable(raw: bytes, error: Exception) -> tuple[str, str]:
-    try:
-        raw.decode()
-    except UnicodeDecodeError as fault:
-        return "not-utf-8", f"byte 0x{raw[fault.start]:02x} at position {fault.start} is not UTF-8: convert the file"
-    return "not-json", str(error)
+def detected_formats(manifest: Mapping[str, Any]) -> list[str]:
+    """A sentence for each source whose format was found out and not named: what to pin in the recipe."""
+    open_sources = {
+        source["name"]
+        for source in manifest["recipe"]["sources"]
+        if not any(source.get(key) for key in ("adapter", "format", "map"))
+    }
+    files = [item for item in manifest["inputs"] if item["kind"] == "source" and item["name"] in open_sources]
+    found = dict.fromkeys((item["name"], item["format"]) for item in files)
+    return [
+        f"{name}: no known format fits its first records: name a `map` or an `adapter`"
+        if form == UNKNOWN
+        else f"{name}: read as {form}; pin it with `format: {form}`"
+        for name, form in found
+    ]

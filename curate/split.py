@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from curate.config import SIDES, Side, Split
 from curate.core.seeding import stable_fraction, stable_seed
 from curate.entries import Entry
-from curate.normalize import chosen_text, text_key
+from curate.keys import prompt_key
 
 
 def split_rows(
@@ -51,7 +51,7 @@ def _group_name(entry: Entry, by: str) -> str:
     """What the draw depends on: the group, or for rows without one the text of the prompt."""
     if by == "group" and entry.row.group is not None:
         return f"group\x00{entry.row.group}"
-    return f"prompt\x00{text_key(chosen_text(entry.row, 'prompt')).hex()}"
+    return f"prompt\x00{prompt_key(entry).hex()}"
 
 
 def _side(draw: float, settings: Split) -> Side:
@@ -84,6 +84,6 @@ def _check(sides: Mapping[Side, Sequence[Entry]], names: Mapping[str, str], ties
     for side, rows in sides.items():
         for entry in rows:
             row = entry.row.id
-            for name in (names[row], f"tie\x00{ties.get(row, row)}"):
+            for name in (names[row], f"tie\x00{ties[row]}") if row in ties else (names[row],):
                 if seen.setdefault(name, side) != side:
                     raise RuntimeError(f"the split tears {name!r} apart at row {row}")

@@ -24,12 +24,18 @@ def _table(result: dict[str, Any]) -> Table:
     primary = result["primary"]
     others = [name for name in result["contenders"][0]["metrics"] if name != primary]
     unscored = any(contender["unscored"] for contender in result["contenders"])
-    table = Table(title=Text(visible(result["suite"]["name"])), title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title=Text(visible(result["suite"]["name"])),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("contender", no_wrap=True)
     for name in (primary, "interval", *others, "tokens", *(["unscored"] if unscored else [])):
-        # A space lets a long name take two lines; a name of one word is never cut.
+        # A space lets a long name take two lines; no word of it is cut.
         header = visible(name).replace("_", " ")
-        table.add_column(Text(header), justify="right", no_wrap=" " not in header)
+        table.add_column(Text(header), justify="right", min_width=max(map(len, header.split()), default=0))
     for contender in result["contenders"]:
         metric = contender["metrics"][primary]
         # Errors have no tokens, so they would lower the average of those that have.

@@ -4,7 +4,9 @@ A template that differs between training and use is the most common silent fault
 there is no second place where it could differ.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,6 +40,11 @@ class TemplateFault:
 
     rule: str
     detail: str
+
+
+_Rendered = tuple[str, list[Span]] | TemplateFault
+# Rows rendered while as many are tokenised: enough to keep every processor busy, few enough to hold as tokens.
+_CHUNK_ROWS = 128
 
 
 class _FaultError(Exception):
@@ -86,10 +93,54 @@ class ChatFormat:
         The text is tokenised once, as a whole. Where each answer starts and ends comes from the template's generation
         markers, else from rendering the conversation up to that point; never from looking for marker strings.
         """
+        rendered = self._rendered(messages, tools)
+        if isinstance(rendered, TemplateFault):
+            return rendered
+        return self._supervised(*rendered, self._tokenised([rendered[0]])[0])
+
+    def encode_many(self, rows: Iterable[tuple[Sequence[Message], Tools]]) -> list[Encoded | TemplateFault]:
+        """What `encode` says of each conversation: some are rendered while those before them are tokenised.
+
+        The template is Python, the tokenizer is not and uses every processor: side by side neither waits for the other.
+        """
+        found: list[Encoded | TemplateFault] = []
+        waiting: tuple[list[_Rendered], Future[Any]] | None = None
+        remaining = iter(rows)
+        _ = self._control_tokens  # asked of the tokenizer before another thread uses it
+        with ThreadPoolExecutor(1) as pool:
+            while True:
+                rendered = [self._rendered(*row) for row in itertools.islice(remaining, _CHUNK_ROWS)]
+                texts = [item[0] for item in rendered if not isinstance(item, TemplateFault)]
+                started = (rendered, pool.submit(self._tokenised, texts))
+                if waiting is not None:
+                    found += self._finished(*waiting)
+                waiting = started
+                if not rendered:
+                    return found
+
+    def _tokenised(self, texts: list[str]) -> Sequence[Any]:
+        if not texts:
+            return ()
+        encodings: Sequence[Any] = self.tokenizer(
+            texts, add_special_tokens=False, return_attention_mask=False
+        ).encodings
+        return encodings
+
+    def _finished(self, rendered: "list[_Rendered]", tokenised: "Future[Any]") -> Iterator[Encoded | TemplateFault]:
+        encodings = iter(tokenised.result())
+        for item in rendered:
+            yield item if isinstance(item, TemplateFault) else self._supervised(*item, next(encodings))
+
+    def _rendered(self, messages: Sequence[Message], tools: Tools) -> "_Rendered":
         try:
             self._refuse_special_tokens(messages)
-            text, spans = self._answer_spans(messages, tools)
-            return self._supervise(text, spans)
+            return self._answer_spans(messages, tools)
+        except _FaultError as faulty:
+            return faulty.fault
+
+    def _supervised(self, text: str, spans: list[Span], encoding: Any) -> Encoded | TemplateFault:
+        try:
+            return self._supervise(text, spans, encoding)
         except _FaultError as faulty:
             return faulty.fault
 
@@ -128,7 +179,7 @@ class ChatFormat:
 
     def _span_by_prefix(self, text: str, messages: Sequence[Message], tools: Tools, index: int) -> Span:
         before = self.render(messages[:index], tools, answer_follows=True)
-        after = self.render(messages[: index + 1], tools)
+        after = text if index + 1 == len(messages) else self.render(messages[: index + 1], tools)
         for shorter in (before, after):
             if not text.startswith(shorter):
                 place = next((i for i, (a, b) in enumerate(zip(shorter, text, strict=False)) if a != b), len(text))
@@ -139,18 +190,17 @@ class ChatFormat:
                 )
         return len(before), len(after)
 
-    def _supervise(self, text: str, spans: list[Span]) -> Encoded:
-        encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids: list[int] = encoding["input_ids"]
-        offsets: list[Span] = encoding["offset_mapping"]
+    def _supervise(self, text: str, spans: list[Span], encoding: Any) -> Encoded:
+        ids: list[int] = encoding.ids
         supervised = [False] * len(ids)
         for start, end in spans:
-            inside = [i for i, (a, b) in enumerate(offsets) if a < end and b > start]
-            for i in inside:
-                if offsets[i][0] < start:
+            inside = _tokens_inside(encoding, start, end)
+            if inside:
+                first, last = encoding.token_to_chars(inside[0])
+                if first < start:
                     raise _FaultError(
                         "boundary-token",
-                        f"one token joins the prompt's end and the answer's start: {text[slice(*offsets[i])]!r}",
+                        f"one token joins the prompt's end and the answer's start: {text[first:last]!r}",
                     )
             stops = [i for i in inside if ids[i] in self.stop_ids]
             if not stops:
@@ -174,6 +224,24 @@ class ChatFormat:
     def _control_tokens(self) -> list[str]:
         added = self.tokenizer.added_tokens_decoder.values()
         return [token.content for token in added if token.special and token.content.strip()]
+
+
+def _tokens_inside(encoding: Any, start: int, end: int) -> Sequence[int]:
+    """The tokens that share characters with the span. `encoding` is one of the `tokenizers` package."""
+    first, last = encoding.char_to_token(start), encoding.char_to_token(max(end - 1, start))
+    if first is None or last is None:  # a character that no token stands for, such as whitespace that is dropped
+        return [i for i, (a, b) in enumerate(encoding.offsets) if a < end and b > start]
+    # One character may take several tokens, and the look-up finds one of them.
+    while first > 0 and _ends(encoding, first - 1)[1] > start:
+        first -= 1
+    while last + 1 < len(encoding) and _ends(encoding, last + 1)[0] < end:
+        last += 1
+    return range(first, last + 1)
+
+
+def _ends(encoding: Any, token: int) -> Span:
+    found: Span | None = encoding.token_to_chars(token)
+    return found or (0, 0)
 
 
 def _for_template(message: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.decontaminate.words import BASE, U32, U64, U64s, Words, stirred
-from curate.minhash import call, compiled
+from curate.machine_code import call, compiled
 
 I32, I64 = np.int32, np.int64
 _CHARACTER = U32(0x7FFFFFFF)  # without the mark of characters that are words by themselves

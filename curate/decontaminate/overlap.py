@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.decontaminate.words import BASE, U64, U64s, Words, power, run_hashes, stirred
-from curate.minhash import call, compiled
+from curate.machine_code import call, compiled
 
 I64 = np.int64
 _FILTER_BITS = 21  # 256 KB stay in the cache, and of the runs that no item has they let one in thirty through

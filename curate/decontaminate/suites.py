@@ -95,8 +95,8 @@ def _records(file: Input, against: Against) -> Iterator[tuple[int, Any]]:
             raise DataError(f"{against.at!r} holds no list of items", where=file.path, fix="check `at`")
         yield from enumerate(values, start=1)
     elif any(file.path.name.endswith((suffix, f"{suffix}.gz", f"{suffix}.zst")) for suffix in _JSON):
-        for line in read_records(file.path):
-            yield line.number, line.raw
+        for record in read_records(file.path):
+            yield record.number, record.raw
     else:
         for line in read_lines(file.path):
             yield line.number, line.raw.decode("utf-8", "replace")

@@ -5,13 +5,18 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.core.rows import Message, Row
-from curate.entries import Entry, Outcome
+from curate.config import Dedup
+from curate.core.rows import Message, Row, encode_row
+from curate.duplicates import cluster_table, expected_recall, parquet_bytes, recall_curve
+from curate.entries import Because, Entry, Outcome
 from curate.exact import drop_exact
+from curate.minhash import Banding, sketch
 from curate.near import drop_near
 from curate.normalize import text_key
 from curate.pipeline import check_account
@@ -182,3 +187,143 @@ def test_the_same_for_any_number_of_threads() -> None:
     outcomes = [drop_near(make_entries(rows), make_context(threads=threads)) for threads in (1, 2, 5)]
     assert outcomes[0] == outcomes[1] == outcomes[2]
     assert outcomes[0].rejections
+
+
+def test_rows_of_an_earlier_dataset_make_rows_go(tmp_path: Path) -> None:
+    words = WORDS[:25]
+    earlier = [make_row(" ".join(words), "old", id="old-1"), make_row("hi", "there", id="old-2")]
+    (tmp_path / "old.jsonl").write_bytes(b"".join(encode_row(row) + b"\n" for row in earlier) + b"{broken\n")
+    near, other = " ".join([*words[:-1], "end"]), " ".join(WORDS[25:])
+    rows = [
+        make_row(near, "one", id="a"),
+        make_row(near, "two", id="b"),  # a conflict stays among its own, and goes for an earlier row
+        make_row("HI", "you", id="c"),  # too short for n-grams: the same text
+        make_row(other, id="d"),
+        make_row(f"{other} w1", id="e"),
+    ]
+    entries = make_entries(rows)
+    dedup = {"against": [{"name": "v1", "path": "old.jsonl"}]}
+    outcome = drop_near(entries, make_context(tmp_path, dedup=dedup))
+    check_account("near", entries, outcome)
+    assert set(by_id(outcome.kept)) == {"e"}
+    because = {item.id: (item.reason, item.because_of) for item in outcome.rejections}
+    alike = round(similarity(near, " ".join(words)), 4)
+    assert because == {
+        "a": ("in-earlier-dataset", Because("old-1", alike, "v1")),
+        "b": ("in-earlier-dataset", Because("old-1", alike, "v1")),
+        "c": ("in-earlier-dataset", Because("old-2", 1.0, "v1")),
+        "d": ("near-duplicate", Because("e", round(similarity(other, f"{other} w1"), 4))),
+    }
+    assert outcome.conflicts == []
+    assert outcome.counts["against"] == {"v1": 2, "v1 (unreadable)": 1}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_against_brute_force(tmp_path: Path, seed: int) -> None:
+    texts = list(dict.fromkeys(noisy_texts(seed, 120)))
+    old, new = texts[::2], texts[1::2]
+    lines = [encode_row(make_row(text, id=f"old-{n}")) + b"\n" for n, text in enumerate(old)]
+    (tmp_path / "old.jsonl").write_bytes(b"".join(lines))
+    dedup = {"against": [{"name": "v1", "path": "old.jsonl"}], "bands": 128, "rows": 1}
+    entries = make_entries([make_row(text, id=str(n)) for n, text in enumerate(new)])
+    kept = by_id(drop_near(entries, make_context(tmp_path, dedup=dedup)).kept)
+    touched = {n for n, text in enumerate(new) if any(similarity(text, other) >= 0.7 for other in old)}
+    assert touched
+    assert not touched & {int(name) for name in kept}
+    for a, b in itertools.combinations(kept.values(), 2):
+        assert similarity(a.messages[0].text, b.messages[0].text) < 0.7
+
+
+def test_short_texts_are_compared_by_exact_match_only() -> None:
+    rows = [make_row("one two three four five six", id="a"), make_row("six one two three four five", id="b")]
+    assert len(run_near(rows, threshold=0.5)[1].kept) == 1
+    assert len(run_near(rows, threshold=0.5, min_shingles=5)[1].kept) == 2
+    same = [make_row("a b", id="a"), make_row("A  b", id="b")]
+    assert len(run_near(same, min_shingles=5)[1].kept) == 1
+
+
+def test_a_template_does_not_glue_rows_together() -> None:
+    template = " ".join(f"t{n}" for n in range(40))
+    rows = [make_row(f"{template} first{n} second{n} third{n} fourth{n}", id=str(n)) for n in range(10)]
+    assert len(run_near(rows)[1].kept) == 1
+    assert len(run_near(rows, ignored_share=0.5)[1].kept) == 10
+
+
+def test_a_language_without_spaces_is_compared_by_characters() -> None:
+    text = "敏捷的棕色狐狸跳过了那只懒惰的狗然后回家睡觉了并且做了一个很长的梦"
+    rows = [make_row(text, id="a"), make_row(f"{text}吧", id="b"), make_row(text[::-1], id="c")]
+    assert set(by_id(run_near(rows)[1].kept)) == {"b", "c"}
+    assert len(run_near(rows, unit="word")[1].kept) == 3
+    english = [make_row("internationalization", id="a"), make_row("internationalizations", id="b")]
+    assert len(run_near(english, unit="word")[1].kept) == 2
+    assert len(run_near(english, unit="character")[1].kept) == 1
+
+
+def test_what_is_preferred() -> None:
+    text = " ".join(WORDS[:30])
+    rows = [
+        make_row(text, "same", id="old", meta={"date": "2024-01-31", "score": 0.9}),
+        make_row(f"{text} w1", "same", id="new", meta={"date": "2025-06-01T12:00:00+02:00", "score": 0.2}),
+        make_row(f"{text} w1 w2", "same", id="bare", meta={"date": "soon", "score": True}),
+    ]
+    kept = {
+        name: set(by_id(run_near(rows, prefer=[name])[1].kept)) for name in ("newest", "score", "longest", "shortest")
+    }
+    assert kept == {"newest": {"new"}, "score": {"old"}, "longest": {"bare"}, "shortest": {"old"}}
+    nested = [make_row(text, id="a", meta={"q": {"s": 1}}), make_row(f"{text} w1", id="b", meta={"q": {"s": 2}})]
+    assert set(by_id(run_near(nested, prefer=["score"], score_by="meta.q.s")[1].kept)) == {"b"}
+
+
+def test_the_table_of_clusters_leads_from_each_dropped_row_to_one_that_stays() -> None:
+    rows = [make_row(text, "same", id=f"{n:03}") for n, text in enumerate(noisy_texts(3, 300))]
+    exact = drop_exact(make_entries(rows), make_context())
+    near = drop_near(exact.kept, make_context())
+    rejections = exact.rejections + near.rejections
+    table = cluster_table(near.kept, rejections, near.ties)
+    kept = by_id(near.kept)
+    dropped = {item.id for item in rejections}
+    assert exact.rejections
+    assert near.rejections
+    assert dropped == set(table.filter(table["id"] != table["kept"])["id"])
+    standing = set(table.filter(table["id"] == table["kept"])["id"])
+    assert standing <= set(kept)
+    assert set(table["cluster"]) <= standing
+    # Every cluster has one survivor, but for those that its own dropped rows tie together.
+    for (name,), cluster in table.group_by("cluster"):
+        survivors = cluster.filter(cluster["id"] == cluster["kept"])["id"].to_list()
+        assert len(survivors) == 1 or {near.ties[survivor] for survivor in survivors} == {name}
+    again = cluster_table(near.kept[::-1], rejections[::-1], near.ties)
+    assert parquet_bytes(again) == parquet_bytes(table)
+    assert pl.read_parquet(parquet_bytes(table)).equals(table)
+
+
+def test_no_duplicates_make_an_empty_table() -> None:
+    assert cluster_table(make_entries([make_row("p")]), [], {}).height == 0
+
+
+def test_the_histogram_counts_every_duplicate_once() -> None:
+    rows = [make_row(text, "same", id=str(n)) for n, text in enumerate(noisy_texts(5, 400))]
+    _, outcome = run_near(rows)
+    histogram = outcome.counts["similarities"]
+    assert list(histogram) == ["0.70", "0.75", "0.80", "0.85", "0.90", "0.95", "1.00"]
+    assert sum(histogram.values()) == len(outcome.rejections)
+    same = sum(item.because_of is not None and item.because_of.similarity == 1 for item in outcome.rejections)
+    assert histogram["1.00"] == same > 0
+
+
+def test_the_curve_is_what_the_bands_find() -> None:
+    settings = Dedup(bands=4, rows=2)
+    assert expected_recall(Dedup()) == pytest.approx(0.99985, abs=1e-5)
+    curve = dict(recall_curve(settings))
+    assert curve[0.0] == 0
+    assert curve[1.0] == 1
+    draw = np.random.default_rng(4)
+    words = [f"w{n}" for n in range(10**6)]
+    found = 0
+    for _ in range(400):  # pairs of sets of 100 of which 50 are common: similarity a third
+        ids = draw.choice(len(words), 150, replace=False)
+        pair = [" ".join(words[n] for n in part) for part in (ids[:100], ids[50:])]
+        keys = sketch(pair, Banding(1, 4, 2, int(draw.integers(2**31)))).band_keys
+        found += bool((keys[:, 0] == keys[:, 1]).any())
+    chance = settings.chance(1 / 3)
+    assert abs(found / 400 - chance) < 4 * (chance * (1 - chance) / 400) ** 0.5  # four standard errors

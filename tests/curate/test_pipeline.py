@@ -22,7 +22,8 @@ from curate.pipeline import build
 from tests.curate.row_makers import chat, write_recipe
 
 LONG = "please tell me what the weather in the capital of this country is like today"
-FILES = {"train.jsonl", "val.jsonl", "test.jsonl", "rejected.jsonl", "manifest.json", "card.md"}
+SIDES = {"train.jsonl", "val.jsonl", "test.jsonl"}
+FILES = SIDES | {"rejected.jsonl", "clusters.parquet", "manifest.json", "card.md", "report.html"}
 
 
 def records() -> list[object]:
@@ -82,6 +83,12 @@ def test_the_card_says_what_it_is_for_and_what_was_left_out(tmp_path: Path) -> N
     assert "near-duplicate 1" in card
     assert "curate verify" in card
     assert "\x1b" not in card
+    report = (built.output / "report.html").read_text()
+    assert "Answers questions." in report
+    assert "similarity 0." in report
+    assert "<b>" not in report
+    assert "\x1b" not in report
+    assert "<script" not in report
 
 
 def test_the_same_bytes_twice_and_for_any_order_of_lines(tmp_path: Path) -> None:

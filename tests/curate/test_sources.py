@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from curate.config import Source
 from curate.core.errors import ConfigError, DataError
+from curate.core.rows import Row, encode_row
 from curate.entries import Entry, Rejection
 from curate.readers import find_inputs, read_records
 from curate.sources import find_files, read_source
-from tests.curate.row_makers import chat, make_context
+from tests.conftest import Run
+from tests.curate.row_makers import chat, make_context, write_recipe
 
 
 def read(folder: Path, **settings: Any) -> list[Entry | Rejection]:
@@ -54,8 +57,12 @@ def test_what_a_row_says_wins_over_what_its_source_says(tmp_path: Path) -> None:
     [
         (b'{"messages": [', "not-json"),
         (b'{"messages": [{"role": "user", "conte', "not-json"),
-        (b'{"messages": NaN}', "not-json"),
-        (b"[" * 100_000, "not-json"),
+        (b'{"messages": NaN}', "not-a-number"),
+        (b"[" * 100_000, "too-deep"),
+        (b'{"messages": [], "x": 1e999}', "huge-number"),
+        (b'{"messages": [], "meta": {"x": 123456789012345678901}}', "huge-number"),
+        (b'{"messages": "\\ud800 half"}', "unpaired-surrogate"),
+        (b'{"instruction": "i", "output": "o"}', "other-format"),
         ('{"messages": "é"}'.encode("latin-1"), "not-utf-8"),
         (b"[1, 2]", "not-an-object"),
         (b'{"id": "x"}', "not-a-row"),
@@ -86,6 +93,7 @@ def test_an_adapter_makes_the_row(tmp_path: Path) -> None:
         ("return 3", "adapter-failed", "int"),
         ("return {'messages': 'text'}", "not-a-row", "messages"),
         ("return {'messages': [], 'meta': {'x': object()}}", "not-a-row", "object"),
+        ("return {'messages': [], 'meta': {'x': float('nan')}}", "not-a-number", "nan"),
         ("return {'messages': [{'role': 'user', 'content': chr(0xd800)}]}", "not-a-row", "surrogate"),
     ],
 )
@@ -142,6 +150,92 @@ def test_globs_and_folders_name_their_files_as_the_recipe_does(tmp_path: Path) -
     assert find_inputs(f"{tmp_path}/data/[a].jsonl", Path("/"))[0].path == tmp_path / "data" / "a.jsonl"
     with pytest.raises(DataError, match=r"\*\.parquet"):
         find_inputs("data/*.parquet", tmp_path)
+
+
+ROWS = [{"prompt": f"q{n}", "completion": 'a, "b"\nc', "n": n} for n in range(5000)]
+
+
+def write_rows(path: Path) -> None:
+    import gzip
+
+    import polars as pl
+    import zstandard
+
+    text = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    half = text.index(b"\n", len(text) // 2) + 1
+    writers = {
+        ".jsonl": lambda: path.write_bytes(text),
+        ".json": lambda: path.write_text(json.dumps(ROWS)),
+        ".gz": lambda: path.write_bytes(gzip.compress(text[:half]) + gzip.compress(text[half:])),
+        ".zst": lambda: path.write_bytes(zstandard.compress(text[:half]) + zstandard.compress(text[half:])),
+        ".parquet": lambda: pl.DataFrame(ROWS).write_parquet(path),
+        ".csv": lambda: pl.DataFrame(ROWS).write_csv(path),
+    }
+    writers[path.suffix]()
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst", "rows.json", "rows.parquet", "rows.csv"]
+)
+def test_every_kind_of_file_holds_the_same_rows(tmp_path: Path, name: str) -> None:
+    write_rows(tmp_path / name)
+    items = read(tmp_path, path=name)
+    entries = [item for item in items if isinstance(item, Entry)]
+    assert len(entries) == len(items) == len(ROWS)
+    assert [entry.row.messages[0].text for entry in entries] == [row["prompt"] for row in ROWS]
+    assert {entry.row.messages[1].text for entry in entries} == {'a, "b"\nc'}
+    assert [str(entry.row.meta["n"]) for entry in entries] == [str(row["n"]) for row in ROWS]
+    assert len({entry.place.offset for entry in entries}) == len(ROWS)
+    lines = [entry.place.line for entry in entries]
+    assert lines == sorted(lines)
+    if name in {"rows.csv", "rows.jsonl", "rows.json"}:
+        data = (tmp_path / name).read_bytes()
+        assert all(data[entry.place.offset :].startswith(entry.raw) for entry in entries)
+    if name == "rows.csv":
+        assert lines[:3] == [2, 4, 6]  # each record takes two lines
+
+
+def test_a_packed_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    for name in ("rows.jsonl.gz", "rows.jsonl.zst", "rows.parquet"):
+        write_rows(tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) * 3 // 4])
+        with pytest.raises(DataError, match=name):
+            read(tmp_path, path=name)
+
+
+def test_standard_input_is_read_like_a_file(tmp_path: Path, run_cli: Run) -> None:
+    recipe = write_recipe(tmp_path, [], {"sources": [{"name": "piped", "path": "-"}], "dedup": None})
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS[:20])
+    result = run_cli("curate", "build", recipe, "--json", input=lines)
+    assert result.returncode == 0, result.stderr
+    (described,) = json.loads(result.stdout)["manifest"]["inputs"]
+    assert (described["path"], described["lines"], described["format"]) == ("-", 20, "prompt-completion")
+    assert "piped: read as prompt-completion; pin it with `format: prompt-completion`" in result.stderr
+
+
+def test_a_row_that_needs_nothing_keeps_its_bytes(tmp_path: Path) -> None:
+    whole = (
+        b'{ "source": "s", "messages":[{"content":"q","role":"user"},{"role":"assistant","content":"a"}], "id":"x" }'
+    )
+    needs = {
+        "an id": whole.replace(b', "id":"x"', b""),
+        "its source": whole.replace(b'"source": "s", ', b""),
+        "an unknown key in meta": whole.replace(b'"id"', b'"stars": 5, "id"'),
+        "a message's unknown key in meta": whole.replace(b'"content":"q"', b'"content":"q", "seen": 1'),
+    }
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join([whole, *needs.values()]))
+    first, *others = [item for item in read(tmp_path) if isinstance(item, Entry)]
+    assert first.line == whole
+    assert msgspec.json.decode(first.line, type=Row) == first.row
+    for entry in others:
+        assert entry.line == encode_row(entry.row)
+    assert others[2].row.meta == {"stars": 5}
+    assert others[3].row.meta == {"message_extras": {"0": {"seen": 1}}}
+    synthetic = read(tmp_path, origin="synthetic")[0]
+    assert isinstance(synthetic, Entry)
+    assert synthetic.row.origin == "synthetic"
+    assert synthetic.line == encode_row(synthetic.row)
 
 
 def test_missing_files_and_functions_are_told_before_anything_is_read(tmp_path: Path) -> None:

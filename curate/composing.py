@@ -1,0 +1,99 @@
+"""From the rows that passed to the files of each side: ties, split, repetitions in train, canaries in train."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from curate.canary import SOURCE, Canaries, plant
+from curate.config import Recipe, Side
+from curate.core.rows import Row, encode_row
+from curate.entries import Entry, Place
+from curate.mix import repeat_rows
+from curate.split import split_rows
+
+CANARIES_FILE = "canaries.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The rows of each side. `added` counts train rows that are no row of a source; `canaries` is their record."""
+
+    rows: dict[Side, list[Entry]]
+    added: dict[str, int] = field(default_factory=dict)
+    canaries: dict[str, object] | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def compose(entries: Sequence[Entry], recipe: Recipe, ties: Mapping[str, str], times: Mapping[str, int]) -> Sides:
+    """The sides of the dataset. Repetitions and canaries go into train alone, after the split.
+
+    Raises: DataError where a repetition's id is taken or canaries find no place.
+    """
+    sides = split_rows(entries, recipe.split, recipe.seed, ties)
+    added: dict[str, int] = {}
+    if times:
+        seed = recipe.seed if recipe.split.seed is None else recipe.split.seed
+        before = len(sides["train"])
+        sides["train"] = repeat_rows(sides["train"], times, seed)
+        added["repeats"] = len(sides["train"]) - before
+    if recipe.canaries is None or not sides["train"]:
+        return Sides(sides, added)
+    return _with_canaries(sides, recipe.canaries, added)
+
+
+def _with_canaries(sides: dict[Side, list[Entry]], settings: Canaries, added: dict[str, int]) -> Sides:
+    train = sides["train"]
+    planted = plant([entry.row for entry in train], settings)
+    rows = planted.rows
+    changed = [
+        entry if row is entry.row else Entry(row, entry.place, encode_row(row))
+        for entry, row in zip(train, rows[: len(train)], strict=True)
+    ]
+    extra = [_canary_entry(row, number) for number, row in enumerate(rows[len(train) :])]
+    lines = b"".join(msgspec.json.encode(canary) + b"\n" for canary in planted.canaries)
+    return Sides(
+        {**sides, "train": changed + extra},
+        {**added, "canaries": len(extra)},
+        planted.record(),
+        {CANARIES_FILE: lines},
+    )
+
+
+def _canary_entry(row: Row, number: int) -> Entry:
+    return Entry(row, Place(SOURCE, CANARIES_FILE, number + 1, number), encode_row(row))
+
+
+def merge_ties(*several: Mapping[str, str]) -> dict[str, str]:
+    """One tie for each row that any of the mappings ties: rows that share a tie in one of them share it here."""
+    given = [ties for ties in several if ties]
+    if len(given) < 2:
+        return dict(given[0]) if given else {}
+    members: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+    of_row: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    for number, ties in enumerate(given):
+        for row, tie in ties.items():
+            members[number, tie].append(row)
+            of_row[row].append((number, tie))
+    merged: dict[str, str] = {}
+    for row in of_row:
+        if row not in merged:
+            together, waiting = {row}, [row]
+            while waiting:
+                near = {other for tie in of_row[waiting.pop()] for other in members[tie]} - together
+                together |= near
+                waiting += near
+            merged.update(dict.fromkeys(together, min(together)))
+    return merged
+
+
+def describe_added(sides: Sides) -> dict[str, Any]:
+    """What the manifest says of rows that no source has; empty where there is none."""
+    facts: dict[str, Any] = {}
+    if sides.added:
+        facts["added"] = sides.added
+    if sides.canaries is not None:
+        facts["canaries"] = sides.canaries
+    return facts

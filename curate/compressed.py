@@ -1,0 +1,80 @@
+"""Files opened by what they are: gzip and zstd are unpacked in passing, known by their first bytes."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from curate.core.errors import DataError, os_errors
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_CHUNK_BYTES = 1 << 18
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file's content to read. Raises: DataError where it can't be read or its compression is damaged."""
+    with os_errors(path), path.open("rb") as file:
+        head = file.read(4)
+        file.seek(0)
+        kind = "gzip" if head.startswith(_GZIP) else "zstd" if head == _ZSTD else None
+        _check_name(path, kind, head)
+        if kind is None:
+            yield file
+            return
+        try:
+            raw: Any = gzip.GzipFile(fileobj=file) if kind == "gzip" else _Zstd(file)
+            with io.BufferedReader(raw, _CHUNK_BYTES) as unpacked:
+                yield unpacked
+        except (EOFError, zlib.error, gzip.BadGzipFile, _DamagedError) as error:
+            fix = "it is damaged or was cut off: make or fetch it again"
+            raise DataError(f"the {kind} file can't be unpacked: {error}", where=path, fix=fix) from error
+
+
+def _check_name(path: Path, kind: str | None, head: bytes) -> None:
+    promised = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+    if promised is not None and kind != promised and head:
+        raise DataError(f"not a {promised} file", where=path, fix=f"correct its name, or pack it with {promised}")
+
+
+class _DamagedError(Exception):
+    """Compressed data that can't be unpacked."""
+
+
+class _Zstd(io.RawIOBase):
+    """Unpacks zstd frames one after the other, and notices a last one that was cut off."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        try:
+            import zstandard
+        except ImportError as error:
+            raise DataError("reading .zst files needs a package", fix="pip install zstandard") from error
+        self._file, self._fault = file, zstandard.ZstdError
+        self._new: Any = zstandard.ZstdDecompressor().decompressobj
+        self._frame: Any = self._new()
+        self._ready, self._began = b"", False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._began = self._new(), False
+            packed = packed or self._file.read(_CHUNK_BYTES)
+            if not packed:
+                if self._began:
+                    raise _DamagedError("it ends within a frame")
+                return 0
+            self._began = True
+            try:
+                self._ready = self._frame.decompress(packed)
+            except self._fault as error:
+                raise _DamagedError(str(error)) from error
+        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)

@@ -1,0 +1,81 @@
+"""Guards: signs that a recipe threw away what it should have kept. They stop the build unless the recipe allows it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from curate.core.errors import DataError
+from curate.entries import Rejection
+from curate.guard_settings import Guards
+
+_DUPLICATES = frozenset({"exact", "near"})
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the guards saw: `faults` stop a build, `warnings` don't."""
+
+    faults: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check_guards(
+    guards: Guards, read: Mapping[str, int], left: Mapping[str, int], rejections: Sequence[Rejection]
+) -> Signs:
+    """What is suspicious. `read` and `left` count rows by source, before the stages and before balancing."""
+    signs = Signs()
+    default = Guards()
+    for source, rows in read.items():
+        lost = rows - left.get(source, 0)
+        share = lost / rows if rows else 0.0
+        text = f"source {source} loses {lost} of {rows} rows ({share:.0%}){_why(rejections, len(read) == 1)}"
+        if share > guards.max_source_loss and rows >= guards.min_rows:
+            signs.faults.append(f"{text} (guards.max_source_loss is {guards.max_source_loss:g})")
+        elif share > default.max_source_loss:
+            signs.warnings.append(text)
+    total = sum(read.values())
+    for row, size in cluster_sizes(rejections).most_common(_SHOWN):
+        share = size / total
+        if size < guards.min_cluster_rows or share <= min(guards.max_cluster_share, default.max_cluster_share):
+            continue
+        text = f"{size} rows ({share:.1%} of all) are duplicates of one, {row}: a template rather than data?"
+        if share > guards.max_cluster_share:
+            signs.faults.append(f"{text} (guards.max_cluster_share is {guards.max_cluster_share:g})")
+        else:
+            signs.warnings.append(text)
+    return signs
+
+
+def cluster_sizes(rejections: Sequence[Rejection]) -> Counter[str]:
+    """How many rows say what a row says, itself included: id of the row that is kept -> rows."""
+    sizes: Counter[str] = Counter()
+    instead: dict[str, str] = {}
+    for rejection in rejections:
+        if rejection.stage in _DUPLICATES and rejection.because_of is not None and not rejection.because_of.dataset:
+            sizes[rejection.because_of.id] += 1
+            if rejection.stage == "near" and rejection.id is not None:
+                instead[rejection.id] = rejection.because_of.id
+    # Exact duplicates of a row that is itself a near duplicate count for the row that stands for them all.
+    for row, kept in instead.items():
+        if row in sizes and kept != row:
+            sizes[kept] += sizes.pop(row)
+    return Counter({row: size + 1 for row, size in sizes.items()})
+
+
+def _why(rejections: Sequence[Rejection], is_only_source: bool) -> str:
+    """The commonest reasons, where they are those of the source: a rejection names its file, not its source."""
+    if not is_only_source:
+        return ""
+    reasons = Counter(f"{rejection.stage}: {rejection.reason}" for rejection in rejections)
+    return ": " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(_SHOWN))
+
+
+def refuse(signs: Signs) -> None:
+    """Raises: DataError naming everything that the guards don't allow."""
+    if signs.faults:
+        raise DataError(
+            "\n".join(["the guards stop this build", *(f"  {fault}" for fault in signs.faults)]),
+            where="guards",
+            fix="look at what is lost with `curate build --dry-run`; allow it in the recipe's `guards:` if it is right",
+        )

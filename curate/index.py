@@ -1,0 +1,275 @@
+"""A persistent index of earlier datasets: which rows of a new one repeat a row that was ever added.
+
+The folder holds `index.json` (settings, and the digest of each segment) and one Parquet segment for each addition: ids,
+texts' keys, MinHashes and shingle hashes. Candidates come from datasketch's LSH, filled in memory from the segments or
+kept in Redis; each is verified by exact Jaccard on the stored hashes. Nothing is pickled: keys are rows' numbers.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import polars as pl
+from filelock import FileLock
+from numpy.typing import NDArray
+from pydantic import Field
+
+from curate.core.config_file import Config
+from curate.core.digests import digest_file
+from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceError, os_errors
+from curate.core.jsonl import atomic_write
+from curate.core.records import read_record, write_record
+from curate.core.rows import Row
+from curate.minhash import SCHEME, Banding, permutations, signatures, sketch
+from curate.normalize import chosen_text, text_key
+
+RECORD = "index.json"
+Storage = Literal["memory", "redis"]
+_KEY_BYTES = 8  # a row's number, highest byte first
+
+
+class IndexSettings(Config):
+    """What an index compares and how; fixed when it is made, because stored hashes depend on it."""
+
+    on: Literal["prompt", "answer", "conversation"] = "prompt"
+    threshold: float = Field(default=0.7, gt=0, le=1)
+    ngram: int = Field(default=3, ge=1, le=16)
+    unit: Literal["auto", "word", "character"] = "auto"
+    bands: int = Field(default=32, ge=1, le=256)
+    rows: int = Field(default=4, ge=1, le=32)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    storage: Storage = "memory"
+    """Where the LSH's buckets are: `redis` keeps them between runs and shares them between machines."""
+
+    @property
+    def banding(self) -> Banding:
+        """The settings as the sketches take them."""
+        return Banding(self.ngram, self.bands, self.rows, self.seed, self.unit)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The indexed row that a row repeats: its id, the dataset it was added with, and how similar they are."""
+
+    id: str
+    dataset: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What an addition did: rows that are new in the index, and rows whose text it had already."""
+
+    new: int
+    known: int
+
+
+def create_index(folder: Path, settings: IndexSettings | None = None) -> None:
+    """Make an empty index. Raises: DataError where there is one already."""
+    chosen = settings or IndexSettings()
+    if (folder / RECORD).exists():
+        raise DataError("an index stands here already", where=folder, fix="add to it, or name another folder")
+    with os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, chosen, [])
+
+
+def add_rows(folder: Path, dataset: str, rows: Sequence[Row], *, redis_url: str | None = None) -> Added:
+    """Add the rows whose text the index does not have yet, under the dataset's name.
+
+    Raises: DataError or ProvenanceError for an index that is missing or damaged, ServiceError for Redis.
+    """
+    with FileLock(folder / ".lock") if folder.is_dir() else _no_folder(folder):
+        opened = _Index(folder)
+        texts = {text_key(text): (row, text) for row, text in reversed(_texts(rows, opened.settings))}
+        fresh = [(key, *texts[key]) for key in reversed(texts) if key not in opened.numbers]
+        if fresh:
+            segment = _segment(dataset, fresh, opened.settings)
+            name = f"segment-{len(opened.segments) + 1:05d}.parquet"
+            with atomic_write(folder / name) as file:
+                segment.write_parquet(file)
+            # First the buckets, then the record: after a kill between them, buckets name rows that no segment has yet,
+            # and a query takes no notice of those.
+            with _redis_errors():
+                if opened.settings.storage == "redis":
+                    _fill(
+                        _lsh(opened.settings, opened.basename, redis_url), segment, opened.table.height, opened.settings
+                    )
+            described = {"name": name, "rows": segment.height, "digest": digest_file(folder / name)}
+            _write(folder, opened.settings, [*opened.segments, described], opened.basename)
+    return Added(len(fresh), len(rows) - len(fresh))
+
+
+def find_rows(folder: Path, rows: Sequence[Row], *, redis_url: str | None = None) -> list[Match | None]:
+    """For each row the most similar indexed row that it repeats, None where there is none.
+
+    Rows with the same text match whatever their length; others by the Jaccard similarity of their n-grams.
+    """
+    opened = _Index(folder) if folder.is_dir() else _no_folder(folder)
+    settings = opened.settings
+    texts = _texts(rows, settings)
+    sketches = sketch([text for _, text in texts], settings.banding)
+    minima = _minima(sketches.shingles, sketches.starts, settings)
+    found: list[Match | None] = []
+    with _redis_errors():
+        lsh = _lsh(settings, opened.basename, redis_url)
+        if settings.storage == "memory":
+            _fill(lsh, opened.table, 0, settings)
+        for number, ((_, text), minhash) in enumerate(zip(texts, _as_minhashes(minima, settings), strict=True)):
+            same = opened.numbers.get(text_key(text))
+            if same is not None:
+                found.append(opened.match(same, 1.0))
+                continue
+            own = set(sketches.shingles[sketches.starts[number] : sketches.starts[number + 1]].tolist())
+            candidates = lsh.query(minhash) if own else []
+            found.append(_best(opened, own, sorted(int.from_bytes(key, "big") for key in candidates)))
+    return found
+
+
+class _Index:
+    """An index as it stands on disk, its segments checked against their digests."""
+
+    def __init__(self, folder: Path) -> None:
+        record = read_record(folder / RECORD)
+        if record.get("scheme") != SCHEME:
+            raise ProvenanceError(f"the index was made with {record.get('scheme')}", where=folder, fix="make it again")
+        self.settings = IndexSettings.model_validate(record["settings"])
+        self.basename = str(record["environment"]["basename"])
+        self.segments: list[dict[str, Any]] = record["segments"]
+        parts = []
+        for segment in self.segments:
+            path = folder / segment["name"]
+            if not path.is_file() or digest_file(path) != segment["digest"]:
+                raise ProvenanceError("a segment is missing or was changed", where=path, fix="make the index again")
+            parts.append(pl.read_parquet(path))
+        self.table = pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMA)
+
+    @cached_property
+    def numbers(self) -> Mapping[bytes, int]:
+        """The number of the row with each text's key."""
+        return {key: number for number, key in enumerate(self.table["key"])}
+
+    def match(self, number: int, similarity: float) -> Match:
+        row = self.table.row(number, named=True)
+        return Match(row["id"], row["dataset"], round(similarity, 4))
+
+
+_SCHEMA: dict[str, Any] = {
+    "id": pl.String,
+    "dataset": pl.String,
+    "key": pl.Binary,
+    "minima": pl.List(pl.UInt32),
+    "shingles": pl.List(pl.UInt32),
+}
+
+
+def _best(opened: _Index, own: set[int], candidates: Sequence[int]) -> Match | None:
+    best, best_similarity = -1, 0.0
+    for number in candidates:
+        if number >= opened.table.height:
+            continue  # of an addition that was killed before it was recorded
+        other = set(opened.table["shingles"][number])
+        similarity = len(own & other) / len(own | other)
+        if similarity >= opened.settings.threshold and similarity > best_similarity:
+            best, best_similarity = number, similarity
+    return opened.match(best, best_similarity) if best >= 0 else None
+
+
+def _texts(rows: Sequence[Row], settings: IndexSettings) -> list[tuple[Row, str]]:
+    return [(row, chosen_text(row, settings.on)) for row in rows]
+
+
+def _segment(dataset: str, fresh: Sequence[tuple[bytes, Row, str]], settings: IndexSettings) -> pl.DataFrame:
+    sketches = sketch([text for _, _, text in fresh], settings.banding)
+    minima = _minima(sketches.shingles, sketches.starts, settings)
+    bounds = zip(sketches.starts, sketches.starts[1:], strict=False)
+    return pl.DataFrame(
+        {
+            "id": [row.id for _, row, _ in fresh],
+            "dataset": [dataset] * len(fresh),
+            "key": [key for key, _, _ in fresh],
+            "minima": minima.tolist(),
+            "shingles": [np.unique(sketches.shingles[first:last]).tolist() for first, last in bounds],
+        },
+        schema=_SCHEMA,
+    )
+
+
+def _minima(shingles: NDArray[np.uint32], starts: NDArray[np.int64], settings: IndexSettings) -> NDArray[np.uint32]:
+    return signatures(shingles, starts, settings.bands * settings.rows, settings.seed)
+
+
+def _as_minhashes(minima: Iterable[NDArray[np.uint32]], settings: IndexSettings) -> Iterator[Any]:
+    """Our minima as datasketch's objects."""
+    from datasketch import MinHash
+
+    known = permutations(settings.bands * settings.rows, settings.seed)
+    for values in minima:
+        yield MinHash(hashvalues=values, permutations=known, seed=settings.seed, scheme=SCHEME)
+
+
+def _lsh(settings: IndexSettings, basename: str, redis_url: str | None) -> Any:
+    """datasketch's LSH over the index's buckets."""
+    try:
+        from datasketch import MinHashLSH
+    except ImportError as error:
+        raise ConfigError("the index needs datasketch", fix="pip install 'acidtest[index]'") from error
+    config: dict[str, Any] = {"type": "dict", "basename": basename.encode()}
+    if settings.storage == "redis":
+        config = {"type": "redis", "basename": basename.encode(), "redis": _redis_parameters(redis_url)}
+    shape = {"num_perm": settings.bands * settings.rows, "params": (settings.bands, settings.rows)}
+    return MinHashLSH(**shape, storage_config=config, prepickle=False)
+
+
+def _redis_parameters(url: str | None) -> dict[str, Any]:
+    if url is None:
+        raise ConfigError("this index keeps its buckets in Redis", fix="say where: redis://HOST:PORT/DATABASE")
+    parts = urlsplit(url)
+    if parts.scheme != "redis" or not parts.hostname:
+        raise ConfigError(f"{parts.scheme or 'this'} is no address of Redis", fix="use redis://HOST:PORT/DATABASE")
+    database = int(parts.path.strip("/") or 0)
+    parameters = {"host": parts.hostname, "port": parts.port or 6379, "db": database}
+    return parameters | ({"password": parts.password} if parts.password else {})
+
+
+def _fill(lsh: Any, table: pl.DataFrame, first: int, settings: IndexSettings) -> None:
+    """Put the rows that have shingles into the LSH, numbered from `first`."""
+    made = _as_minhashes((minima.to_numpy() for minima in table["minima"]), settings)
+    with lsh.insertion_session() as session:
+        for offset, (minhash, size) in enumerate(zip(made, table["shingles"].list.len(), strict=True)):
+            if size:
+                session.insert((first + offset).to_bytes(_KEY_BYTES, "big"), minhash, check_duplication=False)
+
+
+def _write(folder: Path, settings: IndexSettings, segments: list[dict[str, Any]], basename: str | None = None) -> None:
+    body = {
+        "kind": "index",
+        "schema": 1,
+        "scheme": SCHEME,
+        "settings": settings.model_dump(mode="json"),
+        "segments": segments,
+        # Keeps the indexes in one Redis apart; chance, and so no part of what the record says.
+        "environment": {"basename": basename or f"acidtest-{secrets.token_hex(8)}"},
+    }
+    write_record(folder / RECORD, body)
+
+
+@contextmanager
+def _redis_errors() -> Iterator[None]:
+    """Redis' exceptions as ours. Its package is there only with the extra, so they are told by where they come from."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.split(".")[0] != "redis":
+            raise
+        raise ServiceError(f"Redis does not answer: {error}", fix="start it, or correct the address") from error
+
+
+def _no_folder(folder: Path) -> Any:
+    raise DataError("there is no index here", where=folder, fix="make one with `curate index create`")

@@ -1,0 +1,147 @@
+"""report.html: one file, no network, no script, safe to open whatever the rows hold."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from curate.config import Side
+from curate.core.rows import Row
+from curate.entries import Entry, Rejection
+from curate.normalize import chosen_text, message_text
+from curate.sizes import advice, lengths
+
+FOLDER = Path(__file__).parent
+_PAIRS_PER_BIN = 2
+_SHOWN_PAIRS = 16
+_SHOWN_CHARACTERS = 600
+_SHOWN_CLASSES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A line of a bar chart: its name, its number, its length in percent of the chart, and a note beside it."""
+
+    name: str
+    count: int
+    width: float
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A row that was left out and the row that is kept instead."""
+
+    similarity: float
+    dropped_id: str
+    dropped: str
+    kept_id: str
+    kept: str
+
+
+def render_report(
+    facts: Mapping[str, Any], sides: Mapping[Side, Sequence[Entry]], rejections: Sequence[Rejection]
+) -> str:
+    """The report of the dataset that `facts` (the manifest's) describe, as one HTML document."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(visible=visible, count=lambda number: f"{number:,}")
+    rows = [entry.row for entries in sides.values() for entry in entries]
+    originals = len(rows) - sum(facts.get("added", {}).values())
+    near: Mapping[str, Any] = next((stage for stage in facts["stages"] if stage["name"] == "near"), {})
+    similarities = [(name, count) for name, count in near.get("similarities", {}).items()]
+    return environment.get_template("report.html.j2").render(
+        facts=facts,
+        css=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        read=sum(source["read"] for source in facts["sources"]),
+        kept=originals,
+        rejected=len(rejections),
+        sides={side: len(entries) for side, entries in sides.items()},
+        sources=facts["sources"],
+        rules=_rules(facts["stages"]),
+        classes=_bars(Counter(row.label or "(none)" for row in rows).most_common(_SHOWN_CLASSES), len(rows)),
+        lengths=_length_bars(rows),
+        length=lengths([len(chosen_text(row, "conversation")) for row in rows]),
+        similarities=_bars(similarities) if any(count for _, count in similarities) else [],
+        pairs=list(_pairs(rows, rejections)),
+        advice=advice(originals),
+    )
+
+
+def visible(value: object) -> str:
+    """Text in which nothing hides: control characters and marks that change direction become a visible sign."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def _rules(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, Bar]]:
+    """(stage, bar) for every reason that took rows out."""
+    found = [(stage["name"], reason, count) for stage in stages for reason, count in stage["reasons"].items()]
+    most = max((count for _, _, count in found), default=1)
+    return [(stage, Bar(reason, count, round(100 * count / most, 2))) for stage, reason, count in found]
+
+
+def _bars(counts: Sequence[tuple[str, int]], whole: int | None = None) -> list[Bar]:
+    most = max((count for _, count in counts), default=0) or 1
+    note = [f"{count / whole:.1%}" if whole else "" for _, count in counts]
+    return [
+        Bar(name, count, round(100 * count / most, 2), text) for (name, count), text in zip(counts, note, strict=True)
+    ]
+
+
+def _length_bars(rows: Sequence[Row]) -> list[Bar]:
+    """A histogram over doublings: row lengths spread over orders of magnitude."""
+    counts = Counter(max(len(chosen_text(row, "conversation")), 1).bit_length() for row in rows)
+    if not counts:
+        return []
+    powers = range(min(counts), max(counts) + 1)
+    return _bars([(f"{1 << (power - 1):,} to {(1 << power) - 1:,}", counts[power]) for power in powers])
+
+
+def _pairs(rows: Sequence[Row], rejections: Sequence[Rejection]) -> Iterator[Pair]:
+    """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
+    by_id = {row.id: row for row in rows}
+    shown: Counter[int] = Counter()
+    near = [item for item in rejections if item.stage == "near" and item.because_of is not None]
+    for item in sorted(near, key=lambda one: (one.because_of.similarity if one.because_of else 0, one.id or "")):
+        because = item.because_of
+        if because is None or because.id not in by_id or (dropped := _text_of(item.raw)) is None:
+            continue
+        tenth = int(because.similarity * 10)
+        if shown[tenth] < _PAIRS_PER_BIN and shown.total() < _SHOWN_PAIRS:
+            shown[tenth] += 1
+            yield Pair(because.similarity, item.id or "", dropped, because.id, _text(by_id[because.id]))
+
+
+def _text_of(raw: str) -> str | None:
+    """The conversation in the raw text of a rejected row; where it is in another shape, the raw text itself."""
+    try:
+        row = msgspec.json.decode(raw, type=_Messages)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return _cut(raw)
+    return _text(row.row)
+
+
+class _Messages(msgspec.Struct):
+    messages: list[Any]
+
+    @property
+    def row(self) -> Row:
+        return msgspec.convert({"id": "", "messages": self.messages}, Row)
+
+
+def _text(row: Row) -> str:
+    return _cut("\n".join(f"{message.role}: {message_text(message)}" for message in row.messages))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]} ..."

@@ -1,0 +1,194 @@
+"""One stage on its own: files in, the rows that it keeps and those that it doesn't."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.config import Recipe
+from curate.core.config_file import load_config
+from curate.core.errors import ConfigError, DataError
+from curate.core.jsonl import atomic_write
+from curate.entries import Context, Entry, Outcome, Rejection
+from curate.outputs import check_writable
+from curate.readers import find_inputs
+from curate.sources import read_source
+from curate.steps import Step, make_steps, wants_screens
+
+SOURCE = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a command works on: rows, what could not be read, and the settings."""
+
+    entries: list[Entry]
+    unread: list[Rejection]
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out. `tables` are what the stage has to tell; `files` is what `write_result` writes."""
+
+    read: int
+    kept: list[Entry]
+    rejections: list[Rejection]
+    stages: list[dict[str, Any]]
+    reports: dict[str, Any]
+    warnings: list[str]
+    files: dict[str, bytes]
+
+    def summary(self) -> dict[str, Any]:
+        """The counts and reports, for `--json`."""
+        return {
+            "read": self.read,
+            "kept": len(self.kept),
+            "rejected": len(self.rejections),
+            "stages": self.stages,
+            "reports": self.reports,
+            "warnings": self.warnings,
+        }
+
+
+def read_rows(
+    paths: Sequence[str],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    recipe: Path | None = None,
+    form: str | None = None,
+    threads: int = 1,
+) -> Given:
+    """The rows of these files, folders, globs, or `-`, in any format that a recipe's source can have.
+
+    `settings` are blocks of a recipe; they go over those of the file `recipe`, key by key. Paths start at the current
+    folder, those inside the recipe file at its own. Raises: ConfigError, DataError as a build does.
+    """
+    base: dict[str, Any] = {"name": SOURCE, "behaviour": "One stage.", "output": "."}
+    folder = Path()
+    if recipe is not None:
+        base = load_config(recipe, Recipe).model_dump(mode="json", by_alias=True)
+        folder = recipe.parent
+    # The files of the command line stand where the user stands, not where the recipe does.
+    shown = [path for given in paths for path in find_inputs(given, Path())]
+    source = {"name": SOURCE, "path": list(paths), "format": form}
+    merged = _over(base, {**(settings or {}), "sources": [source]})
+    made = _checked(merged)
+    entries: list[Entry] = []
+    unread: list[Rejection] = []
+    for _, item in read_source(made.sources[0], shown, Path()):
+        if isinstance(item, Rejection):
+            unread.append(item)
+        else:
+            entries.append(item)
+    return Given(entries, unread, Context(made, folder, threads))
+
+
+def run_stages(given: Given, names: Sequence[str]) -> Result:
+    """The named stages, one after the other, on the rows."""
+    steps = {step.name: step for step in make_steps(given.context.recipe)}
+    return run_steps(given, [steps[name] for name in names])
+
+
+def run_steps(given: Given, steps: Sequence[Step]) -> Result:
+    """These steps, one after the other, on the rows. Rows that could not be read are rejections too."""
+    # Imported here: the pipeline is what one stage alone doesn't need, but its account holds for both.
+    from curate.accounts import check_account, count_stage
+
+    entries, rejections = given.entries, list(given.unread)
+    read = len(entries) + len(rejections)
+    stages = [count_stage("read", read, Outcome(entries, rejections))]
+    reports: dict[str, Any] = {}
+    warnings: list[str] = []
+    files: dict[str, bytes] = {}
+    for step in steps:
+        done = step.run(entries, given.context, {})
+        check_account(step.name, entries, done.outcome)
+        stages.append(count_stage(step.name, len(entries), done.outcome))
+        entries, rejections = done.outcome.kept, rejections + done.outcome.rejections
+        if done.report is not None:
+            reports[step.name] = done.report
+        warnings += done.warnings
+        files |= done.files
+        if done.outcome.conflicts:
+            warnings.append(f"{len(done.outcome.conflicts)} prompts have different answers")
+    recipe = given.context.recipe
+    if wants_screens(recipe):
+        from curate.redaction import redact_rejections
+
+        rejections = redact_rejections(rejections, recipe.screens, given.context.folder)
+    files |= {"kept.jsonl": lines_of(entries), "rejected.jsonl": encode_lines(rejections)}
+    return Result(read, entries, rejections, stages, reports, warnings, files)
+
+
+def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, bytes]]:
+    """How many rows of each label fall to each side, and the files of the sides."""
+    from curate.composing import merge_ties
+    from curate.near import drop_near
+    from curate.split import count_labels, split_rows
+
+    recipe = given.context.recipe
+    repeated = [row for row, count in Counter(entry.row.id for entry in given.entries).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{len(repeated)} ids stand on several rows", where=min(repeated), fix="run `curate dedup` on them first"
+        )
+    # Near duplicates stay here, and stay on one side: a row dropped from a cluster leaves a tie all the same.
+    near = drop_near(given.entries, given.context) if recipe.dedup is not None else Outcome(given.entries, [])
+    instead = {
+        item.id: item.because_of.id for item in near.rejections if item.id is not None and item.because_of is not None
+    }
+    pairs = {row: f"kept\0{kept}" for row, kept in instead.items()}
+    links = {kept: f"kept\0{kept}" for kept in instead.values()}
+    sides = split_rows(given.entries, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links))
+    files = {f"{side}.jsonl": lines_of(rows) for side, rows in sides.items()}
+    return count_labels(sides), {**files, "rejected.jsonl": encode_lines(given.unread)}
+
+
+def write_files(files: Mapping[str, bytes], output: Path) -> None:
+    """Write the files into the folder, each whole or not at all. Raises: DataError where it can't be written to."""
+    check_writable(output)
+    for name, content in files.items():
+        with atomic_write(output / name) as file:
+            file.write(content)
+
+
+def lines_of(entries: Sequence[Entry]) -> bytes:
+    """The rows as lines of a dataset."""
+    return b"".join(entry.line + b"\n" for entry in entries)
+
+
+def encode_lines(items: Sequence[msgspec.Struct]) -> bytes:
+    """Records as JSON Lines."""
+    return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+
+
+def reasons(result: Result) -> list[tuple[str, str, int]]:
+    """(stage, reason, rows) of all rejections, the commonest first."""
+    counts = Counter((item.stage, item.reason) for item in result.rejections)
+    return [(stage, reason, count) for (stage, reason), count in counts.most_common()]
+
+
+def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` over it: blocks are merged key by key, None changes nothing."""
+    merged = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            below = merged.get(key)
+            merged[key] = _over(below if isinstance(below, Mapping) else {}, value)
+        elif value is not None:
+            merged[key] = value
+    return merged
+
+
+def _checked(values: Mapping[str, Any]) -> Recipe:
+    from pydantic import ValidationError
+
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        faults = [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)]
+        raise ConfigError("\n".join(["these options don't fit", *faults]), fix="see --help") from error

@@ -1,0 +1,37 @@
+"""How long rows are, and what so many rows are good for."""
+
+from collections.abc import Mapping, Sequence
+
+# How many rows a task takes, from the smallest to the largest: kind of task -> (at least, enough).
+TASK_ROWS: Mapping[str, tuple[int, int]] = {
+    "a tone or a format": (50, 200),
+    "a domain": (500, 2_000),
+    "complex instructions": (1_000, 5_000),
+}
+
+
+def lengths(values: Sequence[int]) -> dict[str, float]:
+    """Smallest, median, 90th percentile, largest and mean; percentiles are values that occur. Zeros for no values."""
+    ordered = sorted(values) or [0]
+    last = len(ordered) - 1
+    return {
+        "min": ordered[0],
+        "median": ordered[last // 2],
+        "p90": ordered[-(-last * 9 // 10)],
+        "max": ordered[-1],
+        "mean": round(sum(ordered) / len(ordered), 1),
+    }
+
+
+def advice(rows: int) -> list[str]:
+    """For each kind of task whether so many different rows are too few, in range, or more than it usually takes."""
+    found = []
+    for task, (least, enough) in TASK_ROWS.items():
+        if rows < least:
+            word = f"too few: {least - rows} more to reach the usual {least:,} to {enough:,}"
+        elif rows <= enough:
+            word = f"in the usual range of {least:,} to {enough:,}"
+        else:
+            word = f"more than the usual {least:,} to {enough:,}: quality counts for more than further rows"
+        found.append(f"{rows:,} different rows for {task}: {word}")
+    return found

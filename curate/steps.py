@@ -1,0 +1,150 @@
+"""The stages of a build in their order, each as a step: rows in, rows and rejections out, and what it has to tell."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.composition import Balance, BalanceRule
+from curate.config import Recipe
+from curate.entries import Context, Entry, Outcome, Stage
+from curate.fields import Columns
+
+# Steps that take out good rows on purpose: what they leave is no sign that something is wrong.
+COMPOSING = frozenset({"balance", "mix"})
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a step did. `report` goes into the manifest, `files` beside the dataset: name -> content.
+
+    `columns` are values by row id for later steps; `times` says which rows training sees more than once.
+    """
+
+    outcome: Outcome
+    report: Any = None
+    warnings: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage by its name, ready to run on rows and on the columns of earlier steps."""
+
+    name: str
+    run: Callable[[Sequence[Entry], Context, Columns], Done]
+
+
+def make_steps(recipe: Recipe, side_folder: Path | None = None) -> list[Step]:
+    """The steps that the recipe asks for. What screens measure is kept in `side_folder`, where there is one."""
+    # Imported here, because numba and jsonschema take a second to load and `--help` must not.
+    from curate import exact, near, validate
+
+    steps = [_plain(validate.STAGE, validate.validate), _plain(exact.STAGE, exact.drop_exact)]
+    if wants_screens(recipe):
+        steps.append(_screen_step(side_folder))
+    if recipe.decontaminate is not None:
+        steps.append(_decontaminate_step())
+    steps.append(_plain(near.STAGE, near.drop_near))
+    if recipe.balance is not None:
+        steps.append(_balance_step(recipe.balance))
+    if recipe.mix is not None:
+        steps.append(_mix_step())
+    return steps
+
+
+def wants_screens(recipe: Recipe) -> bool:
+    """Does the recipe name any screen?"""
+    return any(getattr(recipe.screens, name) for name in type(recipe.screens).model_fields)
+
+
+def _plain(name: str, stage: Stage) -> Step:
+    return Step(name, lambda entries, context, _: Done(stage(entries, context)))
+
+
+def _screen_step(side_folder: Path | None) -> Step:
+    from curate.screens import stage
+
+    def run(entries: Sequence[Entry], context: Context, _: Columns) -> Done:
+        screened = stage.screen(
+            entries, context.recipe.screens, context.folder, side_folder=side_folder, threads=context.threads
+        )
+        ids = screened.columns["id"].to_list()
+        columns = {
+            name: dict(zip(ids, screened.columns[name].to_list(), strict=True))
+            for name in screened.columns.columns
+            if name != "id"
+        }
+        return Done(screened.outcome, msgspec.to_builtins(screened.summaries), columns=columns)
+
+    return Step(stage.STAGE, run)
+
+
+def _decontaminate_step() -> Step:
+    from curate.decontaminate import stage
+    from curate.decontaminate.evidence import EVIDENCE_FILE, TOUCHED_FILE
+
+    def run(entries: Sequence[Entry], context: Context, _: Columns) -> Done:
+        settings = context.recipe.decontaminate
+        assert settings is not None
+        outcome, findings = stage.decontaminate(entries, settings, folder=context.folder, threads=context.threads)
+        warnings = [f"{len(suite.unreadable)} items of {suite.name} can't be read" for suite in findings.suites
+                    if suite.unreadable]  # fmt: skip
+        files = {EVIDENCE_FILE: _lines(findings.evidence), TOUCHED_FILE: _lines(findings.touched)}
+        return Done(outcome, findings.summary(settings), warnings, files)
+
+    return Step(stage.STAGE, run)
+
+
+def _balance_step(settings: Balance) -> Step:
+    from curate.balance import STAGE, balance_rows
+
+    def run(entries: Sequence[Entry], context: Context, columns: Columns) -> Done:
+        if any(_counts_tokens(rule) for rule in settings.rules):
+            columns = {**columns, "tokens": count_tokens(entries, context)}
+        balanced = balance_rows(entries, settings, context.recipe.seed, columns)
+        return Done(balanced.outcome, msgspec.to_builtins(balanced.report), balanced.report.warnings)
+
+    return Step(STAGE, run)
+
+
+def _mix_step() -> Step:
+    from curate.mix import STAGE, mix_rows
+
+    def run(entries: Sequence[Entry], context: Context, _: Columns) -> Done:
+        settings = context.recipe.mix
+        assert settings is not None
+        wants_tokens = settings.unit == "tokens" and context.recipe.base is not None
+        tokens = count_tokens(entries, context) if wants_tokens else None
+        mixed = mix_rows(entries, settings, context.recipe.seed, tokens)
+        return Done(mixed.outcome, msgspec.to_builtins(mixed.report), mixed.report.warnings, times=mixed.times)
+
+    return Step(STAGE, run)
+
+
+def count_tokens(entries: Sequence[Entry], context: Context) -> dict[str, int]:
+    """Row id -> its length in tokens of the recipe's base; empty without one. Rows that don't render count 1."""
+    from curate.core.chat import TemplateFault
+
+    if context.recipe.base is None:
+        return {}
+    from curate.rules.template import chat_format
+
+    form = chat_format(context.recipe.base, context.folder)
+    encoded = form.encode_many([(entry.row.messages, entry.row.tools) for entry in entries])
+    return {
+        entry.row.id: 1 if isinstance(one, TemplateFault) else len(one.ids)
+        for entry, one in zip(entries, encoded, strict=True)
+    }
+
+
+def _counts_tokens(rule: BalanceRule) -> bool:
+    return rule.length_in == "tokens" or rule.by == "tokens"
+
+
+def _lines(items: Sequence[msgspec.Struct]) -> bytes:
+    return b"".join(msgspec.json.encode(item) + b"\n" for item in items)

@@ -1,0 +1,155 @@
+"""Whole builds beside plain loops: `python -m tests.bench.build [--json] [--rows 50000] [--base BASE]`.
+
+JSON Lines of chat in, a dataset out, every tool in a process of its own, start-up included. Ours:
+
+- build: read, validate, exact and near duplicates, split, rejections, manifest, card, on every processor.
+- template check: the same with `base`, so that every row is also rendered and tokenised (on a tenth of the rows).
+
+The peers do less, and each says what it leaves out; a build can't be expected to be as quick as they are.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench.corpus import chat_texts
+
+ROOT = Path(__file__).resolve().parents[2]
+BARS = {"build": 20_000, "template check": 5_000}  # rows a second
+BYTES_BAR = 1200  # of memory a row
+PEERS = {
+    "polars": (
+        "scan, drop rows with the same messages, write; exact duplicates only, no validation, no reasons, no manifest",
+        "import sys, polars as pl\n"
+        "frame = pl.scan_ndjson(sys.argv[1]).unique('messages', keep='first', maintain_order=True)\n"
+        "frame.sink_ndjson(sys.argv[2])\n",
+    ),
+    "json loop": (
+        "json.loads, drop repeated prompts, json.dumps; exact duplicates only, no validation, no reasons, no manifest",
+        "import json, sys\n"
+        "seen = set()\n"
+        "with open(sys.argv[1]) as rows, open(sys.argv[2], 'w') as out:\n"
+        "    for line in rows:\n"
+        "        row = json.loads(line)\n"
+        "        key = json.dumps(row['messages'])\n"
+        "        if key not in seen:\n"
+        "            seen.add(key)\n"
+        "            out.write(json.dumps(row) + '\\n')\n",
+    ),
+}
+_OURS = "import sys; from pathlib import Path; from curate.pipeline import build; build(Path(sys.argv[1]), force=True)"
+
+
+def main() -> int:
+    """Measure and print; 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--base", default="embedded:smollm2-135m", help="empty: no template check")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Path(folder), options.rows, options.base)
+    print(json.dumps(result, indent=2) if options.json else _as_text(result))
+    return 0 if all(bar["met"] for bar in result["bars"].values()) else 1
+
+
+def measure(folder: Path, rows: int, base: str) -> dict[str, Any]:
+    """`ours`, `peers`, `ratios` (our throughput over theirs), `bars`, and the setting."""
+    _write_rows(folder / "rows.jsonl", rows)
+    _write_recipe(folder / "recipe.yaml", "rows.jsonl")
+    _run([sys.executable, "-c", _OURS, str(folder / "recipe.yaml")])  # machine code is compiled once for each machine
+    ours = {"build": _timed([sys.executable, "-c", _OURS, str(folder / "recipe.yaml")], rows)}
+    if base:
+        few = max(rows // 10, 1)
+        _write_rows(folder / "few.jsonl", few)
+        _write_recipe(folder / "checked.yaml", "few.jsonl", base=base)
+        ours["template check"] = _timed([sys.executable, "-c", _OURS, str(folder / "checked.yaml")], few)
+    peers = {
+        name: {
+            **_timed([sys.executable, "-c", code, str(folder / "rows.jsonl"), str(folder / "out")], rows),
+            "does": does,
+        }
+        for name, (does, code) in PEERS.items()
+    }
+    rate = ours["build"]["rows_per_s"]
+    bars = {
+        name: {"bar": bar, "reached": ours[name]["rows_per_s"], "met": ours[name]["rows_per_s"] >= bar}
+        for name, bar in BARS.items()
+        if name in ours
+    }
+    size = ours["build"]["bytes_per_row"]
+    bars["bytes per row"] = {"bar": BYTES_BAR, "reached": size, "met": size <= BYTES_BAR}
+    return {
+        "setting": {
+            "rows": rows,
+            "input_bytes": (folder / "rows.jsonl").stat().st_size,
+            "python": platform.python_version(),
+        },
+        "ours": ours,
+        "peers": peers,
+        "ratios": {name: round(rate / peer["rows_per_s"], 3) for name, peer in peers.items()},
+        "bars": bars,
+    }
+
+
+def _write_rows(path: Path, rows: int) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for number, text in enumerate(chat_texts(rows).texts):
+            question, _, answer = text.partition("\n")
+            messages = [
+                {"role": "system", "content": "You are a helpful assistant."},
+                {"role": "user", "content": f"{question} {answer[: len(answer) // 2]}"},
+                {"role": "assistant", "content": answer[len(answer) // 2 :].strip() or "So it is."},
+            ]
+            file.write(json.dumps({"id": f"row-{number}", "messages": messages}, ensure_ascii=False) + "\n")
+
+
+def _write_recipe(path: Path, rows: str, **more: Any) -> None:
+    recipe = {"name": "bench", "behaviour": "Answers.", "output": path.stem, "sources": [{"name": "s", "path": rows}]}
+    path.write_text(json.dumps({**recipe, **more}))
+
+
+def _timed(command: list[str], rows: int) -> dict[str, Any]:
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak = _run(command)
+    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "seconds": round(seconds, 3),
+        "rows_per_s": round(rows / seconds),
+        "processor_seconds": round(processor, 3),
+        "peak_bytes": peak,
+        "bytes_per_row": round(peak / rows),
+    }
+
+
+def _run(command: list[str]) -> int:
+    """Run a command and return its peak memory in bytes."""
+    code = "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True);"
+    code += "sys.stderr.write(done.stderr) if done.returncode else None;"
+    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024); sys.exit(done.returncode)"
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    return int(done.stdout.split()[-1])
+
+
+def _as_text(result: dict[str, Any]) -> str:
+    lines = [f"{result['setting']['rows']} rows"]
+    for name, figures in {**result["ours"], **result["peers"]}.items():
+        lines.append(f"{name:15} {figures['rows_per_s']:>8} rows/s {figures['bytes_per_row']:>7} bytes/row")
+    for name, bar in result["bars"].items():
+        lines.append(f"{name:15} {bar['reached']} of {bar['bar']}: {'met' if bar['met'] else 'missed'}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""What rejected rows show: no finding of a rejecting or redacting screen is left in their raw text."""
+
+import json
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.entries import Rejection
+from curate.redaction import NOTE, redact_rejections
+from curate.screens.settings import PersonalData, Screens, Secrets
+
+KEY = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+SCREENS = Screens(secrets=Secrets(action="reject"), personal_data=PersonalData(action="redact"))
+
+
+def rejection(raw: str) -> Rejection:
+    return Rejection(id=None, path="p", line=1, offset=0, stage="s", reason="r", detail="why", raw=raw)
+
+
+@given(st.text('ab \\"\n{}[]:,é', max_size=20), st.text('ab \\"\n{}[]:,é', max_size=20), st.booleans())
+def test_no_key_is_left_wherever_it_stands(before: str, after: str, is_json: bool) -> None:
+    text = f"{before} {KEY} {after}"
+    raw = json.dumps({"a": [{"deep": text}], "b": 1}) if is_json else text
+    clean = redact_rejections([rejection(raw), rejection("nothing here")], SCREENS, Path())
+    assert KEY not in clean[0].raw
+    assert clean[0].detail == f"why; {NOTE}"
+    assert clean[1] == rejection("nothing here")
+    if is_json:
+        assert json.loads(clean[0].raw)["b"] == 1
+
+
+def test_a_key_that_json_escapes_hide_is_found() -> None:
+    hidden = '{"messages": [{"role": "user", "content": "' + "".join(f"\\u{ord(c):04x}" for c in KEY) + '"}]}'
+    (clean,) = redact_rejections([rejection(hidden)], SCREENS, Path())
+    assert KEY not in json.dumps(json.loads(clean.raw))
+
+
+def test_screens_that_only_report_change_nothing() -> None:
+    told = rejection(f"mail jane.doe@bigcorp.com the key {KEY}")
+    assert redact_rejections([told], Screens(secrets=Secrets()), Path()) == [told]
