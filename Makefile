@@ -18,7 +18,7 @@ demo: $(VENV)/eval.stamp ## Curate real function-calling rows, train an adapter,
 	$(BIN)/evalkit run samples/toolcalls/suite.yaml
 
 test: check ## Run every check and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/dev.stamp ## Lint, types, import contracts, dead code, architecture and docs
 	$(BIN)/ruff check .

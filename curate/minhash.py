@@ -130,7 +130,16 @@ def _minima(
     shingles: NDArray[np.uint32], a: NDArray[np.uint32], b: NDArray[np.uint32], found: NDArray[np.uint32]
 ) -> None:
     found[:] = _EMPTY
-    for index in range(shingles.size):
+    fours = shingles.size // 4 * 4
+    # Four at a time: reading and writing what was found would cost as much as the arithmetic.
+    for index in range(0, fours, 4):
+        h, i = _mixed(shingles[index]), _mixed(shingles[index + 1])
+        j, m = _mixed(shingles[index + 2]), _mixed(shingles[index + 3])
+        for k in range(a.size):
+            first = min(U32(U32(a[k] * h) + b[k]), U32(U32(a[k] * i) + b[k]))
+            second = min(U32(U32(a[k] * j) + b[k]), U32(U32(a[k] * m) + b[k]))
+            found[k] = min(found[k], first, second)
+    for index in range(fours, shingles.size):
         h = _mixed(shingles[index])
         for k in range(a.size):
             found[k] = min(found[k], U32(U32(a[k] * h) + b[k]))

@@ -41,11 +41,28 @@ def joined(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         pad = _SEPARATOR * (16 - len(whole) % 8)
         data, sizes = (whole + pad).encode(), list(map(len, texts))
     else:
-        parts = [text.encode() if text.isascii() else text.lower().encode("utf-8", "surrogatepass") for text in texts]
-        sizes = list(map(len, parts))
+        parts, sizes = _encoded(texts)
         pad = _SEPARATOR * (16 - (sum(sizes) + len(sizes) - 1) % 8)
         data = _SEPARATOR.encode().join([*parts, b""]) + pad[1:].encode()
     return np.frombuffer(data, U8), np.cumsum(np.array(sizes, np.int64) + 1)
+
+
+def _encoded(texts: Sequence[str]) -> tuple[list[bytes], list[int]]:
+    """The texts' bytes, neighbours of ASCII alone already joined, and the size of each text."""
+    sizes = list(map(len, texts))
+    parts: list[bytes] = []
+    first = 0
+    for number, text in enumerate(texts):
+        if text.isascii():
+            continue
+        if first < number:
+            parts.append(_SEPARATOR.join(texts[first:number]).encode())
+        parts.append(text.lower().encode("utf-8", "surrogatepass"))
+        sizes[number] = len(parts[-1])
+        first = number + 1
+    if first < len(texts):
+        parts.append(_SEPARATOR.join(texts[first:]).encode())
+    return parts, sizes
 
 
 @compiled

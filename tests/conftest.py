@@ -1,6 +1,10 @@
 """Fixtures and rules for every test."""
 
 import os
+
+# Models in tests are tiny: they only lose by sharing their work among threads. Read when torch is first loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 import subprocess
 import sys

@@ -66,5 +66,5 @@ def test_many_at_once_are_encoded_as_one_by_one(family: str) -> None:
     pairs = [(row.messages, row.tools) for row in rows]
     many = form.encode_many(pairs)
     assert many == [form.encode(*pair) for pair in pairs]
-    assert sum(isinstance(item, Encoded) for item in many) > 200
+    assert any(isinstance(item, Encoded) for item in many) == (family != "never-stops")
     assert form.encode_many([]) == []
