@@ -1,6 +1,8 @@
 """Scores: every rule on every answer, a value or the reason why there is none."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from curate.core.rows import Row
 from evalkit.records import Generation, Score
@@ -35,3 +37,28 @@ def _score(generation: Generation, item: Row, name: str, rule: Rule) -> Score:
         value=outcome.value,
         detail=outcome.detail,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantAnswer:
+    """One answer given to every item: its text, the mean of its scores, and how many items it could be scored on."""
+
+    text: str
+    mean: float
+    n: int
+
+
+def constant_answer(solved: Sequence[Row], items: Sequence[Row], rule: Rule) -> ConstantAnswer | None:
+    """How the commonest answer of the solved rows would fare on every item, or None where it can't be scored.
+
+    A contender that does no better has learned how often an answer is right, not when. Of equally common answers the
+    first in the rows' order counts.
+    """
+    answers = Counter(row.answer for row in solved if row.answer)
+    if not answers:
+        return None
+    text = answers.most_common(1)[0][0]
+    made = Generation(item="", contender="", text=text)
+    scores = (_score(made, item, "", rule).value for item in items)
+    values = [value for value in scores if value is not None]
+    return ConstantAnswer(text, round(sum(values) / len(values), 6), len(values)) if values else None

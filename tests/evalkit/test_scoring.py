@@ -8,7 +8,8 @@ from evalkit.records import Generation, Score
 from evalkit.rules import make_rule
 from evalkit.rules.exact import ExactConfig
 from evalkit.rules.user_function import FunctionConfig
-from evalkit.scoring import score_all
+from evalkit.scoring import ConstantAnswer, constant_answer, score_all
+from tests.evalkit.tiny_world import row
 
 ITEMS = {
     "a": Row(id="a", messages=[Message("user", "q"), Message("assistant", "yes")]),
@@ -86,3 +87,17 @@ def test_errors_and_items_without_reference_are_unscored_never_zero() -> None:
     assert (failed.value, failed.unscored) == (None, "no answer: the server was gone")
     assert (no_target.value, no_target.unscored) == (None, "the item has no target")
     assert empty.value == 0.0
+
+
+def test_a_constant_answer_is_scored_on_every_item_that_can_be_scored() -> None:
+    rows = [row(index, "train") for index in range(9)]
+    found = constant_answer(rows, rows, make_rule(ExactConfig(name="exact", kind="exact"), Path()))
+    assert found == ConstantAnswer('{"name": null}', 0.333333, 9)
+
+
+def test_without_an_answer_that_can_be_scored_there_is_no_constant_one() -> None:
+    rows = [row(index, "train") for index in range(3)]
+    unanswered = [Row(id="q", messages=rows[0].prompt)]
+    rule = make_rule(ExactConfig(name="exact", kind="exact"), Path())
+    assert constant_answer(unanswered, rows, rule) is None
+    assert constant_answer(rows, unanswered, rule) is None
