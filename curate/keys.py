@@ -4,9 +4,9 @@ import functools
 
 import msgspec
 
-from curate.core.rows import Message
+from curate.core.rows import SCENE, Message
 from curate.entries import Entry
-from curate.normalize import KEY_BYTES, SCENE, chosen_text, join_keys, message_text, text_key
+from curate.normalize import KEY_BYTES, chosen_text, join_keys, message_text, text_key
 
 _PROMPT, _ANSWER = KEY_BYTES, 2 * KEY_BYTES
 

@@ -4,10 +4,8 @@ import hashlib
 from collections.abc import Sequence
 
 from curate.core.digests import canonical_json
-from curate.core.rows import Message, Row
+from curate.core.rows import SCENE, Message, Row
 
-# The roles that set the scene. A template there is the same for a whole source and says nothing about a row.
-SCENE = frozenset({"system", "developer"})
 KEY_BYTES = 16  # 128 bits: two different texts share a key by chance once in 10^19 datasets of a billion rows
 
 

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
 
+CHECKPOINT_EVERY_S = 60.0  # at most a minute's work is lost, and writing (0.2 s) costs nothing beside it
+
 
 class Lora(Config):
     """The adapter: low-rank updates of linear layers.

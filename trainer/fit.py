@@ -16,7 +16,7 @@ from curate.core.errors import os_errors
 from curate.core.places import find_path
 from curate.core.records import environment, versions, write_record
 from curate.core.seeding import stable_seed
-from trainer.config import TrainConfig
+from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
 from trainer.dataset import Files, Samples, find_files, read_held_out, read_samples, refuse_overlap
 from trainer.hub import check_reachable
 from trainer.record import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from trainer.loop import Trained
     from trainer.model import LoadedModel
 
-CHECKPOINT_EVERY_S = 60.0  # at most a minute's work is lost, and writing (0.2 s) costs nothing beside it
 Watch = Callable[[StepRecord], None]
 
 

@@ -17,13 +17,12 @@ from curate.core.seeding import stable_seed
 from trainer.adapter import State, trainable
 from trainer.batches import collate, epoch_batches, split_by_tokens
 from trainer.checkpoint import HeldOut, Position, read_checkpoint, write_checkpoint
-from trainer.config import TrainConfig
+from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
 from trainer.dataset import Sample
 from trainer.loss import check_head, loss_sum
 from trainer.record import StepRecord
 from trainer.schedule import learning_rate, steps_in_all
 
-_CHECKPOINT_EVERY_S = 60.0  # at most a minute's work is lost, and writing (0.2 s) costs nothing beside it
 _NAMED_ROWS = 10  # of the rows in a step that went wrong
 
 
@@ -37,7 +36,7 @@ class Job:
     held_out: Sequence[Sample]
     input_digest: str
     checkpoint: Path
-    checkpoint_every_s: float = _CHECKPOINT_EVERY_S
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import msgspec
 from curate.core.digests import digest_json
 
 Origin = Literal["gold", "synthetic"]
+# The roles that set the scene. A template there is the same for a whole source and says nothing about a row.
+SCENE = frozenset({"system", "developer"})
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):

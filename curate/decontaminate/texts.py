@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from curate.core.rows import Row
+from curate.core.rows import SCENE, Row
 from curate.normalize import message_text
 
 Field = Literal["scene", "question", "answer", "turn"]
-# The roles that set the scene. Items can hide there too, as worked examples, but a scene is no row's question.
-_SCENE = frozenset({"system", "developer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def _fields(row: Row) -> Iterator[tuple[Field, list[tuple[int, str]]]]:
     last = next((n for n in range(len(row.messages) - 1, -1, -1) if row.messages[n].role == "assistant"), None)
     scene, question = [], []
     for index, message in enumerate(row.messages):
-        if message.role in _SCENE:
+        if message.role in SCENE:  # items can hide there too, as worked examples, but a scene is no row's question
             scene.append((index, message_text(message)))
         elif index != last:
             question.append((index, message_text(message)))

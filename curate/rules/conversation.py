@@ -1,10 +1,9 @@
 """Roles, order and content: is the row a conversation that ends in an answer?"""
 
-from curate.core.rows import Message, Row
+from curate.core.rows import SCENE, Message, Row
 from curate.rules.catalog import RULES, Fault
 
-_SCENE = frozenset({"system", "developer"})
-_ROLES = _SCENE | {"user", "assistant", "tool"}
+_ROLES = SCENE | {"user", "assistant", "tool"}
 # Who may speak after whom; None is the start, after the scene is set.
 _FOLLOWS: dict[str | None, frozenset[str]] = {
     None: frozenset({"user"}),
@@ -26,7 +25,7 @@ def check_messages(row: Row) -> Fault | None:
             return "unknown-role", f"message {number} has the role {role!r}"
         if _is_empty(message):
             return "empty-turn", f"message {number} ({role}) is empty"
-        if role in _SCENE:
+        if role in SCENE:
             if previous is not None:
                 return "system-not-first", f"message {number} is a {role} message after {previous}"
             continue

@@ -8,14 +8,13 @@ import msgspec
 
 from curate.answer_schema import BadSchemaError, Schemas
 from curate.core.digests import canonical_json
-from curate.core.rows import Row, content_id
+from curate.core.rows import SCENE, Row, content_id
 from curate.entries import Because, Rejection, reject_raw
 from curate.synthesize.config import Synthesize
 from curate.synthesize.journal import Record
 from curate.synthesize.requests import Request, Wording
 
 STAGE = "synthesize"
-_SCENE = ("system", "developer")
 _NOT_META = frozenset({"prompt", "answer", *Row.__struct_fields__})
 # Many teachers put the JSON they were asked for into one code block; that is wrapping, not prose.
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
@@ -153,7 +152,7 @@ def _messages(item: dict[str, Any], seed: Row) -> list[Any]:
         raise msgspec.ValidationError("a row needs `messages`, or `prompt` and `answer`")
     answer = item["answer"]
     return [
-        *(message for message in seed.messages if message.role in _SCENE),
+        *(message for message in seed.messages if message.role in SCENE),
         {"role": "user", "content": item["prompt"]},
         {"role": "assistant", "content": answer if isinstance(answer, str) else canonical_json(answer).decode()},
     ]
