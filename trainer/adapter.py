@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,38 @@ def using(loaded: LoadedModel, name: str | None) -> Iterator[Any]:
             loaded.model.set_adapter(name)
         loaded.model.requires_grad_(requires_grad=False)
         yield loaded.model
+
+
+@contextmanager
+def direct_updates(model: Any) -> Iterator[None]:
+    """Within the block, plain LoRA layers add their update in the matrix product itself: W x + (alpha / r) B A x.
+
+    PEFT's own forward scales and adds in passes over the whole output, a seventh of a small model's time.
+    """
+    from peft.tuners.lora import Linear
+
+    changed = [module for module in model.modules() if type(module) is Linear and not module.lora_variant]
+    for module in changed:
+        module.forward = partial(_forward, module)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+def _forward(module: Any, x: torch.Tensor) -> torch.Tensor:
+    result: torch.Tensor = module.base_layer(x)
+    if module.disable_adapters or module.merged:
+        return result
+    for name in module.active_adapters:
+        if name in module.lora_A:
+            down = module.lora_A[name]
+            inner = down(module.lora_dropout[name](x.to(down.weight.dtype)))
+            flat, inner = result.flatten(0, -2).to(inner.dtype), inner.flatten(0, -2)
+            flat = torch.addmm(flat, inner, module.lora_B[name].weight.T, alpha=module.scaling[name])
+            result = flat.to(result.dtype).view(result.shape)
+    return result
 
 
 def trainable(model: Any) -> dict[str, nn.Parameter]:

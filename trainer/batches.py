@@ -1,12 +1,15 @@
-# ruff: noqa: N806, N815 - a tensor's name ends in its shape
+# ruff: noqa: N815 - a tensor's name ends in its shape
 """Which rows each step computes, and their tensors. The order is a pure function of lengths, seed and epoch.
 
 Shapes: B rows, T tokens.
 """
 
+import heapq
+import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -21,10 +24,15 @@ _PAD_ID = 0  # any token does: padding comes last, causal attention never looks 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows as tensors, padded at the end to the longest."""
+    """Rows as tensors. The hidden states at `predicting_N`, rows flattened, are to predict `targets_N`.
+
+    `more` is what the model's forward pass takes besides the tokens.
+    """
 
     ids_BT: torch.Tensor
-    supervised_BT: torch.Tensor
+    predicting_N: torch.Tensor
+    targets_N: torch.Tensor
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 def epoch_batches(lengths: Sequence[int], batch_rows: int, seed: int, epoch: int) -> list[list[int]]:
@@ -43,24 +51,33 @@ def epoch_batches(lengths: Sequence[int], batch_rows: int, seed: int, epoch: int
     return [*batches, order[whole:]] if whole < len(order) else batches
 
 
-def split_by_tokens(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """The rows in parts of at most `max_tokens` padded tokens each (one row at least), similar lengths together."""
-    parts: list[list[int]] = []
-    for row in sorted(rows, key=lambda i: -lengths[i]):
-        # Longest first: the first row of a part says how long the others are padded.
-        if parts and lengths[parts[-1][0]] * (len(parts[-1]) + 1) <= max_tokens:
-            parts[-1].append(row)
-        else:
-            parts.append([row])
+def split_by_tokens(rows: Sequence[int], lengths: Sequence[int], max_tokens: int, at_once: int = 1) -> list[list[int]]:
+    """The rows in parts of about equal size, so that `at_once` parts have about `max_tokens` together at most.
+
+    There are at least `at_once` parts and a multiple of it, as far as there are rows: nobody waits for the last part.
+    """
+    total = sum(lengths[row] for row in rows)
+    count = at_once * math.ceil(total / max_tokens)
+    parts: list[list[int]] = [[] for _ in range(min(count, len(rows)))]
+    sizes = [(0, number) for number in range(len(parts))]
+    for row in sorted(rows, key=lambda i: (-lengths[i], i)):
+        # The longest first, each to the smallest part so far: within a third of the best there is.
+        size, number = heapq.heappop(sizes)
+        parts[number].append(row)
+        heapq.heappush(sizes, (size + lengths[row], number))
     return parts
 
 
-def collate(samples: Sequence[Sample], device: torch.device | str = "cpu") -> Batch:
-    """The samples as one padded batch."""
+def pad(samples: Sequence[Sample], device: torch.device) -> Batch:
+    """The samples side by side, padded at the end to the longest.
+
+    No attention mask goes with them: causal attention from real tokens never looks at padding behind them.
+    """
     longest = max(len(sample.ids) for sample in samples)
-    ids_BT = torch.full((len(samples), longest), _PAD_ID, dtype=torch.long)
-    supervised_BT = torch.zeros((len(samples), longest), dtype=torch.bool)
-    for i, sample in enumerate(samples):
-        ids_BT[i, : len(sample.ids)] = torch.tensor(sample.ids)
-        supervised_BT[i, : len(sample.ids)] = torch.tensor(sample.supervised)
-    return Batch(ids_BT.to(device), supervised_BT.to(device))
+    ids = [sample.ids + [_PAD_ID] * (longest - len(sample.ids)) for sample in samples]
+    counted = [(b, t) for b, sample in enumerate(samples) for t in range(1, len(sample.ids)) if sample.supervised[t]]
+    return Batch(
+        torch.tensor(ids, device=device),
+        torch.tensor([b * longest + t - 1 for b, t in counted], device=device),
+        torch.tensor([samples[b].ids[t] for b, t in counted], device=device),
+    )

@@ -41,7 +41,7 @@ class TrainConfig(Config):
     max_steps: int | None = Field(None, ge=1, description="Stop after this many steps; the schedule ends there too.")
     batch_rows: int = Field(8, ge=1, description="Rows for each optimizer step.")
     micro_batch_tokens: int = Field(
-        1536, ge=1, description="Tokens computed at once, padding included: bounds memory, does not change the result."
+        1536, ge=1, description="Tokens computed at once, about: bounds memory, does not change the result."
     )
     learning_rate: float = Field(5e-4, gt=0)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"

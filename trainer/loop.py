@@ -15,11 +15,12 @@ from curate.core.console import progress
 from curate.core.errors import DataError
 from curate.core.seeding import stable_seed
 from trainer.adapter import State, trainable
-from trainer.batches import collate, epoch_batches, split_by_tokens
+from trainer.batches import epoch_batches
 from trainer.checkpoint import HeldOut, Position, read_checkpoint, write_checkpoint
 from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
 from trainer.dataset import Sample
-from trainer.loss import check_head, loss_sum
+from trainer.loss import check_head
+from trainer.parts import Parts, parts_of
 from trainer.record import StepRecord
 from trainer.schedule import learning_rate, steps_in_all
 
@@ -58,14 +59,16 @@ def train(job: Job, watch: Watch) -> Trained:
     finite; the checkpoint from before stays.
     """
     check_head(job.model)
-    return _Training(job).run(watch)
+    with parts_of(job.model, job.config, job.train) as parts:
+        return _Training(job, parts).run(watch)
 
 
 class _Training:
     """The moving parts: adapter, optimizer, position. `run` moves them; everything random depends on the step alone."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, parts: Parts) -> None:
         self.job = job
+        self.parts = parts
         self.config = job.config
         self.device = next(job.model.parameters()).device
         self.parameters = trainable(job.model)
@@ -116,12 +119,9 @@ class _Training:
         tokens = sum(len(sample.ids) for sample in samples)
         torch.manual_seed(stable_seed(self.config.seed, f"step {step}") % 2**63)  # dropout
         self.job.model.train()
-        loss = 0.0
-        for part in split_by_tokens(rows, self.lengths, self.config.micro_batch_tokens):
-            # Divided by all of the step's supervised tokens: how rows are split into parts changes nothing.
-            part_loss = loss_sum(self.job.model, collate([self.job.train[row] for row in part], self.device))
-            (part_loss / supervised).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            loss += float(part_loss.detach()) / supervised
+        loss, gradients = self.parts.loss_and_gradients(samples)
+        for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
+            parameter.grad = gradient
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise self._not_finite(step, samples)
@@ -148,7 +148,8 @@ class _Training:
         position = self.position
         if any(held.step == position.step for held in position.held_out):
             return
-        loss = held_out_loss(self.job.model, self.job.held_out, self.config.micro_batch_tokens)
+        self.job.model.eval()
+        loss = self.parts.mean_loss(self.job.held_out)
         if not math.isfinite(loss):
             raise DataError(
                 f"the held-out loss is not a finite number after step {position.step}",
@@ -166,8 +167,7 @@ class _Training:
     def _not_finite(self, step: int, samples: Sequence[Sample]) -> DataError:
         self.optimizer.zero_grad()
         self.job.model.eval()
-        with torch.no_grad():
-            losses = [float(loss_sum(self.job.model, collate([sample], self.device))) for sample in samples]
+        losses = [self.parts.mean_loss([sample]) for sample in samples]
         bad = [sample.row for sample, loss in zip(samples, losses, strict=True) if not math.isfinite(loss)]
         rows = bad or [sample.row for sample in samples]
         return DataError(
@@ -197,16 +197,3 @@ class _Training:
                 "exp_avg": sections["exp_avg"][name].to(self.device),
                 "exp_avg_sq": sections["exp_avg_sq"][name].to(self.device),
             }
-
-
-@torch.no_grad()
-def held_out_loss(model: Any, samples: Sequence[Sample], max_tokens: int) -> float:
-    """The mean cross-entropy over all supervised tokens of `samples`, in nats per token."""
-    model.eval()
-    lengths = [len(sample.ids) for sample in samples]
-    device = next(model.parameters()).device
-    parts = split_by_tokens(range(len(samples)), lengths, max_tokens)
-    total = 0.0
-    for part in parts:
-        total += float(loss_sum(model, collate([samples[row] for row in part], device)))
-    return total / sum(sample.supervised_count for sample in samples)

@@ -23,16 +23,11 @@ Head = Callable[[torch.Tensor], torch.Tensor]
 
 
 def loss_sum(model: Any, batch: Batch) -> torch.Tensor:
-    """The cross-entropy summed over the batch's supervised tokens, in nats. Its gradient reaches adapters only.
-
-    No attention mask is given: padding is at the end, where causal attention from real tokens never looks.
-    """
+    """The cross-entropy summed over the batch's supervised tokens, in nats. Its gradient reaches adapters only."""
     causal = unwrapped(model)
-    hidden_BTH = causal.base_model(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
-    counted_BT = batch.supervised_BT[:, 1:]
-    picked_NH = hidden_BTH[:, :-1][counted_BT]
-    targets_N = batch.ids_BT[:, 1:][counted_BT]
-    result: torch.Tensor = _HeadLoss.apply(picked_NH, targets_N, head_of(causal))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    hidden_BTH = causal.base_model(input_ids=batch.ids_BT, use_cache=False, **batch.more).last_hidden_state
+    picked_NH = hidden_BTH.flatten(0, 1)[batch.predicting_N]
+    result: torch.Tensor = _HeadLoss.apply(picked_NH, batch.targets_N, head_of(causal))  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return result
 
 

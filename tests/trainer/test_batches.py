@@ -1,7 +1,8 @@
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.batches import collate, epoch_batches, split_by_tokens
+from trainer.batches import epoch_batches, pad, split_by_tokens
 from trainer.dataset import Sample
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200)
@@ -34,15 +35,22 @@ def test_rows_of_similar_length_meet() -> None:
     assert grouped < 0.75 * padded(in_order)
 
 
-@given(LENGTHS, st.integers(1, 2000))
-def test_parts_keep_to_the_budget_and_lose_nothing(lengths: list[int], budget: int) -> None:
-    parts = split_by_tokens(range(len(lengths)), lengths, budget)
+@given(LENGTHS, st.integers(1, 2000), st.integers(1, 4))
+def test_parts_lose_nothing_keep_workers_busy_and_about_keep_to_the_budget(
+    lengths: list[int], budget: int, at_once: int
+) -> None:
+    parts = split_by_tokens(range(len(lengths)), lengths, budget, at_once)
     assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
-    for part in parts:
-        assert len(part) == 1 or max(lengths[row] for row in part) * len(part) <= budget
+    assert all(parts)
+    assert len(parts) == len(lengths) or len(parts) % at_once == 0
+    sizes = [sum(lengths[row] for row in part) for part in parts]
+    # Graham's bound for the longest first: no part exceeds the mean by more than one row.
+    assert max(sizes) <= sum(sizes) / len(sizes) + max(lengths)
+    assert sum(sizes) / len(sizes) <= budget / at_once or len(parts) == len(lengths)
 
 
-def test_padding_is_at_the_end_and_never_supervised() -> None:
-    batch = collate([Sample("a", [5, 6, 7], [False, True, True]), Sample("b", [8], [False])])
-    assert batch.ids_BT.tolist() == [[5, 6, 7], [8, 0, 0]]
-    assert batch.supervised_BT.tolist() == [[False, True, True], [False, False, False]]
+def test_padding_is_at_the_end_and_predicts_nothing() -> None:
+    samples = [Sample("a", [5, 6, 7], [False, True, True]), Sample("b", [8, 9], [False, True])]
+    batch = pad(samples, torch.device("cpu"))
+    assert batch.ids_BT.tolist() == [[5, 6, 7], [8, 9, 0]]
+    assert (batch.predicting_N.tolist(), batch.targets_N.tolist()) == ([0, 1, 3], [6, 7, 9])

@@ -6,13 +6,14 @@ from curate.core.base_model import BaseModel
 from curate.core.errors import ConfigError
 from tests.models import SHAPES, tiny_base
 from trainer.adapter import new_adapter, trainable
-from trainer.batches import collate
+from trainer.batches import pad
 from trainer.config import Lora
 from trainer.dataset import Sample
 from trainer.loss import check_head, loss_sum
 from trainer.model import LoadedModel, load_model
 
 LORA = Lora(r=4, alpha=8)
+CPU = torch.device("cpu")
 
 
 def make_samples(count: int = 5) -> list[Sample]:
@@ -53,7 +54,7 @@ def shaped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def test_loss_and_gradients_are_those_of_all_logits(shaped: LoadedModel) -> None:
     sample = make_samples(1)[0]
-    ours = loss_sum(shaped.model, collate([sample]))
+    ours = loss_sum(shaped.model, pad([sample], CPU))
     ours.backward()
     ours_gradient = gradients(shaped.model)
 
@@ -69,12 +70,12 @@ def test_loss_and_gradients_are_those_of_all_logits(shaped: LoadedModel) -> None
 
 def test_a_padded_batch_has_the_gradients_of_its_rows_one_at_a_time(shaped: LoadedModel) -> None:
     samples = make_samples()
-    together = loss_sum(shaped.model, collate(samples))
+    together = loss_sum(shaped.model, pad(samples, CPU))
     together.backward()
     batched = gradients(shaped.model)
     alone = 0.0
     for sample in samples:
-        loss = loss_sum(shaped.model, collate([sample]))
+        loss = loss_sum(shaped.model, pad([sample], CPU))
         loss.backward()
         alone += float(loss.detach())
     assert float(together.detach()) == pytest.approx(alone, rel=1e-5)
@@ -84,7 +85,7 @@ def test_a_padded_batch_has_the_gradients_of_its_rows_one_at_a_time(shaped: Load
 def test_long_answers_are_computed_in_chunks_with_the_same_result(
     shaped: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = collate(make_samples())
+    batch = pad(make_samples(), CPU)
     whole = loss_sum(shaped.model, batch)
     whole.backward()
     whole_gradient = gradients(shaped.model)
@@ -115,7 +116,7 @@ def test_a_head_that_does_more_than_we_know_is_refused(tiny: BaseModel) -> None:
 
 def test_the_loss_without_gradients_is_the_same(tiny: BaseModel) -> None:
     loaded = with_moved_adapter(load_model(tiny))
-    batch = collate(make_samples())
+    batch = pad(make_samples(), CPU)
     with torch.no_grad():
         measured = float(loss_sum(loaded.model, batch))
     assert measured == pytest.approx(float(loss_sum(loaded.model, batch).detach()), rel=1e-6)

@@ -7,8 +7,8 @@ import torch
 
 from curate.core.base_model import BaseModel
 from curate.core.errors import ConfigError, ServiceError
-from tests.trainer.test_loss import gradients, make_samples, with_moved_adapter
-from trainer.batches import collate
+from tests.trainer.test_loss import CPU, gradients, make_samples, with_moved_adapter
+from trainer.batches import pad
 from trainer.loss import loss_sum
 from trainer.model import load_model
 
@@ -19,7 +19,7 @@ def test_nf4_computes_what_its_expanded_weights_compute_forward_and_backward(
 ) -> None:
     packed = with_moved_adapter(load_model(tiny, quantisation="nf4"))
     plain = with_moved_adapter(load_model(tiny, quantisation="nf4", dequantise=True))
-    batch = collate(make_samples())
+    batch = pad(make_samples(), CPU)
     results = []
     for loaded in (packed, plain):
         if evaluated_before:
@@ -36,7 +36,7 @@ def test_nf4_computes_what_its_expanded_weights_compute_forward_and_backward(
 
 
 def test_nf4_is_another_function_than_the_weights_it_came_from(tiny: BaseModel) -> None:
-    batch = collate(make_samples())
+    batch = pad(make_samples(), CPU)
     with torch.no_grad():
         exact, quantised = (float(loss_sum(load_model(tiny, quantisation=q).model, batch)) for q in (None, "nf4"))
     assert exact != quantised

@@ -1,0 +1,149 @@
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.core.base_model import BaseModel
+from tests.models import SHAPES, tiny_base
+from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with_moved_adapter
+from trainer.adapter import direct_updates, trainable
+from trainer.batches import pad
+from trainer.config import TrainConfig
+from trainer.dataset import Sample
+from trainer.loss import loss_sum, unwrapped
+from trainer.model import LoadedModel, load_model
+from trainer.packing import NAME, Pack, pack, row_layout, shared_prefix
+from trainer.parts import parts_of
+
+PREFIX = [7, 3, 99, 12, 5, 5, 61]
+CONFIG = TrainConfig(base="b", dataset="d", output="o", micro_batch_tokens=64)
+
+
+def with_prefix(samples: list[Sample]) -> list[Sample]:
+    """The same samples behind one prefix that the loss does not count."""
+    return [Sample(s.row, PREFIX + s.ids, [False] * len(PREFIX) + s.supervised) for s in samples]
+
+
+@pytest.fixture(scope="module", params=sorted(SHAPES))
+def shaped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    folder = tiny_base(tmp_path_factory.mktemp(request.param), request.param)
+    return with_moved_adapter(load_model(BaseModel(str(folder), folder=folder)))
+
+
+def one_at_a_time(model: Any, samples: list[Sample]) -> tuple[float, torch.Tensor]:
+    losses = [loss_sum(model, pad([sample], CPU)) for sample in samples]
+    for loss in losses:
+        loss.backward()
+    return float(sum(losses).detach()), gradients(model)
+
+
+@pytest.mark.parametrize("prefixed", [False, True])
+def test_packed_rows_have_the_gradients_of_rows_alone(shaped: LoadedModel, prefixed: bool) -> None:
+    samples = with_prefix(make_samples()) if prefixed else make_samples()
+    alone, alone_gradient = one_at_a_time(shaped.model, samples)
+    with row_layout(shaped.model, samples) as layout:
+        assert layout is pack
+        batch = layout(samples, CPU)
+        assert batch.more["pack"].prefix == (len(PREFIX) if prefixed else 0)
+        packed = loss_sum(shaped.model, batch)
+        packed.backward()
+    assert float(packed.detach()) == pytest.approx(alone, rel=1e-5)
+    assert relative(gradients(shaped.model), alone_gradient) < 1e-5
+
+
+def test_packing_without_our_attention_would_leak(shaped: LoadedModel) -> None:
+    """The negative control: the library's own attention over the same sequence gives other losses."""
+    samples = make_samples()
+    alone, _ = one_at_a_time(shaped.model, samples)
+    batch = pack(samples, CPU)
+    leaky = loss_sum(shaped.model, type(batch)(batch.ids_BT, batch.predicting_N, batch.targets_N))
+    assert abs(float(leaky.detach()) - alone) > 1e-3 * alone
+
+
+def test_the_layout_leaves_the_model_as_it_was(shaped: LoadedModel) -> None:
+    config = unwrapped(shaped.model).config
+    before = config._attn_implementation
+    with row_layout(shaped.model, make_samples()):
+        assert config._attn_implementation == NAME
+    assert config._attn_implementation == before
+
+
+def test_a_model_that_ignores_the_layout_gets_padded_rows(tiny: BaseModel) -> None:
+    model = with_moved_adapter(load_model(tiny)).model
+    inner = unwrapped(model).base_model
+    plain = inner.forward
+    inner.forward = lambda input_ids, use_cache, **_: plain(input_ids=input_ids, use_cache=use_cache)
+    with row_layout(model, make_samples()) as layout:
+        assert layout is pad
+        assert unwrapped(model).config._attn_implementation != NAME
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=9), min_size=2, max_size=6), st.data())
+def test_the_shared_prefix_is_shared_and_predicts_nothing(rows: list[list[int]], data: st.DataObject) -> None:
+    samples = []
+    for number, ids in enumerate(rows):
+        first = data.draw(st.integers(1, len(ids)))
+        samples.append(Sample(str(number), ids, [i >= first for i in range(len(ids))]))
+    length = shared_prefix(samples)
+    assert all(sample.ids[:length] == samples[0].ids[:length] for sample in samples)
+    assert all(length < len(sample.ids) and not any(sample.supervised[1 : length + 1]) for sample in samples)
+    longer = length + 1
+    extendable = all(
+        longer < len(s.ids) and s.ids[:longer] == samples[0].ids[:longer] and not any(s.supervised[1 : longer + 1])
+        for s in samples
+    )
+    assert not extendable
+
+
+def test_every_token_stands_once_at_its_own_position() -> None:
+    samples = with_prefix(make_samples(3))
+    batch = pack(samples, CPU)
+    layout: Pack = batch.more["pack"]
+    assert layout.spans[0][0] == layout.prefix == len(PREFIX)
+    assert all(end == start for (_, end), (start, _) in pairwise(layout.spans))
+    for (start, end), sample in zip(layout.spans, samples, strict=True):
+        assert batch.ids_BT[0, start:end].tolist() == sample.ids[layout.prefix :]
+        assert batch.more["position_ids"][0, start:end].tolist() == list(range(layout.prefix, len(sample.ids)))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_parts_on_threads_give_the_gradients_of_the_rows(tiny: BaseModel, threads: int) -> None:
+    model = with_moved_adapter(load_model(tiny)).model
+    samples = with_prefix(make_samples())
+    alone, alone_gradient = one_at_a_time(model, samples)
+    supervised = sum(sample.supervised_count for sample in samples)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with parts_of(model, CONFIG, samples) as parts:
+            loss, found = parts.loss_and_gradients(samples)
+            again, found_again = parts.loss_and_gradients(samples)
+            assert parts.mean_loss(samples) == pytest.approx(loss, rel=1e-6)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert loss == again
+    assert all(map(torch.equal, found, found_again))
+    assert loss == pytest.approx(alone / supervised, rel=1e-5)
+    flat = torch.cat([gradient.flatten() for gradient in found])
+    assert relative(flat * supervised, alone_gradient) < 1e-5
+
+
+def test_direct_updates_compute_what_peft_computes(shaped: LoadedModel) -> None:
+    batch = pad(make_samples(), CPU)
+    plain = loss_sum(shaped.model, batch)
+    plain.backward()
+    plain_gradient = gradients(shaped.model)
+    with direct_updates(shaped.model):
+        ours = loss_sum(shaped.model, batch)
+        ours.backward()
+    assert float(ours.detach()) == pytest.approx(float(plain.detach()), rel=1e-5)
+    assert relative(gradients(shaped.model), plain_gradient) < 1e-5
+    assert not any("forward" in vars(module) for module in shaped.model.modules())
+    with direct_updates(shaped.model), shaped.model.disable_adapter(), torch.no_grad():
+        bare = float(loss_sum(shaped.model, batch))
+    assert bare != pytest.approx(float(plain.detach()), rel=1e-4)
+    assert len(trainable(shaped.model)) > 0

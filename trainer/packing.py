@@ -1,0 +1,174 @@
+# ruff: noqa: N803, N806 - a tensor's name ends in its shape
+"""Rows behind one another without padding, and the prefix that they share computed once. The result is the same.
+
+Rows of one task mostly begin with the same instructions. Here a part of a step is one sequence: the shared prefix, then
+what each row has of its own. Every row keeps its own positions and attends to the prefix and itself only, so losses and
+gradients are those of the rows alone. Shapes: T tokens, P of the prefix, L of a row's own, N query heads, H key heads,
+D head size.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from trainer.batches import Batch, pad
+from trainer.dataset import Sample
+from trainer.loss import loss_sum, unwrapped
+
+NAME = "acidtest_packed_rows"
+_PROBE_ROWS = 3
+# Relative: rounding is far below, a row that saw another, or stood at another's positions, far above.
+_PROBE_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 1e-2}
+
+Collate = Callable[[Sequence[Sample], torch.device], Batch]
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Which tokens of a packed sequence belong together: the prefix first, then `spans`, each a row's own tokens."""
+
+    prefix: int
+    spans: list[tuple[int, int]]
+
+
+def shared_prefix(samples: Sequence[Sample]) -> int:
+    """How many first tokens all samples share, short of any that the loss counts and of any sample's last."""
+    shortest = min(samples, key=lambda sample: len(sample.ids))
+    limit = len(shortest.ids) - 1
+    for sample in samples:
+        counted = next((at for at, counts in enumerate(sample.supervised) if counts and at), limit + 1)
+        # What is predicted first is predicted from a token of the row's own.
+        limit = min(limit, counted - 1)
+        if sample.ids[:limit] != shortest.ids[:limit]:
+            limit = next(at for at in range(limit) if sample.ids[at] != shortest.ids[at])
+    return limit
+
+
+def pack(samples: Sequence[Sample], device: torch.device) -> Batch:
+    """The samples as one sequence."""
+    prefix = shared_prefix(samples) if len(samples) > 1 else 0
+    ids, positions = list(samples[0].ids[:prefix]), list(range(prefix))
+    predicting: list[int] = []
+    targets: list[int] = []
+    ends = list(accumulate((len(sample.ids) - prefix for sample in samples), initial=prefix))
+    for start, sample in zip(ends, samples, strict=False):
+        counted = [at for at in range(1, len(sample.ids)) if sample.supervised[at]]
+        predicting += [start + at - 1 - prefix for at in counted]
+        targets += [sample.ids[at] for at in counted]
+        ids += sample.ids[prefix:]
+        positions += range(prefix, len(sample.ids))
+    spans = list(pairwise(ends))
+    ids_1T, positions_1T = torch.tensor([ids], device=device), torch.tensor([positions], device=device)
+    more = {"position_ids": positions_1T, "pack": Pack(prefix, spans)}
+    return Batch(ids_1T, torch.tensor(predicting, device=device), torch.tensor(targets, device=device), more)
+
+
+@contextmanager
+def row_layout(model: Any, samples: Sequence[Sample]) -> Iterator[Collate]:
+    """How to put rows into tensors for this model: packed where that gives the model's own losses, else padded.
+
+    Models with another kind of attention, or with none, are found out by trying on the shortest samples.
+    """
+    config = unwrapped(model).config
+    before = config._attn_implementation
+    few = sorted(samples, key=lambda sample: len(sample.ids))[:_PROBE_ROWS]
+    device = next(model.parameters()).device
+    try:
+        with torch.no_grad():
+            expected = float(loss_sum(model, pad(few, device)))
+            config._attn_implementation = NAME
+            packed = _loss_or_none(model, few, device)
+        tolerance = _PROBE_TOLERANCE.get(unwrapped(model).dtype, 1e-2)
+        if packed is not None and abs(packed - expected) <= tolerance * abs(expected):
+            yield pack
+        else:
+            config._attn_implementation = before
+            yield pad
+    finally:
+        config._attn_implementation = before
+
+
+def _loss_or_none(model: Any, samples: Sequence[Sample], device: torch.device) -> float | None:
+    try:
+        return float(loss_sum(model, pack(samples, device)))
+    except Exception:  # noqa: BLE001 - a model that doesn't know our arguments may fail in any way; padding serves it
+        return None
+
+
+def attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    pack: Pack | None = None,
+    **more: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each row of a packed sequence, out_1TND from query_1NTD, key_1HTD and value_1HTD."""
+    if pack is None:
+        out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
+        return out, None
+    prefix, outs = pack.prefix, []
+    for start, end in [(0, prefix), *pack.spans] if prefix else pack.spans:
+        key_1HSD, value_1HSD = key[:, :, start:end], value[:, :, start:end]
+        seen = prefix if start else 0
+        if seen:
+            key_1HSD = torch.cat([key[:, :, :prefix], key_1HSD], dim=2)
+            value_1HSD = torch.cat([value[:, :, :prefix], value_1HSD], dim=2)
+        mask_LS = _sight(end - start, seen, more.get("sliding_window"), query.device)
+        span = (query[:, :, start:end], key_1HSD, value_1HSD, mask_LS)
+        cap = more.get("softcap")
+        outs.append(_capped(*span, scaling, cap) if cap else _plain(*span, scaling))
+    return torch.cat(outs, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _plain(
+    query_1NLD: torch.Tensor,
+    key_1HSD: torch.Tensor,
+    value_1HSD: torch.Tensor,
+    mask_LS: torch.Tensor | None,
+    scale: float | None,
+) -> torch.Tensor:
+    grouped, causal = query_1NLD.shape[1] != key_1HSD.shape[1], mask_LS is None
+    return scaled_dot_product_attention(
+        query_1NLD, key_1HSD, value_1HSD, attn_mask=mask_LS, is_causal=causal, scale=scale, enable_gqa=grouped
+    )
+
+
+def _capped(
+    query_1NLD: torch.Tensor,
+    key_1HSD: torch.Tensor,
+    value_1HSD: torch.Tensor,
+    mask_LS: torch.Tensor | None,
+    scale: float | None,
+    cap: float,
+) -> torch.Tensor:
+    """Attention whose scores are squeezed between -cap and cap, which torch has no fast kernel for."""
+    group, own, size = query_1NLD.shape[1] // key_1HSD.shape[1], *query_1NLD.shape[2:]
+    scores_1NLS = query_1NLD @ key_1HSD.repeat_interleave(group, 1).transpose(2, 3)
+    scores_1NLS = torch.tanh(scores_1NLS * (size**-0.5 if scale is None else scale) / cap) * cap
+    if mask_LS is None:
+        mask_LS = torch.ones(own, own, dtype=torch.bool, device=query_1NLD.device).tril()
+    weights_1NLS = scores_1NLS.masked_fill(~mask_LS, float("-inf")).softmax(-1)
+    return weights_1NLS @ value_1HSD.repeat_interleave(group, 1)
+
+
+def _sight(own: int, seen: int, window: int | None, device: torch.device) -> torch.Tensor | None:
+    """Which of prefix and own tokens each own token sees; None: each sees those up to itself."""
+    windowed = window is not None and own + seen > window
+    if not (seen or windowed):
+        return None
+    mask_LS = torch.ones(own, seen + own, dtype=torch.bool, device=device).tril(seen)
+    return mask_LS.triu(seen - window + 1) if window is not None and windowed else mask_LS
+
+
+AttentionInterface.register(NAME, attend)

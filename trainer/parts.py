@@ -1,0 +1,95 @@
+"""The parts of a step computed side by side: on processors each part on a thread of its own.
+
+Threads that split each small matrix product wait for one another hundreds of times a step; parts of a step are
+independent until their gradients are added, in the parts' order, so that the sum has the same bits each time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from trainer.adapter import direct_updates, trainable
+from trainer.batches import split_by_tokens
+from trainer.config import TrainConfig
+from trainer.dataset import Sample
+from trainer.loss import loss_sum
+from trainer.packing import Collate, row_layout
+
+Gradients = list[torch.Tensor]
+
+
+class Parts:
+    """Computes losses and gradients of rows, `at_once` parts at a time."""
+
+    def __init__(self, model: Any, max_tokens: int, collate: Collate, run: Callable[..., Any], at_once: int) -> None:
+        self._model = model
+        self._max_tokens = max_tokens
+        self._collate = collate
+        self._run = run
+        self._at_once = at_once
+        self._device = next(model.parameters()).device
+        self._parameters = list(trainable(model).values())
+
+    def loss_and_gradients(self, samples: Sequence[Sample]) -> tuple[float, Gradients]:
+        """The mean cross-entropy over all supervised tokens of `samples`, in nats, and its gradients.
+
+        Divided by all of the step's supervised tokens: how rows are split into parts changes nothing.
+        """
+        supervised = sum(sample.supervised_count for sample in samples)
+
+        def compute(part: Sequence[Sample]) -> tuple[float, Sequence[torch.Tensor]]:
+            loss = loss_sum(self._model, self._collate(part, self._device)) / supervised
+            return float(loss.detach()), torch.autograd.grad(loss, self._parameters)
+
+        loss, total = 0.0, None
+        for part_loss, gradients in self._run(compute, self._split(samples)):
+            loss += part_loss
+            total = list(gradients) if total is None else [a.add_(b) for a, b in zip(total, gradients, strict=True)]
+        return loss, total or []
+
+    def mean_loss(self, samples: Sequence[Sample]) -> float:
+        """The mean cross-entropy over all supervised tokens of `samples`, in nats per token."""
+
+        def compute(part: Sequence[Sample]) -> float:
+            with torch.no_grad():
+                return float(loss_sum(self._model, self._collate(part, self._device)))
+
+        total: float = sum(self._run(compute, self._split(samples)))
+        return total / sum(sample.supervised_count for sample in samples)
+
+    def _split(self, samples: Sequence[Sample]) -> list[list[Sample]]:
+        lengths = [len(sample.ids) for sample in samples]
+        parts = split_by_tokens(range(len(samples)), lengths, self._max_tokens, self._at_once)
+        return [[samples[row] for row in part] for part in parts]
+
+
+@contextmanager
+def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample]) -> Iterator[Parts]:
+    """What computes rows for this model and configuration. Within the block, torch's own threads may be set to one."""
+    threads = torch.get_num_threads()
+    on_processor = next(model.parameters()).device.type == "cpu"
+    # Dropout draws from one generator for all threads: who draws first would be left to chance.
+    at_once = threads if on_processor and not _draws_at_random(model) else 1
+    with direct_updates(model), row_layout(model, samples) as collate:
+        if at_once == 1:
+            yield Parts(model, config.micro_batch_tokens, collate, map, 1)
+            return
+        torch.set_num_threads(1)
+        try:
+            # A thread keeps the number of torch threads that it started with.
+            with ThreadPoolExecutor(at_once, "part", initializer=lambda: torch.set_num_threads(1)) as pool:
+                yield Parts(model, config.micro_batch_tokens, collate, pool.map, at_once)
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _draws_at_random(model: Any) -> bool:
+    dropouts = any(module.p > 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
+    return dropouts or any(
+        isinstance(value, float) and value > 0
+        for name, value in model.config.to_dict().items()
+        if "dropout" in name or name.endswith("_drop")
+    )
