@@ -22,6 +22,8 @@ The rule, in this order:
 6. The base itself wins: with a floor it reaches, or so good that no rung could be usefully better, the base does the
    job with the prompt it was given: `prompt-suffices`. Otherwise nothing that was tried helps: `nothing-suffices`.
 7. Else the winner's rung names the verdict: `prompt-suffices`, `rag-suffices`, `fine-tune-pays`.
+8. Where the winner is not shown to be better than one answer given to every item, no verdict of 6 or 7 stands that says
+   something suffices or pays: it may know how often an answer is right, not when. `inconclusive`.
 
 The floor is a floor, not a target: it decides whether a winner does the job, never which contender wins.
 """
@@ -69,6 +71,15 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Constant:
+    """One answer given to every item: how sentences call it, its mean, and each contender (`a`) against it."""
+
+    name: str
+    mean: float
+    against: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One contender on the way up, against the best of the cheaper ones (`against`; None for the cheapest)."""
 
@@ -106,16 +117,25 @@ def climb_order(rungs: Sequence[Rung]) -> list[int]:
     return sorted(range(len(rungs)), key=lambda index: RUNGS.index(rungs[index]))
 
 
-def decide(standings: Sequence[Standing], comparisons: Sequence[Comparison], rules: Rules) -> Ladder:
+def decide(
+    standings: Sequence[Standing], comparisons: Sequence[Comparison], rules: Rules, constant: Constant | None = None
+) -> Ladder:
     """The verdict for contenders in climbing order, given a comparison of each (`a`) with every cheaper one (`b`)."""
-    return _Climb(standings, comparisons, rules).ladder()
+    return _Climb(standings, comparisons, rules, constant).ladder()
 
 
 class _Climb:
     """The facts of one decision, looked up by name."""
 
-    def __init__(self, standings: Sequence[Standing], comparisons: Sequence[Comparison], rules: Rules) -> None:
+    def __init__(
+        self,
+        standings: Sequence[Standing],
+        comparisons: Sequence[Comparison],
+        rules: Rules,
+        constant: Constant | None,
+    ) -> None:
         self.standings = standings
+        self.constant = constant
         self.rules = rules
         self.pairs = {(comparison.a, comparison.b): comparison for comparison in comparisons}
 
@@ -180,13 +200,29 @@ class _Climb:
             items = self._items_for_floor(winner)
             return "inconclusive", self._why_floor_open(winner, items), items
         if winner.rung == "base":
-            full = winner.mean > 1 - self.rules.useful  # there is no room to be usefully better
-            if self._floor(winner) == "reached" or full:
-                return "prompt-suffices", self._why_base_does_it(winner), None
-            if len(self.standings) == 1:
-                return "inconclusive", "Only the base was measured: there is nothing to compare it with.", None
-            return "nothing-suffices", self._why_nothing_helps(winner), None
-        return _VERDICTS[winner.rung], self._why_winner(winner), None
+            return self._verdict_for_base(winner)
+        return self._unless_constant(winner, _VERDICTS[winner.rung], self._why_winner(winner))
+
+    def _verdict_for_base(self, base: Standing) -> tuple[Verdict, str, int | None]:
+        full = base.mean > 1 - self.rules.useful  # there is no room to be usefully better
+        if self._floor(base) == "reached" or full:
+            return self._unless_constant(base, "prompt-suffices", self._why_base_does_it(base))
+        if len(self.standings) == 1:
+            return "inconclusive", "Only the base was measured: there is nothing to compare it with.", None
+        return "nothing-suffices", self._why_nothing_helps(base), None
+
+    def _unless_constant(self, winner: Standing, verdict: Verdict, because: str) -> tuple[Verdict, str, int | None]:
+        constant = self.constant
+        if constant is None or constant.mean == 0:
+            return verdict, because, None
+        pair = next(pair for pair in constant.against if pair.a == winner.name)
+        kind = "would score" if self.rules.graded else "would be right on"
+        because += f" Giving {constant.name} to every item {kind} {percent(constant.mean)}"
+        if pair.low > 0 and pair.worst > 0:
+            return verdict, f"{because}: {self._named(winner.name)} is at {self._noise(pair)}.", None
+        items = self._items(pair.n, (pair.high - pair.low) / 2, pair.difference)
+        because += f", and {self._named(winner.name)} is not shown to be better than that: {self._noise(pair)}."
+        return "inconclusive", because + _items_wanted(items, winner.n), items
 
     def _step(self, standing: Standing) -> Step:
         cheaper = self._cheaper(standing)

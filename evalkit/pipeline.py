@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,10 @@ from evalkit.generate import Answer, Backend
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.outputs import current_result, write_results
 from evalkit.records import Generation
-from evalkit.report.visible import visible
 from evalkit.result import ContenderInfo, build_result
 from evalkit.rules import Rule, make_rule
-from evalkit.scoring import ConstantAnswer, constant_answer, score_all
+from evalkit.scoring import constant_answer, score_all
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
-from evalkit.wording import percent
-
-_SHOWN_ANSWER = 60  # characters of an answer inside a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +182,7 @@ def _body(
     """The result's body, with the scores under `scores`."""
     by_id = {item.id: item for item in inputs.items}
     scores = score_all(generations, by_id, rules)
+    solved = inputs.train.rows if inputs.train else inputs.items
     body = build_result(
         suite=inputs.suite.facts(),
         items=inputs.items,
@@ -193,25 +190,9 @@ def _body(
         scores=scores,
         chain={**inputs.chain(), "template": template},
         contenders=[_info(contender, inputs) for contender in inputs.contenders],
+        constant=constant_answer(solved, inputs.items, rules[inputs.suite.primary]),
     )
-    solved = inputs.train.rows if inputs.train else inputs.items
-    constant = constant_answer(solved, inputs.items, rules[inputs.suite.primary])
-    if constant:
-        body["constant_answer"] = asdict(constant)
-        body["ladder"] = {**body["ladder"], "because": f"{body['ladder']['because']} {_said(constant, body)}".strip()}
     return {**body, "versions": library_versions(), "scores": scores}
-
-
-def _said(constant: ConstantAnswer, body: dict[str, Any]) -> str:
-    """What the verdict has to be read beside: how far one answer for everything gets."""
-    if constant.mean == 0:
-        return ""
-    shown = visible(constant.text, _SHOWN_ANSWER)
-    text = f"Answering {shown} to everything would be right on {percent(constant.mean)}"
-    winner = next((c for c in body["contenders"] if c["name"] == body["ladder"]["winner"]), None)
-    if winner and winner["metrics"][body["primary"]]["low"] <= constant.mean:
-        text += f", and {winner['name']} is not shown to be better than that"
-    return text + "."
 
 
 def _info(contender: Contender, inputs: Inputs) -> ContenderInfo:

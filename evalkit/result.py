@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 
 from curate.core.errors import DataError
 from curate.core.rows import Row
-from evalkit.ladder import Rules, Rung, Standing, climb_order, decide
+from evalkit.ladder import Constant, Rules, Rung, Standing, climb_order, decide
 from evalkit.records import Generation, Score
+from evalkit.report.visible import visible
+from evalkit.scoring import ConstantAnswer
 from evalkit.stats.compare import Level, compare_all
 from evalkit.stats.interval import is_binary, mean_interval
 
 Floats = NDArray[np.float64]
 
 SCHEMA = 1
+_CONSTANT = "(constant answer)"  # in brackets: no contender is called so
 _DECIMALS = 6  # statistics are rounded so that the last bit of another processor's arithmetic changes no byte
+_SHOWN_ANSWER = 60  # characters of an answer inside a sentence
+_STATISTICS = ("ladder", "contenders", "comparisons", "constant_answer")  # the keys whose numbers are rounded
 _REASONS_SHOWN = 10  # reasons hold free text; a record lists the frequent ones
 
 
@@ -51,9 +56,10 @@ def build_result(
     scores: Sequence[Score],
     chain: Mapping[str, Any],
     contenders: Sequence[ContenderInfo],
+    constant: ConstantAnswer | None = None,
 ) -> dict[str, Any]:
     """The body of result.json, unsealed. `suite` holds name, behaviour, primary, useful_effect, alpha, seed, cluster
-    and min_quality; `chain` the digests of what went in.
+    and min_quality; `chain` the digests of what went in; `constant` what one answer for every item reaches.
 
     Raises: DataError where scores or generations name unknown items or contenders, or the same one twice.
     """
@@ -82,20 +88,27 @@ def build_result(
         floor=suite.get("min_quality"),
         graded=_is_graded(table.values[primary].values()),
     )
+    floor = _constant(constant, table.values[primary], level) if constant else None
     body: dict[str, Any] = {
         "kind": "result",
         "schema": SCHEMA,
         "suite": dict(suite),
         "primary": primary,
-        "ladder": decide(standings, comparisons, rules).as_dict(),
+        "ladder": decide(standings, comparisons, rules, floor).as_dict(),
         "contenders": list(sections.values()),
         "comparisons": [asdict(comparison) for comparison in comparisons],
+        "constant_answer": {"text": constant.text, **asdict(floor)} if constant and floor else None,
         "chain": dict(chain),
     }
-    rounded: dict[str, Any] = {
-        key: _rounded(value) if key in ("ladder", "contenders", "comparisons") else value for key, value in body.items()
-    }
+    rounded: dict[str, Any] = {key: _rounded(value) if key in _STATISTICS else value for key, value in body.items()}
     return rounded
+
+
+def _constant(answer: ConstantAnswer, values: Mapping[str, Floats], level: Level) -> Constant:
+    scores = np.array([np.nan if value is None else value for value in answer.values])
+    pairs = [(name, _CONSTANT) for name in values]
+    against = compare_all({**values, _CONSTANT: scores}, pairs, level)
+    return Constant(visible(answer.text, _SHOWN_ANSWER), float(np.nanmean(scores)), tuple(against))
 
 
 def tabulate(items: Sequence[Row], contenders: Sequence[str], scores: Sequence[Score], primary: str) -> ScoreTable:

@@ -41,15 +41,14 @@ def _score(generation: Generation, item: Row, name: str, rule: Rule) -> Score:
 
 @dataclass(frozen=True, slots=True)
 class ConstantAnswer:
-    """One answer given to every item: its text, the mean of its scores, and how many items it could be scored on."""
+    """One answer given to every item: its text, and its score on each item, None where it can't be scored."""
 
     text: str
-    mean: float
-    n: int
+    values: tuple[float | None, ...]
 
 
 def constant_answer(solved: Sequence[Row], items: Sequence[Row], rule: Rule) -> ConstantAnswer | None:
-    """How the commonest answer of the solved rows would fare on every item, or None where it can't be scored.
+    """How the commonest answer of the solved rows would fare on every item, or None where none can be scored.
 
     A contender that does no better has learned how often an answer is right, not when. Of equally common answers the
     first in the rows' order counts.
@@ -59,6 +58,5 @@ def constant_answer(solved: Sequence[Row], items: Sequence[Row], rule: Rule) -> 
         return None
     text = answers.most_common(1)[0][0]
     made = Generation(item="", contender="", text=text)
-    scores = (_score(made, item, "", rule).value for item in items)
-    values = [value for value in scores if value is not None]
-    return ConstantAnswer(text, round(sum(values) / len(values), 6), len(values)) if values else None
+    values = tuple(_score(made, item, "", rule).value for item in items)
+    return ConstantAnswer(text, values) if any(value is not None for value in values) else None

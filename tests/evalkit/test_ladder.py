@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from evalkit.ladder import Ladder, Rules, Rung, Standing, climb_order, decide
+from evalkit.ladder import Constant, Ladder, Rules, Rung, Standing, climb_order, decide
 from evalkit.stats.compare import Level, compare_all
 from evalkit.stats.interval import mean_interval
 
@@ -17,7 +17,9 @@ RUNGS: dict[str, Rung] = {"base": "base", "base+prompt": "prompt", "base+rag": "
 RULES = Rules(useful=0.05)
 
 
-def _decide(values: dict[str, NDArray[np.float64]], rules: Rules = RULES) -> Ladder:
+def _decide(
+    values: dict[str, NDArray[np.float64]], rules: Rules = RULES, constant: NDArray[np.float64] | None = None
+) -> Ladder:
     names = list(values)
     pairs = [(a, b) for place, a in enumerate(names) for b in names[:place]]
     comparisons = compare_all(values, pairs, Level("right", rules.alpha, 0, None))
@@ -27,7 +29,11 @@ def _decide(values: dict[str, NDArray[np.float64]], rules: Rules = RULES) -> Lad
         interval = mean_interval(scored)
         mean = interval.estimate if scored.size else 0.0
         standings.append(Standing(name, RUNGS[name], mean, interval.low, interval.high, scored.size))
-    return decide(standings, comparisons, rules)
+    if constant is None:
+        return decide(standings, comparisons, rules)
+    level = Level("right", rules.alpha, 0, None)
+    against = compare_all({**values, "constant": constant}, [(name, "constant") for name in names], level)
+    return decide(standings, comparisons, rules, Constant("NO", float(constant.mean()), tuple(against)))
 
 
 def _nested(count: int, **rights: int) -> dict[str, NDArray[np.float64]]:
@@ -59,6 +65,33 @@ def test_because_says_it_in_numbers() -> None:
         "+35 to +53, p < 0.001. Prompting and retrieval reach 19 % of its gain over the base."
     )
     assert found.share_reached_by_prompting == pytest.approx(12 / 64)
+
+
+@pytest.mark.parametrize("rights", [{"base": 0, "adapter": 52}, {"base": 0, "prompt": 52}, {"base": 114}])
+def test_a_winner_not_shown_to_beat_one_answer_for_everything_is_inconclusive(rights: dict[str, int]) -> None:
+    values = _nested(118, **rights)
+    plain, best = _decide(values), max(rights.values())
+    for right, verdict in ((best - 40, plain.verdict), (best - 3, "inconclusive"), (best, "inconclusive")):
+        found = _decide(values, constant=(np.arange(118) < right).astype(float))
+        assert (found.winner, found.verdict) == (plain.winner, verdict)
+        assert "Giving NO to every item would be right on" in found.because
+        assert ("is not shown to be better than that" in found.because) == (verdict == "inconclusive")
+        if verdict == "inconclusive" and right < best:
+            assert (found.items_to_decide or 0) > 118
+
+
+def test_knowing_when_beats_knowing_how_often() -> None:
+    """Two contenders as good as each other on average: one gives one answer, one knows some items of each kind."""
+    one_answer = (np.arange(118) < 47).astype(float)
+    knows = ((np.arange(118) < 41) | (np.arange(118) >= 98)).astype(float)
+    base = np.zeros(118)
+    assert _decide({"base": base, "adapter": knows}, constant=one_answer).verdict == "fine-tune-pays"
+    assert _decide({"base": base, "adapter": one_answer}, constant=one_answer).verdict == "inconclusive"
+
+
+def test_where_nothing_suffices_one_answer_for_everything_changes_nothing() -> None:
+    values = _nested(118, base=5, prompt=5, rag=5, adapter=5)
+    assert _decide(values, constant=np.ones(118)) == _decide(values)
 
 
 def test_a_rung_between_two_that_beats_neither_does_not_hide_the_gain() -> None:
