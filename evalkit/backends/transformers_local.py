@@ -5,6 +5,7 @@ Prompts are read in batches of like length after their shared start was read onc
 together, and a row that ends leaves the batch. Tensor suffixes: B rows, T tokens, S columns, V vocabulary.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import torch
 from curate.core.chat import ChatFormat
 from curate.core.console import Advance
 from evalkit.backends.attention import Prefix, SlotCache, shared_prefix_attention
+from evalkit.backends.side_by_side import side_by_side
 from evalkit.generate import Answer, Request, failed
 
 # Large enough to keep the processor busy, small enough that one layer's activations stay in its cache.
@@ -25,6 +27,7 @@ _MAX_ROWS = 256
 _MEMORY_SHARE = 0.25  # of the free memory, for keys and values: weights, activations and other programs need the rest
 _READ_SHARE = 0.5  # of a request's progress when its prompt is read: on short answers, about half of the work
 _PLAIN_ROWS = 16
+_FEW_ROWS = 4  # fewer rows than these aren't worth a thread of their own
 # Between two ways of summing the same float32 products; a wrong mask or a dropped softcap is far above it.
 _SAME_LOGITS = 1e-3
 
@@ -82,18 +85,23 @@ class TransformersLocal:
         self, requests: list[Request], max_tokens: int, advance: Advance
     ) -> Iterator[tuple[Request, Answer]]:
         with shared_prefix_attention(self._inner):
-            started = time.monotonic()
             shared = common_prefix([request.prompt_ids for request in requests])
             prefix = self._read_prefix(requests[0].prompt_ids[:shared]) if shared else None
             rows = [_Row(request, request.prompt_ids[shared:]) for request in requests]
-            longest = len(rows[-1].ids) + max_tokens
-            size = self._rows_that_fit(longest)
-            for start in range(0, len(rows), size):
-                batch = _Batch(self, rows[start : start + size], prefix, shared, max_tokens)
-                for row, reason in batch.run(advance):
-                    latency_ms = (time.monotonic() - started) * 1000
-                    yield row.request, self._answer(row.request, row.made, reason, latency_ms)
-                started = time.monotonic()
+            # On processors, each thread takes its share of every length.
+            on_processor = self._inner.device.type == "cpu"
+            hands = min(torch.get_num_threads(), math.ceil(len(rows) / _FEW_ROWS)) if on_processor else 1
+            size = max(1, self._rows_that_fit(len(rows[-1].ids) + max_tokens) // hands)
+
+            def answer(share: list[_Row], advance: Advance) -> Iterator[tuple[Request, Answer]]:
+                for start in range(0, len(share), size):
+                    started = time.monotonic()
+                    batch = _Batch(self, share[start : start + size], prefix, shared, max_tokens)
+                    for row, reason in batch.run(advance):
+                        latency_ms = (time.monotonic() - started) * 1000
+                        yield row.request, self._answer(row.request, row.made, reason, latency_ms)
+
+            yield from side_by_side(answer, [rows[hand::hands] for hand in range(hands)], advance)
 
     def _generate_plain(
         self, requests: list[Request], max_tokens: int, advance: Advance
@@ -245,6 +253,7 @@ class _Batch:
             yield from self._drop_ended(advance)
             if not self.rows:
                 return
+            advance(0, "writing answers")
             tokens = self._step(self.width + step)
 
     @torch.inference_mode()

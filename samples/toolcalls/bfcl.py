@@ -9,10 +9,7 @@ import json
 import re
 from typing import Any
 
-SYSTEM = (
-    'If the function fits the request, answer {"name": function, "arguments": {parameter: value}}. '
-    'If not, answer {"name": null}.'
-)
+SYSTEM = 'Answer with a JSON function call, or {"name": null} if the function does not fit.'
 # BFCL names Python's types. JSON schema has no tuple and writes "any" by leaving the type out.
 _TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 _SHORT = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "array": "list", "object": "dict"}

@@ -109,6 +109,18 @@ def test_several_reading_parts_and_several_batches_change_nothing(
     assert facts(answers(TransformersLocal(llama, stopping), prompts, 16)) == whole
 
 
+def test_rows_on_several_threads_are_the_same_as_one_by_one(llama: LlamaForCausalLM, stopping: ChatFormat) -> None:
+    prompts = random_prompts(7, 23, 9)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        made = answers(TransformersLocal(llama, stopping), prompts, 10)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert facts(made) == one_by_one(llama, stopping, prompts, 10)
+
+
 def test_equal_prompts_and_a_prompt_that_begins_another(llama: LlamaForCausalLM, stopping: ChatFormat) -> None:
     start = random_prompts(2, 1, 12)[0]
     prompts = [start, start, [*start, 7], [*start, 7, 9, 11]]
