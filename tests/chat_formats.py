@@ -4,7 +4,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from curate.core.chat import ChatFormat
+from curate.core.chat import ChatFormat, chat_parts
 
 # family -> (template, special tokens, stop token). Each reproduces how its family lays turns out.
 FAMILIES: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -74,4 +74,4 @@ def chat_format(family: str, merges: tuple[tuple[str, str], ...] = ()) -> ChatFo
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=stop)
     fast.add_special_tokens({"additional_special_tokens": [token for token in specials if token != stop]})
     fast.chat_template = template
-    return ChatFormat(fast)
+    return ChatFormat(chat_parts(fast), lambda: fast)
