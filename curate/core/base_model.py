@@ -38,12 +38,9 @@ class BaseModel:
 
     def digest(self) -> str:
         """The digest of the weights: of the GGUF file or the folder's files; for a hub id, its commit."""
-        if self.gguf:
-            with os_errors(self.gguf):
-                state = self.gguf.stat()
-            return _digest_of_state(self.gguf, state.st_size, state.st_mtime_ns)
-        if self.folder:
-            return digest_folder(self.folder)
+        place = self.gguf or self.folder
+        if place is not None:
+            return _digest_of_state(place, _state(place))
         from huggingface_hub import HfApi, try_to_load_from_cache
 
         cached = try_to_load_from_cache(str(self.hub_id), "config.json")
@@ -162,9 +159,16 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
     return target
 
 
-@functools.lru_cache(maxsize=8)
-def _digest_of_state(path: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001 - they tell one state from another
-    return digest_file(path)
+def _state(place: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of the last change of the file, or of each file in the folder."""
+    with os_errors(place):
+        files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+        return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+@functools.lru_cache(maxsize=8)  # weights are large, and asked about several times in one command
+def _digest_of_state(place: Path, _: tuple[tuple[str, int, int], ...]) -> str:
+    return digest_folder(place) if place.is_dir() else digest_file(place)
 
 
 def _converted_tokenizer(base: BaseModel) -> Path:

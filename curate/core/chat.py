@@ -18,6 +18,7 @@ from curate.core.digests import digest_json
 from curate.core.rows import Message, message_dicts
 from curate.core.template import ChatTemplate, Span, Tools
 
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A conversation as tokens. `supervised[i]` says whether token i is part of an answer (its stop token included)."""
@@ -234,9 +235,12 @@ class ChatFormat:
 
     def _refuse_special_tokens(self, messages: Sequence[Message]) -> None:
         """Text that spells a control token would become one: an end of turn inside a turn, or a forged turn."""
-        for index, message in enumerate(messages):
-            for token in self._control_tokens:
-                if token in message.text:
+        texts = [message.text for message in messages]
+        whole = "\n".join(texts)  # one search per token; where one is found, which message it is in matters
+        found = [token for token in self._control_tokens if token in whole]
+        for index, text in enumerate(texts):
+            for token in found:
+                if token in text:
                     raise _FaultError("control-token-in-text", f"message {index} contains {token!r}")
 
 
