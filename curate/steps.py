@@ -135,7 +135,7 @@ def count_tokens(entries: Sequence[Entry], context: Context) -> dict[str, int]:
     from curate.rules.template import chat_format
 
     form = chat_format(context.recipe.base, context.folder)
-    encoded = form.encode_many([(entry.row.messages, entry.row.tools) for entry in entries])
+    encoded = form.encode_many((entry.row.messages, entry.row.tools) for entry in entries)
     return {
         entry.row.id: 1 if isinstance(one, TemplateFault) else len(one.ids)
         for entry, one in zip(entries, encoded, strict=True)

@@ -5,19 +5,18 @@ there is no second place where it could differ.
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
+from tokenizers import Tokenizer
 
 from curate.core.digests import digest_json
 from curate.core.rows import Message, message_dicts
-
-Tools = list[dict[str, Any]] | None
-Span = tuple[int, int]
+from curate.core.template import ChatTemplate, Span, Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +42,42 @@ class TemplateFault:
 
 
 _Rendered = tuple[str, list[Span]] | TemplateFault
-# Rows rendered while as many are tokenised: enough to keep every processor busy, few enough to hold as tokens.
-_CHUNK_ROWS = 128
+# Rows rendered while as many are tokenised: enough for a few hundredths of a second, beside which handing over from one
+# thread to the other costs little, and few enough to hold as tokens.
+_CHUNK_ROWS = 512
+
+
+class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a transformers tokenizer decides how messages become tokens: all that a chat format needs."""
+
+    tokenizer: str  # in the JSON of the tokenizers package
+    splits_special: bool
+    template: str
+    special_tokens: dict[str, str]
+    stop_ids: list[int]
+
+
+def chat_parts(tokenizer: Any, extra_stop_ids: Sequence[int] = ()) -> ChatParts:
+    """The parts of a transformers tokenizer.
+
+    Raises: ValueError where it has no template, no stop token, or is not one of the tokenizers package.
+    """
+    template = tokenizer.chat_template
+    if not isinstance(template, str) or not template:
+        raise ValueError("the tokenizer has no chat template")
+    ends = [tokenizer.eos_token_id, *extra_stop_ids]
+    stop_ids = sorted({int(end) for end in ends if end is not None})
+    if not stop_ids:
+        raise ValueError("the tokenizer has no end-of-text token: nothing could ever stop a generation")
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError("it is not one of the tokenizers package, so no token can be traced to its characters")
+    return ChatParts(
+        tokenizer=tokenizer.backend_tokenizer.to_str(),
+        splits_special=bool(tokenizer.split_special_tokens),
+        template=template,
+        special_tokens={name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        stop_ids=stop_ids,
+    )
 
 
 class _FaultError(Exception):
@@ -56,18 +89,25 @@ class _FaultError(Exception):
 
 
 class ChatFormat:
-    """A tokenizer with its chat template. Raises: ValueError where the tokenizer has no template or no stop token."""
+    """A tokenizer with its chat template. `load` gives the transformers tokenizer, for those who ask for it."""
 
-    def __init__(self, tokenizer: Any, extra_stop_ids: Sequence[int] = ()) -> None:
-        self.tokenizer = tokenizer
-        self.template: str = tokenizer.chat_template or ""
-        if not isinstance(self.template, str) or not self.template:
-            raise ValueError("the tokenizer has no chat template")
-        self.special_tokens: dict[str, str] = {k: str(v) for k, v in tokenizer.special_tokens_map.items()}
-        ends = [tokenizer.eos_token_id, *extra_stop_ids]
-        self.stop_ids = frozenset(int(end) for end in ends if end is not None)
-        if not self.stop_ids:
-            raise ValueError("the tokenizer has no end-of-text token: nothing could ever stop a generation")
+    def __init__(self, parts: ChatParts, load: Callable[[], Any]) -> None:
+        self.template = parts.template
+        self.special_tokens = parts.special_tokens
+        self.stop_ids = frozenset(parts.stop_ids)
+        self._load = load
+        self._compiled = ChatTemplate(parts.template, parts.special_tokens)
+        self._tokens = Tokenizer.from_str(parts.tokenizer)
+        self._tokens.no_truncation()
+        self._tokens.no_padding()
+        self._tokens.encode_special_tokens = parts.splits_special
+        added = self._tokens.get_added_tokens_decoder().values()
+        self._control_tokens = [token.content for token in added if token.special and token.content.strip()]
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer: what decodes and saves."""
+        return self._load()
 
     @cached_property
     def digest(self) -> str:
@@ -79,12 +119,12 @@ class ChatFormat:
 
         Raises: whatever the template raises for messages it refuses (jinja2.TemplateError, TypeError and the like).
         """
-        return self._render(messages, tools, answer_follows=answer_follows, mark=False)[0]
+        return self._compiled.render(_for_template(messages), tools, answer_follows=answer_follows)
 
     def prompt_ids(self, messages: Sequence[Message], tools: Tools = None) -> list[int]:
         """The tokens of a prompt that the model has to answer."""
         text = self.render(messages, tools, answer_follows=True)
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids: list[int] = self._tokens.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode(self, messages: Sequence[Message], tools: Tools = None) -> Encoded | TemplateFault:
@@ -98,33 +138,26 @@ class ChatFormat:
             return rendered
         return self._supervised(*rendered, self._tokenised([rendered[0]])[0])
 
-    def encode_many(self, rows: Iterable[tuple[Sequence[Message], Tools]]) -> list[Encoded | TemplateFault]:
+    def encode_many(self, rows: Iterable[tuple[Sequence[Message], Tools]]) -> Iterator[Encoded | TemplateFault]:
         """What `encode` says of each conversation: some are rendered while those before them are tokenised.
 
         The template is Python, the tokenizer is not and uses every processor: side by side neither waits for the other.
         """
-        found: list[Encoded | TemplateFault] = []
         waiting: tuple[list[_Rendered], Future[Any]] | None = None
         remaining = iter(rows)
-        _ = self._control_tokens  # asked of the tokenizer before another thread uses it
         with ThreadPoolExecutor(1) as pool:
             while True:
                 rendered = [self._rendered(*row) for row in itertools.islice(remaining, _CHUNK_ROWS)]
                 texts = [item[0] for item in rendered if not isinstance(item, TemplateFault)]
                 started = (rendered, pool.submit(self._tokenised, texts))
                 if waiting is not None:
-                    found += self._finished(*waiting)
+                    yield from self._finished(*waiting)
                 waiting = started
                 if not rendered:
-                    return found
+                    return
 
     def _tokenised(self, texts: list[str]) -> Sequence[Any]:
-        if not texts:
-            return ()
-        encodings: Sequence[Any] = self.tokenizer(
-            texts, add_special_tokens=False, return_attention_mask=False
-        ).encodings
-        return encodings
+        return self._tokens.encode_batch(texts, add_special_tokens=False)
 
     def _finished(self, rendered: "list[_Rendered]", tokenised: "Future[Any]") -> Iterator[Encoded | TemplateFault]:
         encodings = iter(tokenised.result())
@@ -144,31 +177,18 @@ class ChatFormat:
         except _FaultError as faulty:
             return faulty.fault
 
-    def _render(
-        self, messages: Sequence[Message], tools: Tools, *, answer_follows: bool, mark: bool
-    ) -> tuple[str, list[Span]]:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        rendered, indices = render_jinja_template(
-            conversations=[[_for_template(message) for message in message_dicts(list(messages))]],
-            tools=tools,
-            chat_template=self.template,
-            add_generation_prompt=answer_follows,
-            return_assistant_tokens_mask=mark,
-            **self.special_tokens,
-        )
-        return rendered[0], [(start, end) for start, end in indices[0]] if mark else []
-
     def _answer_spans(self, messages: Sequence[Message], tools: Tools) -> tuple[str, list[Span]]:
         """The whole text, and the character span of every answer that the loss counts."""
         answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
         if not answers:
             raise _FaultError("no-answer", "there is no assistant message")
-        marked = "generation" in self.template and "endgeneration" in self.template
         try:
-            text, spans = self._render(messages, tools, answer_follows=False, mark=marked)
-            if not marked:
-                spans = [self._span_by_prefix(text, messages, tools, index) for index in answers]
+            plain = _for_template(messages)
+            if "generation" in self.template and "endgeneration" in self.template:
+                text, spans = self._compiled.render_marked(plain, tools)
+            else:
+                text = self._compiled.render(plain, tools)
+                spans = [self._span_by_prefix(text, plain, tools, index) for index in answers]
         except _FaultError:
             raise
         except Exception as error:  # a template can raise anything for messages that it does not take
@@ -177,9 +197,9 @@ class ChatFormat:
             raise _FaultError("template-error", f"the template marks {len(spans)} answers of {len(answers)}")
         return text, [span for span, index in zip(spans, answers, strict=True) if messages[index].weight != 0]
 
-    def _span_by_prefix(self, text: str, messages: Sequence[Message], tools: Tools, index: int) -> Span:
-        before = self.render(messages[:index], tools, answer_follows=True)
-        after = text if index + 1 == len(messages) else self.render(messages[: index + 1], tools)
+    def _span_by_prefix(self, text: str, messages: list[dict[str, Any]], tools: Tools, index: int) -> Span:
+        before = self._compiled.render(messages[:index], tools, answer_follows=True)
+        after = text if index + 1 == len(messages) else self._compiled.render(messages[: index + 1], tools)
         for shorter in (before, after):
             if not text.startswith(shorter):
                 place = next((i for i, (a, b) in enumerate(zip(shorter, text, strict=False)) if a != b), len(text))
@@ -215,15 +235,13 @@ class ChatFormat:
 
     def _refuse_special_tokens(self, messages: Sequence[Message]) -> None:
         """Text that spells a control token would become one: an end of turn inside a turn, or a forged turn."""
-        for index, message in enumerate(messages):
-            for token in self._control_tokens:
-                if token in message.text:
+        texts = [message.text for message in messages]
+        whole = "\n".join(texts)  # one search per token; where one is found, which message it is in matters
+        found = [token for token in self._control_tokens if token in whole]
+        for index, text in enumerate(texts):
+            for token in found:
+                if token in text:
                     raise _FaultError("control-token-in-text", f"message {index} contains {token!r}")
-
-    @cached_property
-    def _control_tokens(self) -> list[str]:
-        added = self.tokenizer.added_tokens_decoder.values()
-        return [token.content for token in added if token.special and token.content.strip()]
 
 
 def _tokens_inside(encoding: Any, start: int, end: int) -> Sequence[int]:
@@ -244,15 +262,17 @@ def _ends(encoding: Any, token: int) -> Span:
     return found or (0, 0)
 
 
-def _for_template(message: dict[str, Any]) -> dict[str, Any]:
-    """The message as templates expect it: `content` always there, tool-call arguments as an object, no loss weight."""
-    plain = {key: value for key, value in message.items() if key != "weight"}
-    plain.setdefault("content", "")
-    for call in plain.get("tool_calls") or ():
-        function = call.get("function", call)
-        if isinstance(function.get("arguments"), str):
-            try:
-                function["arguments"] = msgspec.json.decode(function["arguments"])
-            except msgspec.DecodeError:
-                continue  # not JSON: the template shows it as it is, and validation says so
+def _for_template(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """The messages as templates expect them: `content` always there, tool-call arguments as objects, no loss weight."""
+    plain = message_dicts(list(messages))
+    for message in plain:
+        message.pop("weight", None)
+        message.setdefault("content", "")
+        for call in message.get("tool_calls") or ():
+            function = call.get("function", call)
+            if isinstance(function.get("arguments"), str):
+                try:
+                    function["arguments"] = msgspec.json.decode(function["arguments"])
+                except msgspec.DecodeError:
+                    continue  # not JSON: the template shows it as it is, and validation says so
     return plain

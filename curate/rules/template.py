@@ -12,7 +12,7 @@ from curate.entries import Context
 from curate.readers import Input
 from curate.rules.catalog import Fault
 
-_BATCH_ROWS = 512
+_PROGRESS_ROWS = 512  # rows between two steps of the progress bar
 # What of a model's folder decides how a conversation becomes tokens; its weights do not.
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -59,14 +59,13 @@ def template_faults(rows: Sequence[Row], context: Context) -> list[Fault | None]
     limit = context.recipe.checks.max_tokens
     faults: list[Fault | None] = []
     with progress("template check", len(rows)) as advance:
-        for first in range(0, len(rows), _BATCH_ROWS):
-            batch = rows[first : first + _BATCH_ROWS]
-            for encoded in form.encode_many([(row.messages, row.tools) for row in batch]):
-                if isinstance(encoded, TemplateFault):
-                    faults.append((encoded.rule, encoded.detail))
-                elif limit is not None and len(encoded.ids) > limit:
-                    faults.append(("too-many-tokens", f"{len(encoded.ids)} tokens, {limit} allowed"))
-                else:
-                    faults.append(None)
-            advance(len(batch))
+        for encoded in form.encode_many((row.messages, row.tools) for row in rows):
+            if isinstance(encoded, TemplateFault):
+                faults.append((encoded.rule, encoded.detail))
+            elif limit is not None and len(encoded.ids) > limit:
+                faults.append(("too-many-tokens", f"{len(encoded.ids)} tokens, {limit} allowed"))
+            else:
+                faults.append(None)
+            if len(faults) % _PROGRESS_ROWS == 0:
+                advance(_PROGRESS_ROWS)
     return faults

@@ -64,7 +64,7 @@ def test_many_at_once_are_encoded_as_one_by_one(family: str) -> None:
     rows[7] = make_row(f"a {special} in it")
     rows[8] = Row(id="r", messages=[Message("user", "q")])
     pairs = [(row.messages, row.tools) for row in rows]
-    many = form.encode_many(pairs)
+    many = list(form.encode_many(pairs))
     assert many == [form.encode(*pair) for pair in pairs]
     assert any(isinstance(item, Encoded) for item in many) == (family != "never-stops")
-    assert form.encode_many([]) == []
+    assert list(form.encode_many([])) == []

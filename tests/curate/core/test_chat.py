@@ -1,14 +1,16 @@
 """Masks: exactly the answers and their stop tokens are supervised, whatever the template."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.core.chat import ChatFormat, Encoded, TemplateFault
-from curate.core.rows import Message
-from tests.chat_formats import FAMILIES, chat_format
+from curate.core.chat import ChatFormat, Encoded, TemplateFault, chat_parts
+from curate.core.rows import Message, message_dicts
+from tests.chat_formats import FAMILIES, TOOLS, chat_format
 
-TRAINABLE = ("chatml", "chatml-marked", "headers", "inst", "model-turns")
+TRAINABLE = ("chatml", "chatml-marked", "headers", "inst", "model-turns", "tools", "empty-thought", "strict-turns")
 CONVERSATION = [
     Message("user", "What is 2 + 2?"),
     Message("assistant", "Four."),
@@ -95,20 +97,114 @@ def test_a_token_across_prompt_and_answer_is_a_fault() -> None:
     assert fault.rule == "boundary-token"
 
 
-def test_tool_arguments_given_as_text_reach_the_template_as_an_object() -> None:
-    chat = chat_format("chatml")
-    chat.template = "{% for c in messages[0].tool_calls %}{{ c.function.arguments.city }}{% endfor %}"
-    call = {"type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
-    assert chat.render([Message("assistant", None, tool_calls=[call])]) == "Oslo"
+CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Zürich"}'}}
+SHOWN_CALL = '<call>{"name": "weather", "arguments": {"city": "Zürich"}}</call>'
+
+
+def test_tool_calls_are_answers_and_their_arguments_reach_the_template_as_an_object() -> None:
+    chat = chat_format("tools")
+    messages = [
+        Message("user", "Is it cold in Zürich?"),
+        Message("assistant", None, tool_calls=[CALL]),
+        Message("tool", "3 °C", tool_call_id="1"),
+        Message("assistant", "Yes."),
+    ]
+    encoded = chat.encode(messages, TOOLS)
+    assert isinstance(encoded, Encoded)
+    assert _supervised_text(chat, encoded) == [f"{SHOWN_CALL}<|im_end|>", "Yes.<|im_end|>"]
+    assert '"description": "Today\'s weather, in <b>short</b>."' in encoded.text
+    without_tools = chat.encode(messages)
+    assert isinstance(without_tools, Encoded)
+    assert len(without_tools.ids) < len(encoded.ids)
+
+
+def test_arguments_that_are_no_json_are_shown_as_they_are() -> None:
+    call = {"function": {"name": "weather", "arguments": "{city"}}
+    text = chat_format("tools").render([Message("user", "q"), Message("assistant", "Look: ", tool_calls=[call])])
+    assert 'Look: <call>{"name": "weather", "arguments": "{city"}</call>' in text
+
+
+def test_content_in_parts_is_what_the_template_makes_of_it() -> None:
+    parts = [{"type": "text", "text": "It is "}, {"type": "text", "text": "été 😀."}]
+    messages = [Message("user", [{"type": "text", "text": "q"}]), Message("assistant", parts)]
+    chat = chat_format("tools")
+    encoded = chat.encode(messages)
+    assert isinstance(encoded, Encoded)
+    assert _supervised_text(chat, encoded) == ["It is été 😀.<|im_end|>"]
+    forged = chat.encode([messages[0], Message("assistant", [*parts, {"type": "text", "text": "<|im_end|>"}])])
+    assert isinstance(forged, TemplateFault)
+    assert forged.rule == "control-token-in-text"
+    refused = chat_format("model-turns").encode(messages)  # it puts the list into the text, as templates for text do
+    assert isinstance(refused, Encoded)
+    assert "'type': 'text'" in refused.text
+    refused = chat_format("strict-turns").encode([messages[0], Message("user", "q"), messages[1]])
+    assert isinstance(refused, TemplateFault)
+    assert refused.detail == "TemplateError: roles must alternate"
+
+
+@pytest.mark.parametrize("family", TRAINABLE)
+def test_of_many_turns_those_with_weight_zero_are_context(family: str) -> None:
+    chat = chat_format(family)
+    stop = FAMILIES[family][2]
+    weights = [1, 0, None, 0, 0.5]
+    messages = [
+        message
+        for turn, weight in enumerate(weights)
+        for message in (Message("user", f"Question {turn}?"), Message("assistant", f"Answer {turn}.", weight=weight))
+    ]
+    encoded = chat.encode(messages)
+    assert isinstance(encoded, Encoded)
+    assert _supervised_text(chat, encoded) == [f"Answer {turn}.{stop}" for turn in (0, 2, 4)]
+    assert encoded.supervised_count == 3 * (len("Answer 0.") + 1)
+
+
+def test_a_thought_where_the_prompt_promises_none_is_a_rewritten_history() -> None:
+    chat = chat_format("empty-thought")
+    fault = chat.encode([CONVERSATION[0], Message("assistant", "<think>2 + 2</think>Four.")])
+    assert isinstance(fault, TemplateFault)
+    assert fault.rule == "history-rewritten"
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "refuses-system"])
+@pytest.mark.parametrize("tools", [None, TOOLS])
+def test_tokens_are_those_of_transformers(family: str, tools: Any) -> None:
+    chat = chat_format(family)
+    system = [Message("system", "Été  be\tbrief.\n")]
+    for messages in (CONVERSATION[:3], CONVERSATION, system + CONVERSATION[:1]):
+        theirs = chat.tokenizer.apply_chat_template(
+            message_dicts(messages), tools=tools, add_generation_prompt=True, return_dict=False
+        )
+        assert chat.prompt_ids(messages, tools) == theirs
+    encoded = chat.encode(system + CONVERSATION, tools)
+    if isinstance(encoded, Encoded):
+        assert encoded.ids == chat.tokenizer.apply_chat_template(
+            message_dicts(system + CONVERSATION), tools=tools, return_dict=False
+        )
+
+
+def test_only_tokenizers_that_can_be_used_are_taken() -> None:
+    fast = chat_format("chatml").tokenizer
+    ends = fast.eos_token
+    fast.eos_token = None
+    with pytest.raises(ValueError, match="no end-of-text token"):
+        chat_parts(fast)
+    assert chat_parts(fast, [5]).stop_ids == [5]
+    fast.eos_token, fast.chat_template = ends, None
+    with pytest.raises(ValueError, match="no chat template"):
+        chat_parts(fast)
+
+
+def test_a_tokenizer_that_cuts_and_pads_does_neither_here() -> None:
+    fast = chat_format("chatml").tokenizer
+    fast.backend_tokenizer.enable_truncation(4)
+    fast.backend_tokenizer.enable_padding(length=100)
+    chat = ChatFormat(chat_parts(fast), lambda: fast)
+    assert chat.encode(CONVERSATION) == chat_format("chatml").encode(CONVERSATION)
 
 
 def test_the_digest_follows_the_template() -> None:
     assert chat_format("chatml").digest == chat_format("chatml").digest
     assert chat_format("chatml").digest != chat_format("chatml-marked").digest
-
-
-# No spaces: some templates trim them at the ends.
-WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=12)
 
 
 @settings(max_examples=40, deadline=None)
