@@ -107,10 +107,13 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 
 
-def chat_format(family: str, merges: tuple[tuple[str, str], ...] = ()) -> ChatFormat:
-    """The chat format of `family` over a tokenizer of single bytes, with `merges` on top (in byte-level characters)."""
+def chat_format(family: str, merges: tuple[tuple[str, str], ...] = (), without: str = "") -> ChatFormat:
+    """The chat format of `family` over a tokenizer of single bytes, with `merges` on top (in byte-level characters).
+
+    It can't spell the bytes in `without`.
+    """
     template, specials, stop = FAMILIES[family]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    alphabet = sorted(set(pre_tokenizers.ByteLevel.alphabet()) - set(without))
     vocabulary = {token: i for i, token in enumerate([*alphabet, *("".join(pair) for pair in merges)])}
     tokenizer = Tokenizer(BPE(vocabulary, list(merges)))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

@@ -5,6 +5,8 @@ there is no second place where it could differ.
 """
 
 import itertools
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,6 +47,8 @@ _Rendered = tuple[str, list[Span]] | TemplateFault
 # Rows rendered while as many are tokenised: enough for a few hundredths of a second, beside which handing over from one
 # thread to the other costs little, and few enough to hold as tokens.
 _CHUNK_ROWS = 512
+_PLAIN = "Plain words, 123."
+_WITHOUT_SPACE = re.compile(r"\s+").sub
 
 
 class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +105,8 @@ class ChatFormat:
         self._tokens.no_truncation()
         self._tokens.no_padding()
         self._tokens.encode_special_tokens = parts.splits_special
+        # A tokenizer without a decoder can't say what its tokens stand for.
+        self._tells_loss = _lost(_PLAIN, self._tokenised([_PLAIN])[1][0]) is None
         added = self._tokens.get_added_tokens_decoder().values()
         self._control_tokens = [token.content for token in added if token.special and token.content.strip()]
 
@@ -136,7 +142,8 @@ class ChatFormat:
         rendered = self._rendered(messages, tools)
         if isinstance(rendered, TemplateFault):
             return rendered
-        return self._supervised(*rendered, self._tokenised([rendered[0]])[0])
+        encodings, decoded = self._tokenised([rendered[0]])
+        return self._supervised(*rendered, encodings[0], decoded[0])
 
     def encode_many(self, rows: Iterable[tuple[Sequence[Message], Tools]]) -> Iterator[Encoded | TemplateFault]:
         """What `encode` says of each conversation: some are rendered while those before them are tokenised.
@@ -156,13 +163,16 @@ class ChatFormat:
                 if not rendered:
                     return
 
-    def _tokenised(self, texts: list[str]) -> Sequence[Any]:
-        return self._tokens.encode_batch(texts, add_special_tokens=False)
+    def _tokenised(self, texts: list[str]) -> tuple[Sequence[Any], Sequence[str]]:
+        """The encoding of each text, and what its tokens say."""
+        encodings = self._tokens.encode_batch(texts, add_special_tokens=False)
+        ids = [encoding.ids for encoding in encodings]
+        return encodings, self._tokens.decode_batch(ids, skip_special_tokens=False)
 
     def _finished(self, rendered: "list[_Rendered]", tokenised: "Future[Any]") -> Iterator[Encoded | TemplateFault]:
-        encodings = iter(tokenised.result())
+        made = zip(*tokenised.result(), strict=True)
         for item in rendered:
-            yield item if isinstance(item, TemplateFault) else self._supervised(*item, next(encodings))
+            yield item if isinstance(item, TemplateFault) else self._supervised(*item, *next(made))
 
     def _rendered(self, messages: Sequence[Message], tools: Tools) -> "_Rendered":
         try:
@@ -171,8 +181,10 @@ class ChatFormat:
         except _FaultError as faulty:
             return faulty.fault
 
-    def _supervised(self, text: str, spans: list[Span], encoding: Any) -> Encoded | TemplateFault:
+    def _supervised(self, text: str, spans: list[Span], encoding: Any, decoded: str) -> Encoded | TemplateFault:
         try:
+            if self._tells_loss and (detail := _lost(text, decoded)):
+                raise _FaultError("lossy-tokens", detail)
             return self._supervise(text, spans, encoding)
         except _FaultError as faulty:
             return faulty.fault
@@ -242,6 +254,20 @@ class ChatFormat:
             for token in found:
                 if token in text:
                     raise _FaultError("control-token-in-text", f"message {index} contains {token!r}")
+
+
+def _lost(text: str, decoded: str) -> str | None:
+    """Where the tokens say something else than the text: the model would never see what the text says.
+
+    Tokenizers may normalise Unicode and spaces, which is how they are meant to be.
+    """
+    if text == decoded:
+        return None
+    said, meant = (_WITHOUT_SPACE("", unicodedata.normalize("NFKC", form)) for form in (decoded, text))
+    if said == meant:
+        return None
+    place = next((i for i, (a, b) in enumerate(zip(said, meant, strict=False)) if a != b), min(len(said), len(meant)))
+    return f"the tokens say {said[place : place + 20]!r} where the text says {meant[place : place + 20]!r}"
 
 
 def _tokens_inside(encoding: Any, start: int, end: int) -> Sequence[int]:

@@ -35,6 +35,7 @@ _RULES: dict[str, tuple[Severity, str]] = {
     "target-schema": ("error", "the answer does not satisfy its schema"),
     "template-error": ("error", "the chat template refuses the conversation"),
     "history-rewritten": ("error", "the template renders earlier turns differently once later ones follow"),
+    "lossy-tokens": ("error", "the tokenizer can't spell a character: what the tokens say is not the text"),
     "boundary-token": ("error", "one token joins the prompt's end and the answer's start"),
     "no-stop-token": ("error", "a rendered answer does not end in a token that stops generation"),
     "empty-answer": ("error", "a rendered answer is nothing but its stop token"),

@@ -97,6 +97,18 @@ def test_a_token_across_prompt_and_answer_is_a_fault() -> None:
     assert fault.rule == "boundary-token"
 
 
+def test_a_character_that_the_tokenizer_cannot_spell_is_a_fault() -> None:
+    chat = chat_format("chatml", without="Q")
+    assert isinstance(chat.encode(CONVERSATION[:2]), Encoded)
+    fault = chat.encode([Message("user", "Which Quarter?"), *CONVERSATION[1:2]])
+    assert isinstance(fault, TemplateFault)
+    assert fault.rule == "lossy-tokens"
+    assert "'uarter?" in fault.detail
+    assert "'Quarter?" in fault.detail
+    many = list(chat.encode_many([(CONVERSATION[:2], None), ([Message("user", "Q"), CONVERSATION[1]], None)]))
+    assert [isinstance(item, TemplateFault) for item in many] == [False, True]
+
+
 CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Zürich"}'}}
 SHOWN_CALL = '<call>{"name": "weather", "arguments": {"city": "Zürich"}}</call>'
 
