@@ -184,7 +184,7 @@ class ChatFormat:
     def _supervised(self, text: str, spans: list[Span], encoding: Any, decoded: str) -> Encoded | TemplateFault:
         try:
             if self._tells_loss and (detail := _lost(text, decoded)):
-                raise _FaultError("lossy-tokens", detail)
+                return TemplateFault("lossy-tokens", detail)
             return self._supervise(text, spans, encoding)
         except _FaultError as faulty:
             return faulty.fault
