@@ -138,7 +138,10 @@ class Dedup(Config):
     score_by: str = "meta.score"
     """Where `score` finds a row's number, the higher the better. Rows without one come last."""
     against: list[Source] = Field(default_factory=list)
-    """Earlier datasets: rows that repeat one of theirs are dropped because of it."""
+    """Earlier datasets, or indexes of them: rows that repeat one of theirs are dropped because of it.
+
+    An index, made by `curate index create`, compares by its own settings.
+    """
 
     @field_validator("newest_by", "score_by")
     @classmethod

@@ -99,7 +99,9 @@ def dedup(on: str | None, threshold: float | None, exact: bool, **given: Any) ->
       curate dedup rows.jsonl
       curate dedup a.jsonl b.jsonl --on conversation --threshold 0.8 --output unique
     """
-    names = ["exact"] if exact else ["exact", "near"]
+    from curate.steps import DUPLICATES
+
+    names = DUPLICATES[:1] if exact else DUPLICATES
     return run_command(names, {"dedup": {"on": on, "threshold": threshold}}, **given)
 
 
