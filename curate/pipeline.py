@@ -92,6 +92,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     # Imported here, because these load numba: `--help` must not.
     from curate.composing import compose, describe_added, merge_ties
     from curate.duplicates import cluster_table, parquet_bytes
+    from curate.facts import describe_facts
     from curate.guards import check_guards, refuse
 
     recipe = context.recipe
@@ -120,6 +121,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     facts["inputs"] = [_describe(file, lines) for file in files]
     facts["split"] = count_labels(sides.rows)
     facts |= describe_added(sides)
+    facts["fit"] = describe_facts([entry.row for rows in sides.rows.values() for entry in rows])
     warned = [*signs.warnings, *_warnings(facts, sides.rows), *run.warnings]
     if recipe.balance is None and (text := dominant_class(run.entries)):
         warned.append(text)

@@ -219,3 +219,36 @@ def test_rejections_decode_as_promised(tmp_path: Path) -> None:
     fields = [list(msgspec.json.decode(line)) for line in (out / "rejected.jsonl").read_bytes().splitlines()]
     promised = ["id", "path", "line", "offset", "stage", "reason", "detail", "because_of", "raw"]
     assert all(names == promised for names in fields)
+
+
+def test_card_and_report_say_what_duplicates_are_found_and_what_the_rows_are_fit_for(tmp_path: Path) -> None:
+    facts = [chat(f"Who founded town number {n}?", f"It was founded by Baron Munch{'h' * n}.") for n in range(12)]
+    built = build(write_recipe(tmp_path, [*records(), *facts], {"dedup": {"bands": 20, "rows": 5, "threshold": 0.8}}))
+    assert built.manifest["fit"]["facts"] >= 3
+    card, report = ((built.output / name).read_text() for name in ("card.md", "report.html"))
+    chance = f"{1 - (1 - 0.8**5) ** 20:.2%}"
+    for text in (card, report.replace(" %", "%")):
+        assert chance in text
+        assert "Facts belong in retrieval" in text
+        assert "50 to 200" in text
+        assert "heuristic" in text
+    assert "polyline" in report
+    assert "Lengths by source" in report
+    assert "Baron Munch" in card
+
+
+def test_lengths_are_counted_once_for_each_record(tmp_path: Path) -> None:
+    from curate.entries import Entry, Place
+    from curate.report.lengths import length_charts
+
+    line = "x" * 100
+    facts = {"inputs": [{"kind": "source", "name": "a", "path": "a.jsonl"}], "sources": [{"name": "a"}]}
+    row, again = (Row(id=name, messages=[], meta=meta) for name, meta in (("1", {}), ("2", {"repeat_of": "1"})))
+    kept = [Entry(one, Place("a", "a.jsonl", 1, 0), line.encode()) for one in (row, again)]
+    gone = Rejection(
+        id=None, path="a.jsonl", line=2, offset=101, stage="read", reason="not-json", detail="", raw="\xe9" * 200
+    )
+    sources, rules = length_charts(facts, {"train": kept}, [gone])
+    assert [column.counts for column in sources[0].columns] == [(1, 0), (0, 0), (0, 1)]
+    assert (sources[0].before, sources[0].after) == (100, 100)
+    assert [(rule.name, rule.note, rule.before, rule.after) for rule in rules] == [("not-json", "read", 400, None)]
