@@ -93,7 +93,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     from curate.composing import compose, describe_added, merge_ties
     from curate.duplicates import cluster_table, parquet_bytes
     from curate.facts import describe_facts
-    from curate.guards import check_guards, refuse
+    from curate.guards import check_guards, idle_filters, refuse
 
     recipe = context.recipe
     entries, rejections, lines = _read_all(context, files)
@@ -122,7 +122,12 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     facts["split"] = count_labels(sides.rows)
     facts |= describe_added(sides)
     facts["fit"] = describe_facts([entry.row for rows in sides.rows.values() for entry in rows])
-    warned = [*signs.warnings, *_warnings(facts, sides.rows), *run.warnings]
+    warned = [
+        *signs.warnings,
+        *idle_filters(recipe, run.counts, run.reports),
+        *_warnings(facts, sides.rows),
+        *run.warnings,
+    ]
     if recipe.balance is None and (text := dominant_class(run.entries)):
         warned.append(text)
     facts["warnings"] = warned

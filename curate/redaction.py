@@ -21,8 +21,8 @@ def redact_rejections(rejections: Sequence[Rejection], screens: Screens, folder:
     """The rejections, with what a rejecting or redacting screen for secrets or personal data finds taken out.
 
     `raw` and `detail` lose it, names in objects included: a row that was no row, or a duplicate, can hold a key too,
-    and a message can quote one. `detail` says where `raw` was changed. Values that are no text are left as they are, and
-    so are ids: other files refer to rows by them.
+    and a message can quote one. `detail` says where `raw` was changed. Values that are no text are left as they are,
+    and so are ids: other files refer to rows by them.
     """
     finds = [
         measure.find

@@ -15,7 +15,7 @@ from curate.fields import Columns
 # Steps that take out good rows on purpose: what they leave is no sign that something is wrong.
 COMPOSING = frozenset({"balance", "mix"})
 # Steps whose rejections repeat another row, and say which.
-DUPLICATES = ("exact", "index", "near")
+DUPLICATES = ("exact", "index", "near", "semantic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,10 @@ def make_steps(recipe: Recipe, folder: Path, side_folder: Path | None = None) ->
     if known.names_index(recipe.dedup, folder):
         steps.append(_plain(known.STAGE, known.drop_known))
     steps.append(_plain(near.STAGE, near.drop_near))
+    if recipe.dedup is not None and recipe.dedup.semantic is not None:
+        from curate import meaning
+
+        steps.append(_plain(meaning.STAGE, meaning.drop_same_meaning))
     if recipe.balance is not None:
         steps.append(_balance_step(recipe.balance))
     if recipe.mix is not None:

@@ -142,7 +142,7 @@ def _pairs(rows: Sequence[Row], rejections: Sequence[Rejection]) -> Iterator[Pai
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
     by_id = {row.id: row for row in rows}
     shown: Counter[int] = Counter()
-    near = [item for item in rejections if item.stage == "near" and item.because_of is not None]
+    near = [item for item in rejections if item.stage in {"near", "semantic"} and item.because_of is not None]
     for item in sorted(near, key=lambda one: (one.because_of.similarity if one.because_of else 0, one.id or "")):
         because = item.because_of
         if because is None or because.id not in by_id or (dropped := _text_of(item.raw)) is None:
