@@ -213,6 +213,8 @@ class Recipe(Config):
     balance: Balance | None = None
     mix: Mix | None = None
     split: Split = Split()
+    parquet: bool = False
+    """Write train, val and test as Parquet too. The JSON Lines stay: they are what training and evaluation read."""
     canaries: Canaries | None = None
     """Unique strings planted in train rows, so that it can be tested later whether a model leaks them."""
     guards: Guards = Guards()

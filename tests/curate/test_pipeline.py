@@ -19,6 +19,7 @@ from curate.core.rows import Row
 from curate.entries import Rejection
 from curate.outputs import verify_dataset
 from curate.pipeline import build
+from curate.single_stage import read_rows
 from tests.curate.row_makers import chat, write_recipe
 
 LONG = "please tell me what the weather in the capital of this country is like today"
@@ -252,3 +253,33 @@ def test_lengths_are_counted_once_for_each_record(tmp_path: Path) -> None:
     assert [column.counts for column in sources[0].columns] == [(1, 0), (0, 0), (0, 1)]
     assert (sources[0].before, sources[0].after) == (100, 100)
     assert [(rule.name, rule.note, rule.before, rule.after) for rule in rules] == [("not-json", "read", 400, None)]
+
+
+def test_parquet_holds_the_same_rows_and_reads_back(tmp_path: Path) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    parts = [{"type": "text", "text": "what is this picture"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    called = [
+        {"role": "user", "content": "please call the function f for me"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "1", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "it is one", "weight": 0.5},
+    ]
+    rows = [
+        *records()[:60],
+        {"messages": called, "tools": [tool], "id": "called", "group": "g", "meta": {"deep": [1, {"a": None}]}},
+        {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "a cat"}], "id": "parts"},
+    ]
+    recipe = {"parquet": True, "split": {"shares": {"train": 1, "val": 0, "test": 0}}}
+    built = build(write_recipe(tmp_path, rows, recipe))
+    verify_dataset(built.output)
+    assert {path.name for path in built.output.iterdir()} == FILES | {"train.parquet", "val.parquet", "test.parquet"}
+    lines, table = (read_rows([str(built.output / f"train.{name}")]) for name in ("jsonl", "parquet"))
+    assert (lines.unread, table.unread) == ([], [])
+    assert [entry.row for entry in table.entries] == [entry.row for entry in lines.entries]
+    assert {"called", "parts"} <= {entry.row.id for entry in table.entries}
+    before = contents(built.output)
+    assert contents(build(tmp_path / "recipe.yaml", force=True).output) == before
+    assert len(read_rows([str(built.output)]).entries) == len(lines.entries)
+    build(write_recipe(tmp_path, rows))
+    assert not (built.output / "train.parquet").exists()
