@@ -5,14 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from curate.card_reports import report_sections
+from curate.config import Dedup
 from curate.core.rows import Row
+from curate.duplicates import expected_recall, recall_curve
+from curate.facts import fit_sentences
 from curate.markdown import cell, table
 from curate.normalize import message_text
+from curate.sizes import advice
 
 _SAMPLES = 3
 _SAMPLE_CHARACTERS = 1200
 _BAR = 40  # characters of the longest bar
 _SHOWN_CONFLICTS = 10
+_CURVE_FROM = 0.3  # below it no threshold is of use
 _CHECKING = """## Checking it
 
 `curate verify FOLDER` recomputes the digests of every file here and compares them with `manifest.json`.
@@ -27,6 +32,7 @@ def render_card(facts: Mapping[str, Any], train: Sequence[Row]) -> str:
         _split(facts["split"]),
         _stages(facts["stages"]),
         _sources(facts),
+        _fit(facts, train),
         _dedup(facts["recipe"]),
         *report_sections(facts),
         _conflicts(facts["conflicts"]),
@@ -68,17 +74,30 @@ def _sources(facts: Mapping[str, Any]) -> str:
     )
 
 
+def _fit(facts: Mapping[str, Any], train: Sequence[Row]) -> str:
+    """What so many rows are good for, and whether they are about behaviour at all."""
+    different = sum(source["kept"] for source in facts["sources"])
+    listed = "\n".join(f"- {text}" for text in advice(different))
+    text = f"## Fit for fine-tuning\n\n{listed}\n\n" + " ".join(fit_sentences(facts["fit"]))
+    by_id = {row.id: row for row in train if row.id in set(facts["fit"]["listed"])}
+    return "\n\n".join([text, *(_sample(row) for row in list(by_id.values())[:_SAMPLES])])
+
+
 def _dedup(recipe: Mapping[str, Any]) -> str:
-    settings = recipe["dedup"]
-    if settings is None:
+    if recipe["dedup"] is None:
         return "## Near duplicates\n\nNot looked for: the recipe turns this stage off."
-    chance = 1 - (1 - settings["threshold"] ** settings["rows"]) ** settings["bands"]
+    settings = Dedup.model_validate(recipe["dedup"])
+    points = [(s, chance) for s, chance in recall_curve(settings) if s >= _CURVE_FROM]
     return (
         "## Near duplicates\n\n"
-        f"Rows whose {settings['on']} shares at least {settings['threshold']:g} of its {settings['ngram']}-word runs"
+        f"Rows whose {settings.on} shares at least {settings.threshold:g} of its {settings.ngram}-word runs"
         " with that of a better row are left out (exact Jaccard similarity; candidates from MinHash with"
-        f" {settings['bands']} bands of {settings['rows']} rows, which finds {chance:.2%} of the pairs that are just"
-        " similar enough, and more of closer ones). A paraphrase in other words is not found."
+        f" {settings.bands} bands of {settings.rows} rows, which finds {expected_recall(settings):.2%} of the pairs"
+        " that are just similar enough, and more of closer ones). A paraphrase in other words is not found.\n\n"
+        + table(
+            ["Jaccard similarity", *(f"{s:g}" for s, _ in points)],
+            [["chance to be compared", *(f"{chance:.2%}" for _, chance in points)]],
+        )
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from curate import dataset_commands, stage_commands
+from curate import dataset_commands, index_commands, stage_commands
 from curate.core.console import EPILOG, command_options, print_json, run, say, warn
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -139,7 +139,7 @@ def _print_summary(manifest: dict[str, Any]) -> None:
     console.print(split)
 
 
-for _command in (*stage_commands.COMMANDS, *dataset_commands.COMMANDS):
+for _command in (*stage_commands.COMMANDS, *dataset_commands.COMMANDS, index_commands.index):
     cli.add_command(_command)
 
 

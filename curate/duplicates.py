@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("cluster", "id", "kept", "similarity", "stage", "dataset", "path", "line")
 _BINS_PER_ONE = 20  # bins of 0.05: a threshold of 0.7 leaves six and one for the same text
-_CURVE_STEPS = 10
 
 
 def cluster_table(kept: Sequence[Entry], rejections: Iterable[Rejection], ties: Mapping[str, str]) -> "pl.DataFrame":
@@ -80,6 +79,6 @@ def expected_recall(settings: Dedup) -> float:
     return round(settings.chance(settings.threshold), 6)
 
 
-def recall_curve(settings: Dedup) -> list[tuple[float, float]]:
+def recall_curve(settings: Dedup, steps: int = 10) -> list[tuple[float, float]]:
     """(similarity, the chance that two rows of that similarity are compared) from 0 to 1."""
-    return [(step / _CURVE_STEPS, round(settings.chance(step / _CURVE_STEPS), 6)) for step in range(_CURVE_STEPS + 1)]
+    return [(step / steps, round(settings.chance(step / steps), 6)) for step in range(steps + 1)]

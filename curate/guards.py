@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from curate.config import Recipe
 from curate.core.errors import DataError
 from curate.entries import Rejection
 from curate.guard_settings import Guards
+from curate.steps import COMPOSING
 
-_DUPLICATES = frozenset({"exact", "near"})
+_DUPLICATES = frozenset({"exact", "near", "semantic"})
 _SHOWN = 3
 
 
@@ -47,6 +50,26 @@ def check_guards(
     return signs
 
 
+def idle_filters(recipe: Recipe, stages: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> list[str]:
+    """A sentence naming the filters that the recipe asks for and that left out nothing; none for few rows.
+
+    A filter that finds nothing in many rows often looks at the wrong field, or for what can't be there.
+    """
+    if stages[0]["kept"] < recipe.guards.min_rows:
+        return []
+    idle = [
+        f"screen {one['screen']}"
+        for one in reports.get("screen", ())
+        if one["action"] != "report" and not one["over"] and one["rows"] > one["unmeasured"]
+    ]
+    if "decontaminate" in reports and not reports["decontaminate"]["rows"]:
+        idle.append("decontaminate")
+    asked = {"index", "semantic"} | ({"near"} if "dedup" in recipe.model_fields_set else set()) | COMPOSING
+    idle += [stage["name"] for stage in stages if stage["name"] in asked and not stage["rejected"]]
+    names = ", ".join(idle)
+    return [f"these filters leave out nothing: {names}; do they look where they should?"] if idle else []
+
+
 def cluster_sizes(rejections: Sequence[Rejection]) -> Counter[str]:
     """How many rows say what a row says, itself included: id of the row that is kept -> rows."""
     sizes: Counter[str] = Counter()
@@ -54,7 +77,7 @@ def cluster_sizes(rejections: Sequence[Rejection]) -> Counter[str]:
     for rejection in rejections:
         if rejection.stage in _DUPLICATES and rejection.because_of is not None and not rejection.because_of.dataset:
             sizes[rejection.because_of.id] += 1
-            if rejection.stage == "near" and rejection.id is not None:
+            if rejection.stage != "exact" and rejection.id is not None:
                 instead[rejection.id] = rejection.because_of.id
     # Exact duplicates of a row that is itself a near duplicate count for the row that stands for them all.
     for row, kept in instead.items():

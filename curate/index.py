@@ -5,6 +5,7 @@ texts' keys, MinHashes and shingle hashes. Candidates come from datasketch's LSH
 kept in Redis; each is verified by exact Jaccard on the stored hashes. Nothing is pickled: keys are rows' numbers.
 """
 
+import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,10 +27,11 @@ from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceE
 from curate.core.jsonl import atomic_write
 from curate.core.records import read_record, write_record
 from curate.core.rows import Row
+from curate.folders import INDEX_RECORD
 from curate.minhash import SCHEME, Banding, permutations, signatures, sketch
 from curate.normalize import chosen_text, text_key
 
-RECORD = "index.json"
+REDIS_VARIABLE = "ACIDTEST_REDIS_URL"  # an address can hold a password, and so stands in no file and no argument
 Storage = Literal["memory", "redis"]
 _KEY_BYTES = 8  # a row's number, highest byte first
 
@@ -70,18 +72,38 @@ class Added:
     known: int
 
 
-def create_index(folder: Path, settings: IndexSettings | None = None) -> None:
-    """Make an empty index. Raises: DataError where there is one already."""
+def create_index(folder: Path, settings: IndexSettings | None = None, *, dry_run: bool = False) -> None:
+    """Make an empty index; a dry run only looks whether it could. Raises: DataError where there is one already."""
     chosen = settings or IndexSettings()
-    if (folder / RECORD).exists():
+    if (folder / INDEX_RECORD).exists():
         raise DataError("an index stands here already", where=folder, fix="add to it, or name another folder")
+    if dry_run:
+        return
     with os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _write(folder, chosen, [])
 
 
-def add_rows(folder: Path, dataset: str, rows: Sequence[Row], *, redis_url: str | None = None) -> Added:
-    """Add the rows whose text the index does not have yet, under the dataset's name.
+def describe_index(folder: Path) -> dict[str, Any]:
+    """What an index holds: algorithm, settings with the seed, rows by dataset, and the digest of its record.
+
+    Raises: DataError or ProvenanceError for an index that is missing or damaged.
+    """
+    opened = _Index(folder)
+    datasets = opened.table.group_by("dataset", maintain_order=True).len()
+    return {
+        "scheme": SCHEME,
+        "settings": opened.settings.model_dump(mode="json"),
+        "rows": opened.table.height,
+        "datasets": dict(datasets.iter_rows()),
+        "digest": opened.digest,
+    }
+
+
+def add_rows(
+    folder: Path, dataset: str, rows: Sequence[Row], *, redis_url: str | None = None, dry_run: bool = False
+) -> Added:
+    """Add the rows whose text the index does not have yet, under the dataset's name; a dry run only counts them.
 
     Raises: DataError or ProvenanceError for an index that is missing or damaged, ServiceError for Redis.
     """
@@ -89,7 +111,7 @@ def add_rows(folder: Path, dataset: str, rows: Sequence[Row], *, redis_url: str 
         opened = _Index(folder)
         texts = {text_key(text): (row, text) for row, text in reversed(_texts(rows, opened.settings))}
         fresh = [(key, *texts[key]) for key in reversed(texts) if key not in opened.numbers]
-        if fresh:
+        if fresh and not dry_run:
             segment = _segment(dataset, fresh, opened.settings)
             name = f"segment-{len(opened.segments) + 1:05d}.parquet"
             with atomic_write(folder / name) as file:
@@ -98,9 +120,7 @@ def add_rows(folder: Path, dataset: str, rows: Sequence[Row], *, redis_url: str 
             # and a query takes no notice of those.
             with _redis_errors():
                 if opened.settings.storage == "redis":
-                    _fill(
-                        _lsh(opened.settings, opened.basename, redis_url), segment, opened.table.height, opened.settings
-                    )
+                    _fill(_filled_lsh(opened, redis_url), segment, opened.table.height, opened.settings)
             described = {"name": name, "rows": segment.height, "digest": digest_file(folder / name)}
             _write(folder, opened.settings, [*opened.segments, described], opened.basename)
     return Added(len(fresh), len(rows) - len(fresh))
@@ -111,16 +131,14 @@ def find_rows(folder: Path, rows: Sequence[Row], *, redis_url: str | None = None
 
     Rows with the same text match whatever their length; others by the Jaccard similarity of their n-grams.
     """
-    opened = _Index(folder) if folder.is_dir() else _no_folder(folder)
+    opened = _Index(folder)
     settings = opened.settings
     texts = _texts(rows, settings)
     sketches = sketch([text for _, text in texts], settings.banding)
     minima = _minima(sketches.shingles, sketches.starts, settings)
     found: list[Match | None] = []
     with _redis_errors():
-        lsh = _lsh(settings, opened.basename, redis_url)
-        if settings.storage == "memory":
-            _fill(lsh, opened.table, 0, settings)
+        lsh = _filled_lsh(opened, redis_url)
         for number, ((_, text), minhash) in enumerate(zip(texts, _as_minhashes(minima, settings), strict=True)):
             same = opened.numbers.get(text_key(text))
             if same is not None:
@@ -136,10 +154,13 @@ class _Index:
     """An index as it stands on disk, its segments checked against their digests."""
 
     def __init__(self, folder: Path) -> None:
-        record = read_record(folder / RECORD)
+        if not (folder / INDEX_RECORD).is_file():
+            _no_folder(folder)
+        record = read_record(folder / INDEX_RECORD)
         if record.get("scheme") != SCHEME:
             raise ProvenanceError(f"the index was made with {record.get('scheme')}", where=folder, fix="make it again")
         self.settings = IndexSettings.model_validate(record["settings"])
+        self.digest = str(record["digest"])
         self.basename = str(record["environment"]["basename"])
         self.segments: list[dict[str, Any]] = record["segments"]
         parts = []
@@ -214,6 +235,15 @@ def _as_minhashes(minima: Iterable[NDArray[np.uint32]], settings: IndexSettings)
         yield MinHash(hashvalues=values, permutations=known, seed=settings.seed, scheme=SCHEME)
 
 
+def _filled_lsh(opened: _Index, redis_url: str | None) -> Any:
+    """datasketch's LSH with all rows of the index in it: a Redis that lost them gets them from the segments again."""
+    lsh = _lsh(opened.settings, opened.basename, redis_url)
+    with_shingles = int((opened.table["shingles"].list.len() > 0).sum())
+    if lsh.keys.size() < with_shingles:
+        _fill(lsh, opened.table, 0, opened.settings)
+    return lsh
+
+
 def _lsh(settings: IndexSettings, basename: str, redis_url: str | None) -> Any:
     """datasketch's LSH over the index's buckets."""
     try:
@@ -228,8 +258,10 @@ def _lsh(settings: IndexSettings, basename: str, redis_url: str | None) -> Any:
 
 
 def _redis_parameters(url: str | None) -> dict[str, Any]:
-    if url is None:
-        raise ConfigError("this index keeps its buckets in Redis", fix="say where: redis://HOST:PORT/DATABASE")
+    url = url or os.environ.get(REDIS_VARIABLE)
+    if not url:
+        fix = f"say where in the environment: {REDIS_VARIABLE}=redis://HOST:PORT/DATABASE"
+        raise ConfigError("this index keeps its buckets in Redis", fix=fix)
     parts = urlsplit(url)
     if parts.scheme != "redis" or not parts.hostname:
         raise ConfigError(f"{parts.scheme or 'this'} is no address of Redis", fix="use redis://HOST:PORT/DATABASE")
@@ -257,7 +289,7 @@ def _write(folder: Path, settings: IndexSettings, segments: list[dict[str, Any]]
         # Keeps the indexes in one Redis apart; chance, and so no part of what the record says.
         "environment": {"basename": basename or f"acidtest-{secrets.token_hex(8)}"},
     }
-    write_record(folder / RECORD, body)
+    write_record(folder / INDEX_RECORD, body)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from curate.clusters import Clusters, Rules, find_clusters
 from curate.config import Dedup
 from curate.duplicates import similarity_histogram
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
+from curate.folders import index_folder
 from curate.keys import answer_key, chosen_key
 from curate.minhash import Banding, sketch
 from curate.normalize import chosen_text
@@ -143,7 +144,10 @@ def _read_earlier(settings: Dedup, context: Context) -> _Earlier:
     by_key: dict[bytes, Entry] = {}
     counts: dict[str, int] = {}
     for source in settings.against:
-        inputs = [found for path in source.paths for found in find_inputs(path, context.folder)]
+        paths = [path for path in source.paths if index_folder(path, context.folder) is None]
+        inputs = [found for path in paths for found in find_inputs(path, context.folder)]
+        if not inputs:
+            continue  # an index: `curate.known` asks it
         rows = unreadable = 0
         for _, item in read_source(source, inputs, context.folder):
             if isinstance(item, Rejection):

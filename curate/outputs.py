@@ -41,6 +41,12 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
     The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
     """
     contents = {f"{side}.jsonl": _joined(entry.line for entry in rows) for side, rows in dataset.sides.items()}
+    if dataset.facts["recipe"]["parquet"]:
+        from curate.row_tables import rows_as_parquet
+
+        contents |= {
+            f"{side}.parquet": rows_as_parquet(entry.row for entry in rows) for side, rows in dataset.sides.items()
+        }
     contents["rejected.jsonl"] = _joined(msgspec.json.encode(rejection) for rejection in dataset.rejections)
     contents |= dataset.files
     card = render_card(dataset.facts, [entry.row for entry in dataset.sides["train"]])

@@ -23,7 +23,7 @@ from curate.outputs import COLUMNS_FOLDER, Dataset, check_writable, current_mani
 from curate.sources import InputFile, find_files, read_source
 from curate.split import count_labels
 from curate.stage_files import find_stage_files
-from curate.steps import COMPOSING, Done, Step, make_steps, wants_screens
+from curate.steps import COMPOSING, DUPLICATES, Done, Step, make_steps, wants_screens
 
 _SHOWN_REJECTIONS = 3  # enough to see what is wrong with a source, few enough to read
 
@@ -90,16 +90,16 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     Raises: DataError where no row is left for train, or where a guard stops the build.
     """
     # Imported here, because these load numba: `--help` must not.
-    from curate import exact, near
     from curate.composing import compose, describe_added, merge_ties
     from curate.duplicates import cluster_table, parquet_bytes
-    from curate.guards import check_guards, refuse
+    from curate.facts import describe_facts
+    from curate.guards import check_guards, idle_filters, refuse
 
     recipe = context.recipe
     entries, rejections, lines = _read_all(context, files)
     run = _Run(entries, rejections, [count_stage("read", len(entries) + len(rejections), Outcome(entries, rejections))])
     read = {source.name: lines[source.name] for source in recipe.sources}
-    _run_steps(run, make_steps(recipe, side_folder), context)
+    _run_steps(run, make_steps(recipe, context.folder, side_folder), context)
     signs = check_guards(recipe.guards, read, _by_source(run.filtered), run.rejections)
     refuse(signs)
     ties = merge_ties(*run.ties, _seed_ties(run.entries))
@@ -111,7 +111,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
     if written + len(run.rejections) != sum(read.values()):
         raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
-    repeats = [item for item in run.rejections if item.stage in {exact.STAGE, near.STAGE}]
+    repeats = [item for item in run.rejections if item.stage in DUPLICATES]
     run.files["clusters.parquet"] = parquet_bytes(cluster_table(run.entries, repeats, merge_ties(*run.ties)))
     if wants_screens(recipe):
         from curate.redaction import redact_rejections
@@ -121,7 +121,13 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     facts["inputs"] = [_describe(file, lines) for file in files]
     facts["split"] = count_labels(sides.rows)
     facts |= describe_added(sides)
-    warned = [*signs.warnings, *_warnings(facts, sides.rows), *run.warnings]
+    facts["fit"] = describe_facts([entry.row for rows in sides.rows.values() for entry in rows])
+    warned = [
+        *signs.warnings,
+        *idle_filters(recipe, run.counts, run.reports),
+        *_warnings(facts, sides.rows),
+        *run.warnings,
+    ]
     if recipe.balance is None and (text := dominant_class(run.entries)):
         warned.append(text)
     facts["warnings"] = warned

@@ -15,6 +15,7 @@ import msgspec
 from curate.compressed import opened
 from curate.core.errors import DataError, os_errors
 from curate.core.places import find_path
+from curate.folders import index_folder, row_files
 
 _TEXT = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*_TEXT, *(f"{name}{packed}" for name in _TEXT for packed in (".gz", ".zst")), ".csv", ".parquet")
@@ -52,7 +53,7 @@ class Record(msgspec.Struct, frozen=True):
 def find_inputs(value: str, folder: Path) -> list[Input]:
     """The files that `value` names: one file, those of a folder, what a glob finds (sorted), or `-`, standard input.
 
-    Raises: DataError where there is none.
+    Of a folder that curate wrote, only the files with its rows. Raises: DataError where there is none.
     """
     if value == STDIN:
         return [Input(STDIN, _spooled_stdin())]
@@ -65,8 +66,11 @@ def find_inputs(value: str, folder: Path) -> list[Input]:
         inputs = [Input(f"{fixed}{match.relative_to(start).as_posix()}", match) for match in found]
         fix = "nothing matches this pattern: check it; relative ones start at the recipe's folder"
     elif path.is_dir():
+        if index_folder(value, folder) is not None:
+            raise DataError("an index has no rows to read", where=value, fix="name it in `dedup: {against: ...}`")
         with os_errors(path):
-            found = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
+            ours = row_files(path)
+            found = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES)) if ours is None else ours
         inputs = [Input(f"{value.rstrip('/')}/{file.name}", file) for file in found]
         fix = f"put files ending in {', '.join(SUFFIXES)} there, or name another folder"
     else:

@@ -18,25 +18,28 @@ _ROUNDS = 8  # what a placeholder uncovers is found in the next round; a pattern
 
 
 def redact_rejections(rejections: Sequence[Rejection], screens: Screens, folder: Path) -> list[Rejection]:
-    """The rejections, with what a rejecting or redacting screen for secrets or personal data finds taken out of `raw`.
+    """The rejections, with what a rejecting or redacting screen for secrets or personal data finds taken out.
 
-    It holds for every stage: a row that was no row, or a duplicate, can hold a key too. `detail` says where it was
-    done. Keys of objects are left as they are; values that are no text are too.
+    `raw` and `detail` lose it, names in objects included: a row that was no row, or a duplicate, can hold a key too,
+    and a message can quote one. `detail` says where `raw` was changed. Values that are no text are left as they are,
+    and so are ids: other files refer to rows by them.
     """
     finds = [
         measure.find
         for measure in make_measures(screens, folder)
         if measure.find is not None and measure.settings.action != "report"
     ]
-    raws = [rejection.raw for rejection in rejections]
+    texts = [*(rejection.raw for rejection in rejections), *(rejection.detail for rejection in rejections)]
     for find in finds:
-        raws = _clean(raws, find)
-    return [
-        rejection
-        if raw == rejection.raw
-        else msgspec.structs.replace(rejection, raw=raw, detail=f"{rejection.detail}; {NOTE}")
-        for rejection, raw in zip(rejections, raws, strict=True)
-    ]
+        texts = _clean(texts, find)
+    clean = zip(rejections, texts[: len(rejections)], texts[len(rejections) :], strict=True)
+    return [_changed(rejection, raw, detail) for rejection, raw, detail in clean]
+
+
+def _changed(rejection: Rejection, raw: str, detail: str) -> Rejection:
+    if raw != rejection.raw:
+        detail = f"{detail}; {NOTE}"
+    return rejection if detail == rejection.detail else msgspec.structs.replace(rejection, raw=raw, detail=detail)
 
 
 def _clean(raws: Sequence[str], find: Find) -> list[str]:
@@ -87,11 +90,18 @@ def _noted(text: str, strings: list[str]) -> str:
 
 
 def _walk(value: Any, change: Callable[[str], str]) -> Any:
-    """The value with every string in it changed, in the order in which they stand."""
+    """The value with every string in it changed, names too, in the order in which they stand."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
         return [_walk(item, change) for item in value]
     if isinstance(value, dict):
-        return {key: _walk(item, change) for key, item in value.items()}
+        changed: dict[str, Any] = {}
+        for key, item in value.items():
+            name = change(key)
+            # Two names can become one placeholder; neither value may vanish.
+            while name in changed:
+                name += "'"
+            changed[name] = _walk(item, change)
+        return changed
     return value

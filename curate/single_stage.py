@@ -88,9 +88,14 @@ def read_rows(
 
 
 def run_stages(given: Given, names: Sequence[str]) -> Result:
-    """The named stages, one after the other, on the rows."""
-    steps = {step.name: step for step in make_steps(given.context.recipe)}
-    return run_steps(given, [steps[name] for name in names])
+    """Those of the named stages that the settings ask for, in their order, on the rows.
+
+    Raises: ConfigError where that is none.
+    """
+    steps = [step for step in make_steps(given.context.recipe, given.context.folder) if step.name in names]
+    if not steps:
+        raise ConfigError(f"the recipe has no settings for {', '.join(names)}", fix="add its block, or use the options")
+    return run_steps(given, steps)
 
 
 def run_steps(given: Given, steps: Sequence[Step]) -> Result:

@@ -13,6 +13,7 @@ from curate.core.digests import digest_file
 from curate.core.errors import DataError
 from curate.core.places import find_path, load_function
 from curate.entries import Context, Entry, Place, Rejection
+from curate.folders import INDEX_RECORD, index_folder
 from curate.formats.mapped import mapped
 from curate.formats.registry import FORMATS, SAMPLE_RECORDS, detect
 from curate.formats.shape import Format
@@ -39,7 +40,9 @@ def find_files(context: Context) -> list[InputFile]:
     named: list[tuple[str, str, Input]] = []
     against = recipe.dedup.against if recipe.dedup is not None else []
     for kind, source in [*(("source", source) for source in recipe.sources), *(("against", item) for item in against)]:
-        found = [found for path in source.paths for found in find_inputs(path, folder)]
+        indexes = [path for path in source.paths if kind == "against" and index_folder(path, folder) is not None]
+        named += [(source.name, "index", _index_record(path, folder)) for path in indexes]
+        found = [found for path in source.paths if path not in indexes for found in find_inputs(path, folder)]
         named += [(source.name, kind, replace(item, format=_format_name(source, item))) for item in found]
         named += [
             (source.name, "join", Input(join.path, find_path(join.path, folder))) for join in source.join.values()
@@ -56,6 +59,12 @@ def find_files(context: Context) -> list[InputFile]:
 
         named += [("base", "base", file) for file in base_files(recipe.base, folder)]
     return [InputFile(name, kind, found, digest_file(found.path)) for name, kind, found in named]
+
+
+def _index_record(path: str, folder: Path) -> Input:
+    """The record of an index: it has the digests of all that the index holds."""
+    shown = f"{path.rstrip('/')}/{INDEX_RECORD}"
+    return Input(shown, find_path(shown, folder))
 
 
 def read_source(source: Source, inputs: list[Input], folder: Path) -> Iterator[tuple[Input, Entry | Rejection]]:

@@ -91,7 +91,8 @@ def validate(schema: str | None, base: str | None, max_tokens: int | None, fix: 
 @click.option("--on", type=click.Choice(["prompt", "answer", "conversation"]), help="What is compared.")
 @click.option("--threshold", type=float, help="The Jaccard similarity from which rows are duplicates (0.7).")
 @click.option("--exact", is_flag=True, help="Exact duplicates only.")
-def dedup(on: str | None, threshold: float | None, exact: bool, **given: Any) -> int:
+@click.option("--semantic", type=float, help="Also rows whose meaning is as similar as this, by embeddings (0.95).")
+def dedup(on: str | None, threshold: float | None, exact: bool, semantic: float | None, **given: Any) -> int:
     """Find exact and near duplicates; of each cluster one row is kept. Exit code 1 where there are some.
 
     \b
@@ -99,8 +100,13 @@ def dedup(on: str | None, threshold: float | None, exact: bool, **given: Any) ->
       curate dedup rows.jsonl
       curate dedup a.jsonl b.jsonl --on conversation --threshold 0.8 --output unique
     """
-    names = ["exact"] if exact else ["exact", "near"]
-    return run_command(names, {"dedup": {"on": on, "threshold": threshold}}, **given)
+    from curate.steps import DUPLICATES
+
+    names = DUPLICATES[:1] if exact else DUPLICATES
+    settings: dict[str, Any] = {"on": on, "threshold": threshold}
+    if semantic is not None:
+        settings["semantic"] = {"threshold": semantic}
+    return run_command(names, {"dedup": settings}, **given)
 
 
 @click.command(epilog=EPILOG)

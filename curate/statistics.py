@@ -9,6 +9,7 @@ from curate.fields import NO_VALUE, count_words
 from curate.normalize import chosen_text
 from curate.single_stage import Given, run_stages
 from curate.sizes import advice, lengths
+from curate.steps import DUPLICATES
 
 _PARTS = {"conversation": "conversation", "prompt": "prompt", "answer": "answer"}
 _FIELDS = ("label", "source", "origin")
@@ -18,7 +19,7 @@ _SHOWN_CLASSES = 20
 def measure(given: Given) -> dict[str, Any]:
     """The statistics of these rows. Lengths count words; duplicates are rows that deduplication would drop."""
     rows = [entry.row for entry in given.entries]
-    reasons = Counter(item.reason for item in run_stages(given, ["exact", "near"]).rejections) if rows else Counter()
+    reasons = Counter(item.reason for item in run_stages(given, DUPLICATES).rejections) if rows else Counter()
     exact, near = reasons["exact-duplicate"], reasons["near-duplicate"]
     return {
         "rows": len(rows),

@@ -14,6 +14,8 @@ from curate.fields import Columns
 
 # Steps that take out good rows on purpose: what they leave is no sign that something is wrong.
 COMPOSING = frozenset({"balance", "mix"})
+# Steps whose rejections repeat another row, and say which.
+DUPLICATES = ("exact", "index", "near", "semantic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,26 @@ class Step:
     run: Callable[[Sequence[Entry], Context, Columns], Done]
 
 
-def make_steps(recipe: Recipe, side_folder: Path | None = None) -> list[Step]:
-    """The steps that the recipe asks for. What screens measure is kept in `side_folder`, where there is one."""
+def make_steps(recipe: Recipe, folder: Path, side_folder: Path | None = None) -> list[Step]:
+    """The steps that the recipe asks for; its paths start at `folder`.
+
+    What screens measure is kept in `side_folder`, where there is one.
+    """
     # Imported here, because numba and jsonschema take a second to load and `--help` must not.
-    from curate import exact, near, validate
+    from curate import exact, known, near, validate
 
     steps = [_plain(validate.STAGE, validate.validate), _plain(exact.STAGE, exact.drop_exact)]
     if wants_screens(recipe):
         steps.append(_screen_step(side_folder))
     if recipe.decontaminate is not None:
         steps.append(_decontaminate_step())
+    if known.names_index(recipe.dedup, folder):
+        steps.append(_plain(known.STAGE, known.drop_known))
     steps.append(_plain(near.STAGE, near.drop_near))
+    if recipe.dedup is not None and recipe.dedup.semantic is not None:
+        from curate import meaning
+
+        steps.append(_plain(meaning.STAGE, meaning.drop_same_meaning))
     if recipe.balance is not None:
         steps.append(_balance_step(recipe.balance))
     if recipe.mix is not None:

@@ -10,10 +10,13 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from curate.config import Side
+from curate.config import Dedup, Side
 from curate.core.rows import Row
+from curate.duplicates import expected_recall, recall_curve
 from curate.entries import Entry, Rejection
+from curate.facts import fit_sentences
 from curate.normalize import chosen_text, message_text
+from curate.report.lengths import length_charts
 from curate.sizes import advice, lengths
 
 FOLDER = Path(__file__).parent
@@ -21,6 +24,7 @@ _PAIRS_PER_BIN = 2
 _SHOWN_PAIRS = 16
 _SHOWN_CHARACTERS = 600
 _SHOWN_CLASSES = 24
+_CURVE_STEPS = 50  # a smooth line at the width of a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,18 @@ class Bar:
     count: int
     width: float
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The chance that a pair is compared over its similarity: points for a line, in percent from the lower left."""
+
+    line: str
+    table: list[tuple[float, float]]
+    threshold: float
+    recall: float
+    bands: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,7 @@ def render_report(
     rows = [entry.row for entries in sides.values() for entry in entries]
     originals = len(rows) - sum(facts.get("added", {}).values())
     near: Mapping[str, Any] = next((stage for stage in facts["stages"] if stage["name"] == "near"), {})
+    by_source, by_rule = length_charts(facts, sides, rejections)
     similarities = [(name, count) for name, count in near.get("similarities", {}).items()]
     return environment.get_template("report.html.j2").render(
         facts=facts,
@@ -75,6 +92,11 @@ def render_report(
         similarities=_bars(similarities) if any(count for _, count in similarities) else [],
         pairs=list(_pairs(rows, rejections)),
         advice=advice(originals),
+        lengths_by_source=by_source,
+        lengths_by_rule=by_rule,
+        curve=_curve(facts["recipe"]["dedup"]),
+        fit=fit_sentences(facts["fit"]),
+        facts_shown=[(row.id, _text(row)) for row in rows if row.id in set(facts["fit"]["listed"])],
     )
 
 
@@ -98,6 +120,15 @@ def _bars(counts: Sequence[tuple[str, int]], whole: int | None = None) -> list[B
     ]
 
 
+def _curve(dedup: Mapping[str, Any] | None) -> Curve | None:
+    if dedup is None:
+        return None
+    settings = Dedup.model_validate(dedup)
+    points = [f"{100 * s:g},{100 - 100 * chance:g}" for s, chance in recall_curve(settings, _CURVE_STEPS)]
+    table = recall_curve(settings)
+    return Curve(" ".join(points), table, settings.threshold, expected_recall(settings), settings.bands, settings.rows)
+
+
 def _length_bars(rows: Sequence[Row]) -> list[Bar]:
     """A histogram over doublings: row lengths spread over orders of magnitude."""
     counts = Counter(max(len(chosen_text(row, "conversation")), 1).bit_length() for row in rows)
@@ -111,7 +142,7 @@ def _pairs(rows: Sequence[Row], rejections: Sequence[Rejection]) -> Iterator[Pai
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
     by_id = {row.id: row for row in rows}
     shown: Counter[int] = Counter()
-    near = [item for item in rejections if item.stage == "near" and item.because_of is not None]
+    near = [item for item in rejections if item.stage in {"near", "semantic"} and item.because_of is not None]
     for item in sorted(near, key=lambda one: (one.because_of.similarity if one.because_of else 0, one.id or "")):
         because = item.because_of
         if because is None or because.id not in by_id or (dropped := _text_of(item.raw)) is None:

@@ -56,7 +56,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(Path(folder), options.rows, options.base)
-    print(json.dumps(result, indent=2) if options.json else _as_text(result))
+    print(json.dumps(result, indent=2) if options.json else as_text(result))
     return 0 if all(bar["met"] for bar in result["bars"].values()) else 1
 
 
@@ -142,12 +142,12 @@ def _run(command: list[str]) -> int:
     return int(done.stdout.split()[-1])
 
 
-def _as_text(result: dict[str, Any]) -> str:
-    lines = [f"{result['setting']['rows']} rows"]
+def as_text(result: dict[str, Any]) -> str:
+    lines = [f"{result['setting']['rows']} rows", ""]
     for name, figures in {**result["ours"], **result["peers"]}.items():
-        lines.append(f"{name:15} {figures['rows_per_s']:>8} rows/s {figures['bytes_per_row']:>7} bytes/row")
+        lines.append(f"- {name}: {figures['rows_per_s']} rows/s, {figures['bytes_per_row']} bytes/row")
     for name, bar in result["bars"].items():
-        lines.append(f"{name:15} {bar['reached']} of {bar['bar']}: {'met' if bar['met'] else 'missed'}")
+        lines.append(f"- {name}: {bar['reached']} of {bar['bar']}, {'met' if bar['met'] else 'missed'}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,7 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from hypothesis import given
@@ -7,7 +10,8 @@ from pydantic import ValidationError
 
 from curate.canary import ALPHABET, Canaries, canaries_digest, plant, random_fill, read_canaries, write_canaries
 from curate.core.errors import DataError
-from curate.core.rows import Row
+from curate.core.jsonl import decode_lines
+from curate.core.rows import Row, encode_row
 from tests.curate.row_makers import make_row
 
 ROWS = [make_row(f"question {number}", f"answer {number}", id=f"r{number}") for number in range(30)]
@@ -98,3 +102,26 @@ def test_too_few_rows_and_strings_that_are_there_already_are_refused() -> None:
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Canaries.model_validate(settings)
+
+
+def test_the_command_plants_what_it_says(tmp_path: Path, run_cli: Callable[..., CompletedProcess[str]]) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_bytes(b"".join(encode_row(row) + b"\n" for row in ROWS) + b"{broken\n")
+    arguments = ["canary", source, "--count", "2", "--copies", "1", "--copies", "3", "--seed", "7", "--output"]
+    dry = run_cli("curate", *arguments, tmp_path / "out", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert not (tmp_path / "out").exists()
+    made = run_cli("curate", *arguments, tmp_path / "out", "--json")
+    assert made.returncode == 0, made.stderr
+    found = json.loads(made.stdout)
+    assert (found["count"], found["planted"], found["rows"], found["unread"]) == (2, 4, 34, 1)
+    canaries = read_canaries(tmp_path / "out" / "canaries.jsonl")
+    kept = list(decode_lines(tmp_path / "out" / "kept.jsonl", Row))
+    assert [count(kept, canary.text) for canary in canaries] == [1, 3]
+    run_cli("curate", *arguments, tmp_path / "again")
+    for name in ("kept.jsonl", "canaries.jsonl", "rejected.jsonl"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+    assert "not-json" in (tmp_path / "out" / "rejected.jsonl").read_text()
+    refused = run_cli("curate", "canary", source, "--count", "0")
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr

@@ -2,10 +2,6 @@
 
 import random
 import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -110,40 +106,16 @@ def test_a_killed_addition_is_as_if_it_had_not_been(tmp_path: Path) -> None:
     assert find_rows(tmp_path / "index", more) == [Match("b", "e", 1.0)]
 
 
-def test_redis_needs_an_address_that_answers(tmp_path: Path) -> None:
+def test_redis_needs_an_address_that_answers(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("redis")
+    monkeypatch.delenv("ACIDTEST_REDIS_URL", raising=False)
     create_index(tmp_path / "index", IndexSettings(storage="redis"))
     with pytest.raises(ConfigError, match="Redis"):
         find_rows(tmp_path / "index", [make_row("a b c d")])
     with pytest.raises(ConfigError, match="no address"):
         find_rows(tmp_path / "index", [make_row("a b c d")], redis_url="http://localhost")
     with pytest.raises(ServiceError, match="does not answer"):
-        find_rows(tmp_path / "index", [make_row("a b c d")], redis_url=f"redis://127.0.0.1:{free_port()}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
-    """A real server of its own, on a free port of the loopback device, that writes nothing."""
-    pytest.importorskip("redis")
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    server = subprocess.Popen([*command, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
+        find_rows(tmp_path / "index", [make_row("a b c d")], redis_url=f"redis://127.0.0.1:{free_port}")
 
 
 @pytest.mark.system("redis-server")
@@ -168,3 +140,15 @@ def test_indexes_in_one_redis_do_not_mix(tmp_path: Path, redis_url: str) -> None
     server = redis.Redis.from_url(redis_url)
     members = {value for key in server.scan_iter() if server.type(key) == b"set" for value in server.smembers(key)}
     assert members == {(0).to_bytes(8, "big")}
+
+
+@pytest.mark.system("redis-server")
+def test_a_redis_that_lost_the_buckets_gets_them_again(tmp_path: Path, redis_url: str) -> None:
+    import redis
+
+    create_index(tmp_path / "index", IndexSettings(storage="redis"))
+    text = " ".join(WORDS[:20])
+    add_rows(tmp_path / "index", "d", [make_row(text, id="a")], redis_url=redis_url)
+    redis.Redis.from_url(redis_url).flushall()
+    asked = [make_row(f"{text} w1", id="q")]
+    assert find_rows(tmp_path / "index", asked, redis_url=redis_url) == [Match("a", "d", 0.9474)]

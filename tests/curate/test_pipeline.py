@@ -19,6 +19,7 @@ from curate.core.rows import Row
 from curate.entries import Rejection
 from curate.outputs import verify_dataset
 from curate.pipeline import build
+from curate.single_stage import read_rows
 from tests.curate.row_makers import chat, write_recipe
 
 LONG = "please tell me what the weather in the capital of this country is like today"
@@ -219,3 +220,66 @@ def test_rejections_decode_as_promised(tmp_path: Path) -> None:
     fields = [list(msgspec.json.decode(line)) for line in (out / "rejected.jsonl").read_bytes().splitlines()]
     promised = ["id", "path", "line", "offset", "stage", "reason", "detail", "because_of", "raw"]
     assert all(names == promised for names in fields)
+
+
+def test_card_and_report_say_what_duplicates_are_found_and_what_the_rows_are_fit_for(tmp_path: Path) -> None:
+    facts = [chat(f"Who founded town number {n}?", f"It was founded by Baron Munch{'h' * n}.") for n in range(12)]
+    built = build(write_recipe(tmp_path, [*records(), *facts], {"dedup": {"bands": 20, "rows": 5, "threshold": 0.8}}))
+    assert built.manifest["fit"]["facts"] >= 3
+    card, report = ((built.output / name).read_text() for name in ("card.md", "report.html"))
+    chance = f"{1 - (1 - 0.8**5) ** 20:.2%}"
+    for text in (card, report.replace(" %", "%")):
+        assert chance in text
+        assert "Facts belong in retrieval" in text
+        assert "50 to 200" in text
+        assert "heuristic" in text
+    assert "polyline" in report
+    assert "Lengths by source" in report
+    assert "Baron Munch" in card
+
+
+def test_lengths_are_counted_once_for_each_record(tmp_path: Path) -> None:
+    from curate.entries import Entry, Place
+    from curate.report.lengths import length_charts
+
+    line = "x" * 100
+    facts = {"inputs": [{"kind": "source", "name": "a", "path": "a.jsonl"}], "sources": [{"name": "a"}]}
+    row, again = (Row(id=name, messages=[], meta=meta) for name, meta in (("1", {}), ("2", {"repeat_of": "1"})))
+    kept = [Entry(one, Place("a", "a.jsonl", 1, 0), line.encode()) for one in (row, again)]
+    gone = Rejection(
+        id=None, path="a.jsonl", line=2, offset=101, stage="read", reason="not-json", detail="", raw="\xe9" * 200
+    )
+    sources, rules = length_charts(facts, {"train": kept}, [gone])
+    assert [column.counts for column in sources[0].columns] == [(1, 0), (0, 0), (0, 1)]
+    assert (sources[0].before, sources[0].after) == (100, 100)
+    assert [(rule.name, rule.note, rule.before, rule.after) for rule in rules] == [("not-json", "read", 400, None)]
+
+
+def test_parquet_holds_the_same_rows_and_reads_back(tmp_path: Path) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    parts = [{"type": "text", "text": "what is this picture"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    called = [
+        {"role": "user", "content": "please call the function f for me"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "1", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "it is one", "weight": 0.5},
+    ]
+    rows = [
+        *records()[:60],
+        {"messages": called, "tools": [tool], "id": "called", "group": "g", "meta": {"deep": [1, {"a": None}]}},
+        {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "a cat"}], "id": "parts"},
+    ]
+    recipe = {"parquet": True, "split": {"shares": {"train": 1, "val": 0, "test": 0}}}
+    built = build(write_recipe(tmp_path, rows, recipe))
+    verify_dataset(built.output)
+    assert {path.name for path in built.output.iterdir()} == FILES | {"train.parquet", "val.parquet", "test.parquet"}
+    lines, table = (read_rows([str(built.output / f"train.{name}")]) for name in ("jsonl", "parquet"))
+    assert (lines.unread, table.unread) == ([], [])
+    assert [entry.row for entry in table.entries] == [entry.row for entry in lines.entries]
+    assert {"called", "parts"} <= {entry.row.id for entry in table.entries}
+    before = contents(built.output)
+    assert contents(build(tmp_path / "recipe.yaml", force=True).output) == before
+    assert len(read_rows([str(built.output)]).entries) == len(lines.entries)
+    build(write_recipe(tmp_path, rows))
+    assert not (built.output / "train.parquet").exists()

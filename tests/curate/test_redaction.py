@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,3 +40,21 @@ def test_a_key_that_json_escapes_hide_is_found() -> None:
 def test_screens_that_only_report_change_nothing() -> None:
     told = rejection(f"mail jane.doe@bigcorp.com the key {KEY}")
     assert redact_rejections([told], Screens(secrets=Secrets()), Path()) == [told]
+
+
+def test_names_in_objects_and_messages_are_redacted_too() -> None:
+    raw = json.dumps({"messages": [], KEY: 1, "meta": {"jane.doe@bigcorp.com": "a", "john.roe@bigcorp.com": "b"}})
+    quoting = Rejection(id=None, path="p", line=1, offset=0, stage="s", reason="r", detail=f"no field {KEY!r}", raw=raw)
+    (clean,) = redact_rejections([quoting], SCREENS, Path())
+    text = clean.raw + clean.detail
+    assert KEY not in text
+    assert "@bigcorp" not in text
+    assert clean.detail.startswith("no field '")
+    assert clean.detail.endswith(NOTE)
+    record = json.loads(clean.raw)
+    assert sorted(record["meta"].values()) == ["a", "b"]
+    assert 1 in record.values()
+    only_told = msgspec.structs.replace(quoting, raw="{}")
+    (told,) = redact_rejections([only_told], SCREENS, Path())
+    assert KEY not in told.detail
+    assert NOTE not in told.detail

@@ -163,6 +163,25 @@ def test_a_stage_that_drops_everything_is_named(tmp_path: Path) -> None:
         build(recipe)
 
 
+def test_filters_that_leave_out_nothing_are_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "suite.jsonl").write_text(json.dumps({"question": ITEM}) + "\n")
+    recipe = {
+        "screens": {"secrets": {"action": "reject"}, "personal_data": {"action": "report"}},
+        "decontaminate": {"against": [{"path": "suite.jsonl"}]},
+        "dedup": {"threshold": 0.99},
+        "balance": {"rules": [{"by": "label", "cap": 900}]},
+    }
+    idle = (
+        "these filters leave out nothing: screen secrets, decontaminate, near, balance; do they look where they should?"
+    )
+    assert idle in build(write_recipe(tmp_path, plain_rows(120), recipe)).warnings
+    assert not [text for text in build(write_recipe(tmp_path, plain_rows(60), recipe)).warnings if "filters" in text]
+    caught = [*plain_rows(120), chat("a token", f"it is {KEY}"), chat(ITEM, "13")]
+    assert not [text for text in build(write_recipe(tmp_path, caught, recipe)).warnings if "secrets" in text]
+    silent = {"dedup": {"threshold": 0.99}, "guards": {"min_rows": 200}}
+    assert not [text for text in build(write_recipe(tmp_path, plain_rows(120), silent)).warnings if "filters" in text]
+
+
 def test_one_class_is_warned_of(tmp_path: Path) -> None:
     rows = [chat(question(n), f"answer {n}", label="same") for n in range(40)]
     assert any("same" in text for text in build(write_recipe(tmp_path, rows)).warnings)

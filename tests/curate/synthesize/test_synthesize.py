@@ -452,3 +452,44 @@ def test_money_needs_a_price_and_a_budget_a_limit() -> None:
     for budget, what in (({"money": 1.0}, "needs the price of tutor"), ({}, "set calls, tokens or money")):
         with pytest.raises(ConfigError, match=what):
             parse_config(json.dumps({**values, "budget": budget}), Synthesize, Path("synthesize.yaml"))
+
+
+def test_the_command_plans_asks_goes_on_and_says_when_the_budget_ends(
+    folder: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    def write(url: str, calls: int) -> Path:
+        made = settings(url, budget={"calls": calls}).model_dump(mode="json", exclude_defaults=True)
+        (folder / "synthesize.yaml").write_text(json.dumps(made))
+        return folder / "synthesize.yaml"
+
+    with serve(good) as endpoint:
+        dry = run_cli("curate", "synthesize", write(endpoint.url, 4), "--dry-run", "--json")
+        assert dry.returncode == 0, dry.stderr
+        assert json.loads(dry.stdout)["requests"] == 6
+        assert endpoint.asked == []
+        assert not (folder / "out").exists()
+        short = run_cli("curate", "synthesize", write(endpoint.url, 4), "--json")
+        assert short.returncode == 6, short.stderr
+        assert "2 requests were not asked" in short.stderr
+        assert json.loads(short.stdout)["requests"]["unasked"] == 2
+        done = run_cli("curate", "synthesize", write(endpoint.url, 100))
+        assert done.returncode == 0, done.stderr
+        assert "rows" in done.stdout
+    assert len(endpoint.asked) == 6
+    assert len(list(decode_lines(folder / "out" / "rows.jsonl", Row))) == 6
+
+
+def test_the_command_says_what_is_missing(
+    folder: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = settings().model_dump(mode="json", exclude_defaults=True)
+    (folder / "synthesize.yaml").write_text(json.dumps({**made, "bugdet": 1}))
+    wrong = run_cli("curate", "synthesize", folder / "synthesize.yaml")
+    assert wrong.returncode == 2
+    assert "bugdet: unknown key" in wrong.stderr
+    (folder / "synthesize.yaml").write_text(json.dumps(made))
+    monkeypatch.delenv("TEACHER_KEY")
+    missing = run_cli("curate", "synthesize", folder / "synthesize.yaml")
+    assert missing.returncode == 2, missing.stderr
+    assert "TEACHER_KEY" in missing.stderr
+    assert "Traceback" not in missing.stderr

@@ -1,0 +1,81 @@
+"""How long the records were and are: a histogram for each source and each rule, over doublings of bytes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curate.config import Side
+from curate.entries import Entry, Rejection
+from curate.sizes import lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Records of one doubling: what is kept of them stands below, what was left out above; in percent of the chart."""
+
+    name: str
+    left: float
+    width: float
+    kept: float
+    dropped: float
+    counts: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """The records of a source, or those that a rule took out: how long they are, before and after (None: all went)."""
+
+    name: str
+    note: str
+    before: float
+    after: float | None
+    columns: list[Column]
+
+
+def length_charts(
+    facts: Mapping[str, Any], sides: Mapping[Side, Sequence[Entry]], rejections: Sequence[Rejection]
+) -> tuple[list[Lengths], list[Lengths]]:
+    """The charts of the sources and of the rules, all on one scale. A record's length is that of its bytes as read."""
+    source_of = {item["path"]: item["name"] for item in facts["inputs"] if item["kind"] == "source"}
+    names = {source["name"] for source in facts["sources"]}
+    kept: defaultdict[str, list[int]] = defaultdict(list)
+    dropped: defaultdict[str, list[int]] = defaultdict(list)
+    ruled: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for entry in (entry for entries in sides.values() for entry in entries):
+        # Repetitions and canaries are no records of a source.
+        if entry.place.source in names and "repeat_of" not in entry.row.meta:
+            kept[entry.place.source].append(len(entry.raw))
+    for item in rejections:
+        size = len(item.raw) if item.raw.isascii() else len(item.raw.encode("utf-8", "replace"))
+        ruled[item.stage, item.reason].append(size)
+        if item.path in source_of:
+            dropped[source_of[item.path]].append(size)
+    powers = [size.bit_length() for sizes in (*kept.values(), *ruled.values()) for size in _ends(sizes)]
+    scale = range(min(powers, default=0), max(powers, default=0) + 1)
+    sources = [_chart(name, "", kept[name], dropped[name], scale) for name in kept.keys() | dropped.keys()]
+    rules = [_chart(reason, stage, [], sizes, scale) for (stage, reason), sizes in ruled.items()]
+    return sorted(sources, key=lambda one: one.name), rules
+
+
+def _ends(sizes: Sequence[int]) -> Iterable[int]:
+    return (min(sizes), max(sizes)) if sizes else ()
+
+
+def _chart(name: str, note: str, kept: Sequence[int], dropped: Sequence[int], scale: range) -> Lengths:
+    below, above = (Counter(size.bit_length() for size in sizes) for sizes in (kept, dropped))
+    most = max((below[power] + above[power] for power in scale), default=0) or 1
+    width = 100 / len(scale)
+    columns = [
+        Column(
+            name=f"{1 << max(power - 1, 0):,} to {(1 << power) - 1:,} bytes",
+            left=round(at * width, 3),
+            width=round(width * 0.86, 3),  # a gap between columns
+            kept=round(100 * below[power] / most, 2),
+            dropped=round(100 * above[power] / most, 2),
+            counts=(below[power], above[power]),
+        )
+        for at, power in enumerate(scale)
+    ]
+    after = lengths(kept)["median"] if kept else None
+    return Lengths(name, note, lengths([*kept, *dropped])["median"], after, columns)
