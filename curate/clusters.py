@@ -44,18 +44,30 @@ class Rules:
     min_shingles: int = 1
 
 
-def find_clusters(sketches: Sketches, threshold: float, rules: Rules | None = None, *, threads: int = 1) -> Clusters:
-    """The clusters of texts whose Jaccard similarity reaches `threshold`; lower numbers are kept first."""
+def find_clusters(
+    sketches: Sketches,
+    threshold: float,
+    rules: Rules | None = None,
+    *,
+    order: NDArray[np.int64] | None = None,
+    threads: int = 1,
+) -> Clusters:
+    """The clusters of texts whose Jaccard similarity reaches `threshold`; lower numbers are kept first.
+
+    `order` says which sketch is that of text 0, 1, ...; without it they stand in this order.
+    """
     rules = rules or Rules()
-    total = sketches.starts.size - 1
+    if order is None:
+        order = np.arange(sketches.starts.size - 1)
+    total = order.size
     kept_instead = np.arange(total, dtype=I32)
     parents = np.arange(total, dtype=I32)
     similarity = np.ones(total, np.float64)
-    usable = np.diff(sketches.starts) >= max(1, rules.min_shingles)
-    active, buckets = _buckets(sketches, usable, threads)
+    usable = np.diff(sketches.starts)[order] >= max(1, rules.min_shingles)
+    active, buckets = _buckets(sketches, order, usable, threads)
     if active.size:
-        sizes = np.diff(sketches.starts)[active]
-        sets, starts = _sorted_sets(sketches, active, sizes, threads)
+        sizes = np.diff(sketches.starts)[order[active]]
+        sets, starts = _sorted_sets(sketches, order[active], sizes, threads)
         held = np.zeros(active.size, np.bool_) if rules.pinned is None else rules.pinned[active]
         earlier = int(np.searchsorted(active, rules.earlier))
         compared = (buckets, sets, starts, sizes, threshold)
@@ -65,19 +77,19 @@ def find_clusters(sketches: Sketches, threshold: float, rules: Rules | None = No
 
 
 def _buckets(
-    sketches: Sketches, usable: NDArray[np.bool_], threads: int
+    sketches: Sketches, order: NDArray[np.int64], usable: NDArray[np.bool_], threads: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The texts that share a bucket with another, and the bucket of each of them in each band, -1 for one of its own.
 
     Shapes: (a,) and (a, bands). Buckets are numbered through all bands.
     """
     keys = sketches.band_keys
-    candidates = np.flatnonzero(usable)
+    candidates = np.sort(order[usable])
     found = np.full(keys.shape, -1, I32)
     counts = _each(lambda band: int(call(_label_equal, keys[band], candidates, found[band])), keys.shape[0], threads)
-    active = np.flatnonzero(found.max(axis=0, initial=-1) >= 0)
+    active = np.flatnonzero((found.max(axis=0, initial=-1) >= 0)[order])
     buckets = np.empty((active.size, keys.shape[0]), I32)
-    call(_number_through, found, active, np.cumsum([0, *counts]).astype(I32), buckets)
+    call(_number_through, found, order[active], np.cumsum([0, *counts]).astype(I32), buckets)
     return active, buckets
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.config import Dedup
 from curate.machine_code import U32, U64, Number, call, compiled
 from curate.words import CHARACTER, Unit, joined, unit_number, write_words
 
@@ -45,6 +46,12 @@ class Banding:
     unit: Unit = "auto"
 
 
+def banding_of(settings: Dedup, seed: int) -> Banding:
+    """How the texts of a dataset are sketched; `seed` is the recipe's."""
+    chosen = seed if settings.seed is None else settings.seed
+    return Banding(settings.ngram, settings.bands, settings.rows, chosen % 2**32, settings.unit)
+
+
 def sketch(texts: Sequence[str], banding: Banding, *, ignored_share: float | None = None, threads: int = 1) -> Sketches:
     """Shingles and band keys of every text; the same for any number of threads.
 
@@ -57,6 +64,24 @@ def sketch(texts: Sequence[str], banding: Banding, *, ignored_share: float | Non
     shingles, counts = call(_without_frequent, bare.shingles, bare.starts, most)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     return Sketches(shingles, starts, band_keys(shingles, starts, banding))
+
+
+def joined_sketches(parts: list[Sketches]) -> Sketches:
+    """The sketches of all parts as one; the list is empty afterwards, so that each part is in memory only once."""
+    texts = sum(part.starts.size - 1 for part in parts)
+    shingles = np.empty(sum(part.shingles.size for part in parts), U32)
+    keys = np.empty((parts[0].band_keys.shape[0], texts), U32)
+    starts = np.zeros(texts + 1, np.int64)
+    parts.reverse()
+    at = used = 0
+    while parts:
+        part = parts.pop()
+        size, more = part.starts.size - 1, part.shingles.size
+        shingles[used : used + more] = part.shingles
+        keys[:, at : at + size] = part.band_keys
+        starts[at : at + size + 1] = part.starts + used
+        at, used = at + size, used + more
+    return Sketches(shingles, starts, keys)
 
 
 def band_keys(shingles: NDArray[np.uint32], starts: NDArray[np.int64], banding: Banding) -> NDArray[np.uint32]:

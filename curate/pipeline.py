@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.accounts import check_account, count_stage
 from curate.balance import dominant_class
@@ -20,10 +20,13 @@ from curate.core.places import find_path
 from curate.core.records import environment, versions
 from curate.entries import Context, Entry, Outcome, Rejection
 from curate.outputs import COLUMNS_FOLDER, Dataset, check_writable, current_manifest, write_dataset
-from curate.sources import InputFile, find_files, read_source
+from curate.sources import InputFile, find_files
 from curate.split import count_labels
 from curate.stage_files import find_stage_files
 from curate.steps import COMPOSING, Done, Step, make_steps, wants_screens
+
+if TYPE_CHECKING:
+    from curate.pieces import Reading
 
 _SHOWN_REJECTIONS = 3  # enough to see what is wrong with a source, few enough to read
 
@@ -96,8 +99,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     from curate.guards import check_guards, refuse
 
     recipe = context.recipe
-    entries, rejections, lines = _read_all(context, files)
-    run = _Run(entries, rejections, [count_stage("read", len(entries) + len(rejections), Outcome(entries, rejections))])
+    run, lines, inputs_read = _read_all(context, files)
     read = {source.name: lines[source.name] for source in recipe.sources}
     _run_steps(run, make_steps(recipe, side_folder), context)
     signs = check_guards(recipe.guards, read, _by_source(run.filtered), run.rejections)
@@ -125,7 +127,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     if recipe.balance is None and (text := dominant_class(run.entries)):
         warned.append(text)
     facts["warnings"] = warned
-    return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files})
+    return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files}, inputs_read.check)
 
 
 def _run_steps(run: _Run, steps: Sequence[Step], context: Context) -> None:
@@ -181,37 +183,36 @@ def _facts(recipe: Recipe, run: _Run, read: dict[str, int]) -> dict[str, Any]:
 
 
 def _by_source(entries: Sequence[Entry]) -> Counter[str]:
-    return Counter(entry.place.source for entry in entries)
+    return Counter(entry.source for entry in entries)
 
 
 def _seed_ties(entries: Sequence[Entry]) -> dict[str, str]:
-    if not any("synthetic" in entry.row.meta for entry in entries):
+    if not any(entry.held.synthesized(entry.at) for entry in entries):
         return {}
     from curate.synthesize.job import seed_ties
 
     return seed_ties(entries)
 
 
-def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[list[Entry], list[Rejection], Counter[str]]:
-    """The rows, the rejections, and how many records each source and each of its files (`source\\0path`) has."""
-    entries: list[Entry] = []
-    rejections: list[Rejection] = []
+def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Counter[str], "Reading"]:
+    """The rows and rejections, how many records each source and each of its files (`source\\0path`) has."""
+    # Imported here, because numba takes a second to load and `--help` must not.
+    from curate.pieces import reading
+
+    run = _Run([], [], [])
     lines: Counter[str] = Counter()
     total = sum(file.input.path.stat().st_size for file in files if file.kind == "source")
-    with progress("read", total) as advance:
+    with reading(context, total) as read, progress("read", total) as advance:
         for source in context.recipe.sources:
             inputs = [file.input for file in files if file.kind == "source" and file.name == source.name]
-            counts: dict[str, int] = {}
-            for found, item in read_source(source, inputs, context.folder):
-                advance(len(item.raw) + 1)
-                counts[found.shown] = counts.get(found.shown, 0) + 1
-                if isinstance(item, Rejection):
-                    rejections.append(item)
-                else:
-                    entries.append(item)
-            lines.update({f"{source.name}\0{shown}": count for shown, count in counts.items()})
-            lines[source.name] = sum(counts.values())
-    return entries, rejections, lines
+            for part in read.read(source, inputs):
+                advance(part.size)
+                run.entries += part.entries
+                run.rejections += part.rejections
+                lines[f"{source.name}\0{part.input.shown}"] += part.records
+                lines[source.name] += part.records
+    run.counts.append(count_stage("read", len(run.entries) + len(run.rejections), Outcome(run.entries, run.rejections)))
+    return run, lines, read
 
 
 def _describe(file: InputFile, lines: Counter[str]) -> dict[str, Any]:

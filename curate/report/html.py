@@ -13,7 +13,7 @@ from markupsafe import Markup
 from curate.config import Side
 from curate.core.rows import Row
 from curate.entries import Entry, Rejection
-from curate.normalize import chosen_text, message_text
+from curate.normalize import message_text
 from curate.sizes import advice, lengths
 
 FOLDER = Path(__file__).parent
@@ -56,7 +56,8 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters.update(visible=visible, count=lambda number: f"{number:,}")
-    rows = [entry.row for entries in sides.values() for entry in entries]
+    rows = [entry for entries in sides.values() for entry in entries]
+    sizes = [entry.held.lengths(entry.at)[1] for entry in rows]
     originals = len(rows) - sum(facts.get("added", {}).values())
     near: Mapping[str, Any] = next((stage for stage in facts["stages"] if stage["name"] == "near"), {})
     similarities = [(name, count) for name, count in near.get("similarities", {}).items()]
@@ -69,9 +70,9 @@ def render_report(
         sides={side: len(entries) for side, entries in sides.items()},
         sources=facts["sources"],
         rules=_rules(facts["stages"]),
-        classes=_bars(Counter(row.label or "(none)" for row in rows).most_common(_SHOWN_CLASSES), len(rows)),
-        lengths=_length_bars(rows),
-        length=lengths([len(chosen_text(row, "conversation")) for row in rows]),
+        classes=_bars(Counter(entry.label or "(none)" for entry in rows).most_common(_SHOWN_CLASSES), len(rows)),
+        lengths=_length_bars(sizes),
+        length=lengths(sizes),
         similarities=_bars(similarities) if any(count for _, count in similarities) else [],
         pairs=list(_pairs(rows, rejections)),
         advice=advice(originals),
@@ -98,18 +99,18 @@ def _bars(counts: Sequence[tuple[str, int]], whole: int | None = None) -> list[B
     ]
 
 
-def _length_bars(rows: Sequence[Row]) -> list[Bar]:
+def _length_bars(sizes: Sequence[int]) -> list[Bar]:
     """A histogram over doublings: row lengths spread over orders of magnitude."""
-    counts = Counter(max(len(chosen_text(row, "conversation")), 1).bit_length() for row in rows)
+    counts = Counter(max(size, 1).bit_length() for size in sizes)
     if not counts:
         return []
     powers = range(min(counts), max(counts) + 1)
     return _bars([(f"{1 << (power - 1):,} to {(1 << power) - 1:,}", counts[power]) for power in powers])
 
 
-def _pairs(rows: Sequence[Row], rejections: Sequence[Rejection]) -> Iterator[Pair]:
+def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[Pair]:
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
-    by_id = {row.id: row for row in rows}
+    by_id = {entry.id: entry for entry in rows}
     shown: Counter[int] = Counter()
     near = [item for item in rejections if item.stage == "near" and item.because_of is not None]
     for item in sorted(near, key=lambda one: (one.because_of.similarity if one.because_of else 0, one.id or "")):
@@ -119,7 +120,7 @@ def _pairs(rows: Sequence[Row], rejections: Sequence[Rejection]) -> Iterator[Pai
         tenth = int(because.similarity * 10)
         if shown[tenth] < _PAIRS_PER_BIN and shown.total() < _SHOWN_PAIRS:
             shown[tenth] += 1
-            yield Pair(because.similarity, item.id or "", dropped, because.id, _text(by_id[because.id]))
+            yield Pair(because.similarity, item.id or "", dropped, because.id, _text(by_id[because.id].row))
 
 
 def _text_of(raw: str) -> str | None:
