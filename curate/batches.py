@@ -66,12 +66,39 @@ class Settings:
     sketched: Sketched | None
 
 
+@dataclass(frozen=True, slots=True)
+class SpooledSketches:
+    """Sketches in a spool: of how many texts, with how many shingles, and where they start."""
+
+    texts: int
+    shingles: int
+    bands: int
+    spool: Spool
+    start: int
+
+    @classmethod
+    def of(cls, made: Sketches, spool: Spool) -> "SpooledSketches":
+        """The sketches, put into the spool."""
+        data = b"".join([made.starts.tobytes(), made.shingles.tobytes(), made.band_keys.tobytes()])
+        bands, texts = made.band_keys.shape
+        return cls(texts, made.shingles.size, bands, spool, spool.add(data))
+
+    def load(self) -> Sketches:
+        """The sketches."""
+        first, second = 8 * (self.texts + 1), 4 * self.shingles
+        data = self.spool.read(self.start, first + second + 4 * self.bands * self.texts)
+        starts = np.frombuffer(data, np.int64, self.texts + 1)
+        shingles = np.frombuffer(data, np.uint32, self.shingles, first)
+        keys = np.frombuffer(data, np.uint32, self.bands * self.texts, first + second)
+        return Sketches(shingles, starts, keys.reshape(self.bands, self.texts))
+
+
 class Batch:
     """The rows of a piece of a file: holds their entries."""
 
     __slots__ = (
         "_columns", "_first_line", "_key_bytes", "_line_starts", "_lines", "_path", "_raw_starts", "_raws",
-        "_settings", "_width", "source",
+        "_settings", "_sketches", "_width", "source",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +114,8 @@ class Batch:
         self._lines = spool
         self._line_starts = _starts(columns.line_sizes, spool.add(columns.lines) if columns.lines else 0)
         columns.lines = b""
+        self._sketches = None if columns.sketches is None else SpooledSketches.of(columns.sketches, spool)
+        columns.sketches = None
         self._raws: Stored = spool if file is None else file
         self._raw_starts = columns.raw_starts
         if file is None:
@@ -98,12 +127,9 @@ class Batch:
         names, self._columns.ids = self._columns.ids, []
         return [Entry.within(self, at, name) for at, name in enumerate(names)]
 
-    def take_sketches(self, wanted: Sketched) -> Sketches | None:
-        """The sketches of the rows' texts, once: whoever asks again makes them again. None for any others."""
-        if wanted != self._settings.sketched:
-            return None
-        found, self._columns.sketches = self._columns.sketches, None
-        return found
+    def sketched(self, wanted: Sketched) -> SpooledSketches | None:
+        """Where the sketches of the rows' texts are; None for any others than were made while reading."""
+        return self._sketches if wanted == self._settings.sketched else None
 
     def row(self, at: int) -> Row:
         """The row, decoded anew."""

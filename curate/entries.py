@@ -254,11 +254,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every stage may know: the recipe, the folder its paths start at, and how many threads to use."""
+    """What every stage may know: the recipe, the folder its paths start at, and what it may use.
+
+    Arrays that would bring the process over `memory` bytes go into temporary files.
+    """
 
     recipe: Recipe
     folder: Path
     threads: int = 1
+    memory: int | None = None
 
 
 Stage = Callable[[Sequence[Entry], Context], Outcome]

@@ -4,7 +4,7 @@ A text's words (`curate.words`) make shingles: runs of `ngram` words, kept as 32
 datasketch 2.0's scheme `affine32`, so that datasketch serves as oracle on the same shingles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from curate.config import Dedup
 from curate.machine_code import U32, U64, Number, call, compiled
+from curate.room import Room
 from curate.words import CHARACTER, Unit, joined, unit_number, write_words
 
 SCHEME = "affine32"
 # Texts in one piece of work: large enough that handing it over costs nothing, small enough to share out evenly.
 _CHUNK_TEXTS = 2048
+_SETTLE_PARTS = 16  # some 40 MB
 
 _ROLL = U64(0x9E3779B97F4A7C15)  # an odd multiplier keeps every bit of the words that roll through
 _EMPTY = U32(0xFFFFFFFF)
@@ -66,22 +68,19 @@ def sketch(texts: Sequence[str], banding: Banding, *, ignored_share: float | Non
     return Sketches(shingles, starts, band_keys(shingles, starts, banding))
 
 
-def joined_sketches(parts: list[Sketches]) -> Sketches:
-    """The sketches of all parts as one; the list is empty afterwards, so that each part is in memory only once."""
-    texts = sum(part.starts.size - 1 for part in parts)
-    shingles = np.empty(sum(part.shingles.size for part in parts), U32)
-    keys = np.empty((parts[0].band_keys.shape[0], texts), U32)
-    starts = np.zeros(texts + 1, np.int64)
-    parts.reverse()
+def joined_sketches(parts: Iterable[Sketches], texts: int, shingles: int, bands: int, room: Room) -> Sketches:
+    """The sketches of all parts as one, each part taken only when its turn has come; the sums are known before."""
+    made = Sketches(room.empty(shingles, U32), np.zeros(texts + 1, np.int64), room.empty((bands, texts), U32))
     at = used = 0
-    while parts:
-        part = parts.pop()
+    for number, part in enumerate(parts):
         size, more = part.starts.size - 1, part.shingles.size
-        shingles[used : used + more] = part.shingles
-        keys[:, at : at + size] = part.band_keys
-        starts[at : at + size + 1] = part.starts + used
+        made.shingles[used : used + more] = part.shingles
+        made.band_keys[:, at : at + size] = part.band_keys
+        made.starts[at : at + size + 1] = part.starts + used
         at, used = at + size, used + more
-    return Sketches(shingles, starts, keys)
+        if number % _SETTLE_PARTS == 0:
+            room.settle()
+    return made
 
 
 def band_keys(shingles: NDArray[np.uint32], starts: NDArray[np.int64], banding: Banding) -> NDArray[np.uint32]:

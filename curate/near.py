@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.batches import Batch, Sketched
+from curate.batches import Batch, Sketched, SpooledSketches
 from curate.clusters import Clusters, Rules, find_clusters
 from curate.config import Dedup
 from curate.duplicates import similarity_histogram
@@ -16,6 +17,7 @@ from curate.minhash import Sketches, banding_of, joined_sketches, sketch
 from curate.normalize import chosen_text
 from curate.preference import preference
 from curate.readers import find_inputs
+from curate.room import Room
 from curate.sources import read_source
 
 STAGE = "near"
@@ -43,13 +45,14 @@ def drop_near(entries: Sequence[Entry], context: Context) -> Outcome:
     known = list(earlier.by_key.values())
     nodes, repeated = _nodes(entries, settings, earlier)
     rejections = [_repeats(entries[at], same, 1.0, earlier=True) for same, node in repeated for at in node]
-    sketches, order = _sketches([*known, *(entries[node[0]] for node in nodes)], settings, context)
+    room = Room(context.memory)
+    sketches, order = _sketches([*known, *(entries[node[0]] for node in nodes)], settings, context, room)
     rules = Rules(
         np.array([*(False for _ in known), *(len(_stay(entries, node, settings.on)) > 1 for node in nodes)], np.bool_),
         len(known),
         settings.min_shingles,
     )
-    clusters = find_clusters(sketches, settings.threshold, rules, order=order, threads=context.threads)
+    clusters = find_clusters(sketches, settings.threshold, rules, order=order, threads=context.threads, room=room)
     del sketches
     kept, more, conflicts, ties = _decide(known, entries, nodes, clusters, settings.on)
     rejections += more
@@ -75,33 +78,37 @@ def compare_texts(
     return find_clusters(sketches, settings.threshold, Rules(held, earlier, settings.min_shingles), threads=threads)
 
 
-def _sketches(entries: Sequence[Entry], settings: Dedup, context: Context) -> tuple[Sketches, NDArray[np.int64]]:
+def _sketches(
+    entries: Sequence[Entry], settings: Dedup, context: Context, room: Room
+) -> tuple[Sketches, NDArray[np.int64]]:
     """Sketches of the compared texts, and which of them is each entry's: those made while reading, and the others."""
     wanted = Sketched(settings.on, banding_of(settings, context.recipe.seed))
     order = np.empty(len(entries), np.int64)
-    parts: list[Sketches] = []
-    firsts: dict[int, int] = {}  # by the identity of what holds the entries; -1 where it has no such sketches
+    parts: list[SpooledSketches] = []
+    firsts: dict[int, int] = {}  # by the identity of the batch; -1 where it has no such sketches
     total = 0
     fresh = []
     for number, entry in enumerate(entries):
-        first = firsts.get(id(entry.held))
-        if first is None:
-            held = entry.held
-            first, made = -1, held.take_sketches(wanted) if isinstance(held, Batch) else None
-            if made is not None and settings.ignored_share is None:
+        held = entry.held
+        first = firsts.get(id(held), -1)
+        if first < 0 and isinstance(held, Batch) and id(held) not in firsts:
+            # Which n-grams are frequent depends on the texts that are left: then all are sketched now.
+            made = held.sketched(wanted) if settings.ignored_share is None else None
+            if made is not None:
                 first = total
-                total += made.starts.size - 1
+                total += made.texts
                 parts.append(made)
-            if isinstance(held, Batch):
-                firsts[id(held)] = first
+            firsts[id(held)] = first
         if first < 0:
             fresh.append(number)
         order[number] = first + entry.at
-    texts = [chosen_text(entries[number].row, settings.on) for number in fresh]
-    share = settings.ignored_share
-    parts.append(sketch(texts, wanted.banding, ignored_share=share, threads=context.threads))
     order[fresh] = np.arange(total, total + len(fresh))
-    return joined_sketches(parts), order
+    texts = [chosen_text(entries[number].row, settings.on) for number in fresh]
+    last = sketch(texts, wanted.banding, ignored_share=settings.ignored_share, threads=context.threads)
+    if not parts:
+        return last, order
+    sizes = (total + len(fresh), sum(part.shingles for part in parts) + last.shingles.size, settings.bands)
+    return joined_sketches(chain((part.load() for part in parts), (last,)), *sizes, room), order
 
 
 def _decide(

@@ -43,9 +43,17 @@ class Built:
 
 @collector_paused()
 def build(
-    recipe_path: Path, *, output: Path | None = None, force: bool = False, dry_run: bool = False, fix: bool = False
+    recipe_path: Path,
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    fix: bool = False,
+    memory: int | None = None,
 ) -> Built:
     """Build the dataset of a recipe, or find that it is built already. A dry run writes nothing; `fix` repairs rows.
+
+    Past `memory` bytes, what grows with the rows goes into temporary files; the dataset is the same.
 
     Raises: ConfigError for the recipe, DataError for sources, ServiceError for a disk that is full.
     """
@@ -53,7 +61,7 @@ def build(
     recipe = load_config(recipe_path, Recipe)
     if fix:
         recipe = recipe.model_copy(update={"checks": recipe.checks.model_copy(update={"fix": True})})
-    context = Context(recipe, recipe_path.parent, _usable_processors())
+    context = Context(recipe, recipe_path.parent, _usable_processors(), memory)
     target = output if output is not None else find_path(recipe.output, context.folder)
     files = find_files(context) + find_stage_files(context)
     input_digest = _input_digest(recipe, files)

@@ -3,10 +3,11 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from curate.core.errors import DataError, os_errors
 
+FEW_BYTES = 4 << 20  # small datasets touch no disk but for their output
 _OPEN_FILES = 64  # a source may have thousands of shards, and a process a thousand open files
 
 
@@ -18,29 +19,44 @@ class Stored(Protocol):
 
 
 class Spool:
-    """A temporary file that is gone with the process, whatever happens to it."""
+    """Bytes that are put aside: a few in memory, more in a temporary file that is gone with the process."""
 
     def __init__(self) -> None:
         self._where = Path(tempfile.gettempdir())
-        with os_errors(self._where):
-            self._file = tempfile.TemporaryFile(prefix="acidtest-", buffering=0)  # noqa: SIM115 - lives as long as this
+        self._few = bytearray()
+        self._file: IO[bytes] | None = None
         self.size = 0
 
     def add(self, data: bytes) -> int:
         """Keep these bytes and say where they start."""
-        start, left = self.size, memoryview(data)
-        with os_errors(self._where):
-            while left:
-                left = left[self._file.write(left) :]
+        start = self.size
         self.size += len(data)
+        if self._file is None and self.size <= FEW_BYTES:
+            self._few += data
+            return start
+        with os_errors(self._where):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="acidtest-", buffering=0)  # noqa: SIM115 - lives with this
+                _write(self._file, self._few)
+                self._few.clear()
+            _write(self._file, data)
         return start
 
     def read(self, start: int, size: int) -> bytes:
         """The bytes at this place."""
+        if self._file is None:
+            return bytes(self._few[start : start + size])
         return os.pread(self._file.fileno(), size, start)
 
     def __del__(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+
+def _write(file: IO[bytes], data: bytes | bytearray) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 class SourceBytes:

@@ -152,7 +152,7 @@ def test_sketches_made_while_reading_are_those_of_all_texts_at_once(tmp_path: Pa
     wanted = Working(given).settings.sketched
     assert wanted is not None
     whole = sketch([chosen_text(entry.row, "prompt") for entry in entries], wanted.banding)
-    made = held.take_sketches(wanted)
+    made = held.sketched(wanted).load()
     assert (made.band_keys == whole.band_keys).all()
     assert (made.shingles == whole.shingles).all()
-    assert held.take_sketches(wanted) is None
+    assert held.sketched(Working(context(tmp_path, 1, seed=9)).settings.sketched) is None

@@ -219,3 +219,10 @@ def test_rejections_decode_as_promised(tmp_path: Path) -> None:
     fields = [list(msgspec.json.decode(line)) for line in (out / "rejected.jsonl").read_bytes().splitlines()]
     promised = ["id", "path", "line", "offset", "stage", "reason", "detail", "because_of", "raw"]
     assert all(names == promised for names in fields)
+
+
+def test_the_same_bytes_with_and_without_room_in_memory(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    roomy = build(recipe, output=tmp_path / "roomy")
+    tight = build(recipe, output=tmp_path / "tight", memory=1)
+    assert contents(roomy.output) == contents(tight.output)
