@@ -15,7 +15,7 @@ from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
 from curate.keys import answer_key, chosen_key
 from curate.minhash import Sketches, banding_of, joined_sketches, sketch
 from curate.normalize import chosen_text
-from curate.preference import preference
+from curate.preference import in_order
 from curate.readers import find_inputs
 from curate.room import Room
 from curate.sources import read_source
@@ -151,11 +151,8 @@ def _nodes(
 
     Those whose text an earlier dataset has stand apart, beside that dataset's row.
     """
-    prefer = preference(settings)
-    # The place in the list comes second, so that two rows that say the same are never compared themselves.
-    keyed = sorted((prefer(entry), index) for index, entry in enumerate(entries))
     nodes: dict[bytes, list[int]] = {}
-    for _, index in keyed:
+    for index in in_order(entries, settings):
         nodes.setdefault(chosen_key(entries[index], settings.on), []).append(index)
     repeated = [(earlier.by_key[key], nodes.pop(key)) for key in list(nodes) if key in earlier.by_key]
     return list(nodes.values()), repeated

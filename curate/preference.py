@@ -1,9 +1,12 @@
 """Which of several rows that repeat each other stays: an order that does not depend on where they stood."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from math import inf, isnan
 from typing import Any
+
+import numpy as np
 
 from curate.config import Dedup
 from curate.core.rows import Row, encode_row
@@ -22,6 +25,23 @@ def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
         return (*(known if known is not None else ranks(entry.row)), entry.id, _Content(entry))
 
     return key
+
+
+def in_order(entries: Sequence[Entry], settings: Dedup) -> list[int]:
+    """The positions of the entries in order of preference; of entries that are equal in all, the earlier first."""
+    by_id = sorted(range(len(entries)), key=lambda at: entries[at].id)
+    if any(entries[a].id == entries[b].id for a, b in pairwise(by_id)):
+        # The place in the list comes second, so that two rows that say the same are never compared themselves.
+        key = preference(settings)
+        return [at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))]
+    ranks = ranking(settings)
+    if not entries:
+        return []
+    found = [entry.held.ranks(entry.at, settings) or ranks(entry.row) for entry in entries]
+    place = np.empty(len(entries), np.int64)
+    place[by_id] = np.arange(len(entries))
+    order: list[int] = np.lexsort((place, *np.array(found).reshape(len(entries), -1).T[::-1])).tolist()
+    return order
 
 
 def ranking(settings: Dedup) -> Callable[[Row], tuple[float, ...]]:
