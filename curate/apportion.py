@@ -62,7 +62,8 @@ def draw_order(entries: Sequence[Entry], seed: int, *, gold_first: bool = False)
 
     def key(position: int) -> tuple[bool, int, str, bytes]:
         entry = entries[position]
-        draw = stable_seed(seed, content_id(entry.row.messages, entry.row.tools))
-        return (gold_first and entry.row.origin != "gold", draw, entry.row.id, entry.raw)
+        row = entry.row
+        draw = stable_seed(seed, content_id(row.messages, row.tools))
+        return (gold_first and row.origin != "gold", draw, row.id, entry.raw)
 
     return sorted(range(len(entries)), key=key)

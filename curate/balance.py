@@ -80,7 +80,7 @@ def balance_rows(
         _check_floors(kept, entries, rule, columns, warnings)
     requirements = [_check_requirement(kept, requirement, columns, warnings) for requirement in settings.require]
     fields = [_count(entries, kept, rule, columns) for rule in _distinct(settings.rules)]
-    if all(count.by != "label" for count in fields) and any(entry.row.label is not None for entry in entries):
+    if all(count.by != "label" for count in fields) and any(entry.label is not None for entry in entries):
         fields.append(_count(entries, kept, BalanceRule(by="label", cap=len(entries)), columns))
     # Rows of one length are no fault; rows of one answer are.
     named = [count for count in fields if count.by not in LENGTHS]
@@ -92,7 +92,8 @@ def balance_rows(
 
 def dominant_class(entries: Sequence[Entry], at_least: float = 0.95, by: str = "label") -> str | None:
     """A warning where one class makes `at_least` this part of the rows; for datasets that are not balanced too."""
-    if not any(field_value(by, {})(entry.row) is not None for entry in entries):
+    value = field_value(by, {})
+    if not any((entry.label if by == "label" else value(entry.row)) is not None for entry in entries):
         return None
     return _dominant(_count(entries, entries, BalanceRule(by=by, cap=len(entries)), {}), at_least)
 

@@ -8,6 +8,7 @@ from curate.card_reports import report_sections
 from curate.config import Dedup
 from curate.core.rows import Row
 from curate.duplicates import expected_recall, recall_curve
+from curate.entries import Entry
 from curate.facts import fit_sentences
 from curate.markdown import cell, table
 from curate.normalize import message_text
@@ -25,7 +26,7 @@ _CHECKING = """## Checking it
 the row that is kept instead. The same recipe on the same inputs gives the same bytes."""
 
 
-def render_card(facts: Mapping[str, Any], train: Sequence[Row]) -> str:
+def render_card(facts: Mapping[str, Any], train: Sequence[Entry]) -> str:
     """The card of the dataset that `facts` (the manifest's) describe; `train` gives lengths and samples."""
     sections = [
         f"# {cell(facts['name'])}\n\n> {cell(facts['behaviour'])}",
@@ -74,13 +75,14 @@ def _sources(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _fit(facts: Mapping[str, Any], train: Sequence[Row]) -> str:
+def _fit(facts: Mapping[str, Any], train: Sequence[Entry]) -> str:
     """What so many rows are good for, and whether they are about behaviour at all."""
     different = sum(source["kept"] for source in facts["sources"])
     listed = "\n".join(f"- {text}" for text in advice(different))
     text = f"## Fit for fine-tuning\n\n{listed}\n\n" + " ".join(fit_sentences(facts["fit"]))
-    by_id = {row.id: row for row in train if row.id in set(facts["fit"]["listed"])}
-    return "\n\n".join([text, *(_sample(row) for row in list(by_id.values())[:_SAMPLES])])
+    listed_ids = set(facts["fit"]["listed"])
+    shown = [entry for entry in train if entry.id in listed_ids]
+    return "\n\n".join([text, *(_sample(entry.row) for entry in shown[:_SAMPLES])])
 
 
 def _dedup(recipe: Mapping[str, Any]) -> str:
@@ -109,9 +111,9 @@ def _conflicts(conflicts: Sequence[Sequence[str]]) -> str:
     return f"## Conflicts\n\nOne prompt, different answers; they are kept, and somebody should look:\n\n{listed}{more}"
 
 
-def _lengths(rows: Sequence[Row]) -> str:
+def _lengths(rows: Sequence[Entry]) -> str:
     """A histogram over doublings: row lengths spread over orders of magnitude."""
-    lengths = [sum(len(message_text(message)) for message in row.messages) for row in rows]
+    lengths = [entry.held.lengths(entry.at)[0] for entry in rows]
     if not lengths:
         return ""
     counts = Counter(max(length, 1).bit_length() for length in lengths)
@@ -123,10 +125,10 @@ def _lengths(rows: Sequence[Row]) -> str:
     return "## Lengths of train rows in characters\n\n```text\n" + "\n".join(bars) + "\n```"
 
 
-def _samples(rows: Sequence[Row]) -> str:
+def _samples(rows: Sequence[Entry]) -> str:
     if not rows:
         return ""
-    return "## Samples from train\n\n" + "\n\n".join(_sample(row) for row in rows[:_SAMPLES])
+    return "## Samples from train\n\n" + "\n\n".join(_sample(entry.row) for entry in rows[:_SAMPLES])
 
 
 def _sample(row: Row) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from curate import dataset_commands, index_commands, stage_commands
-from curate.core.console import EPILOG, command_options, print_json, run, say, warn
+from curate.core.console import EPILOG, Bytes, command_options, print_json, run, say, warn
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -30,9 +30,12 @@ def cli() -> None:
 @click.option("--force", is_flag=True, help="Build again even where nothing changed.")
 @click.option("--dry-run", is_flag=True, help="Count what would come out; write nothing.")
 @click.option("--fix", is_flag=True, help="Repair what can be repaired mechanically, as `validate: {fix: true}` does.")
+@click.option("--memory", type=Bytes(), help="Use temporary files rather than more memory than this, such as 2GB.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @command_options
-def build(recipe: Path, output: Path | None, force: bool, dry_run: bool, fix: bool, as_json: bool) -> int:
+def build(
+    recipe: Path, output: Path | None, force: bool, dry_run: bool, fix: bool, memory: int | None, as_json: bool
+) -> int:
     """Build the dataset that RECIPE describes.
 
     Writes train.jsonl, val.jsonl, test.jsonl, rejected.jsonl, manifest.json and card.md. Does nothing where they are
@@ -47,7 +50,7 @@ def build(recipe: Path, output: Path | None, force: bool, dry_run: bool, fix: bo
     from curate import pipeline
     from curate.sources import detected_formats
 
-    built = pipeline.build(recipe, output=output, force=force, dry_run=dry_run, fix=fix)
+    built = pipeline.build(recipe, output=output, force=force, dry_run=dry_run, fix=fix, memory=memory)
     for text in detected_formats(built.manifest):
         say(text)
     for text in built.warnings:

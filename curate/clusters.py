@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from curate.machine_code import U32, call, compiled
 from curate.minhash import Sketches
+from curate.room import Room
 
 I32 = np.int32
+_CHOOSE_TEXTS = 1 << 17  # texts that are gone through before memory is let go of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,50 +46,79 @@ class Rules:
     min_shingles: int = 1
 
 
-def find_clusters(sketches: Sketches, threshold: float, rules: Rules | None = None, *, threads: int = 1) -> Clusters:
-    """The clusters of texts whose Jaccard similarity reaches `threshold`; lower numbers are kept first."""
-    rules = rules or Rules()
-    total = sketches.starts.size - 1
+def find_clusters(
+    sketches: Sketches,
+    threshold: float,
+    rules: Rules | None = None,
+    *,
+    order: NDArray[np.int64] | None = None,
+    threads: int = 1,
+    room: Room | None = None,
+) -> Clusters:
+    """The clusters of texts whose Jaccard similarity reaches `threshold`; lower numbers are kept first.
+
+    `order` says which sketch is that of text 0, 1, ...; without it they stand in this order. The band keys are used
+    up: buckets are written in their place. `room` gives what it takes beside them.
+    """
+    rules, room = rules or Rules(), room or Room()
+    if order is None:
+        order = np.arange(sketches.starts.size - 1)
+    total = order.size
     kept_instead = np.arange(total, dtype=I32)
     parents = np.arange(total, dtype=I32)
     similarity = np.ones(total, np.float64)
-    usable = np.diff(sketches.starts) >= max(1, rules.min_shingles)
-    active, buckets = _buckets(sketches, usable, threads)
+    usable = np.diff(sketches.starts)[order] >= max(1, rules.min_shingles)
+    active, buckets = _buckets(sketches, order, usable, threads, room)
     if active.size:
-        sizes = np.diff(sketches.starts)[active]
-        sets, starts = _sorted_sets(sketches, active, sizes, threads)
+        sizes = np.diff(sketches.starts)[order[active]]
+        sets, starts = _sorted_sets(sketches, order[active], sizes, threads, room)
         held = np.zeros(active.size, np.bool_) if rules.pinned is None else rules.pinned[active]
         earlier = int(np.searchsorted(active, rules.earlier))
         compared = (buckets, sets, starts, sizes, threshold)
-        call(_choose, active, held, earlier, *compared, kept_instead, similarity, parents)
+        lists = (
+            np.full(int(buckets.max()) + 1, -1, I32),
+            room.filled(buckets.shape, -1, I32),
+            np.full(active.size, -1, I32),
+        )
+        for first in range(0, active.size, _CHOOSE_TEXTS):
+            part = (first, min(first + _CHOOSE_TEXTS, active.size))
+            call(_choose, *part, active, held, earlier, *compared, *lists, kept_instead, similarity, parents)
+            room.settle()
         call(_flatten, parents)
     return Clusters(kept_instead, similarity, parents)
 
 
 def _buckets(
-    sketches: Sketches, usable: NDArray[np.bool_], threads: int
+    sketches: Sketches, order: NDArray[np.int64], usable: NDArray[np.bool_], threads: int, room: Room
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The texts that share a bucket with another, and the bucket of each of them in each band, -1 for one of its own.
 
     Shapes: (a,) and (a, bands). Buckets are numbered through all bands.
     """
     keys = sketches.band_keys
-    candidates = np.flatnonzero(usable)
-    found = np.full(keys.shape, -1, I32)
-    counts = _each(lambda band: int(call(_label_equal, keys[band], candidates, found[band])), keys.shape[0], threads)
-    active = np.flatnonzero(found.max(axis=0, initial=-1) >= 0)
-    buckets = np.empty((active.size, keys.shape[0]), I32)
-    call(_number_through, found, active, np.cumsum([0, *counts]).astype(I32), buckets)
+    candidates = np.sort(order[usable])
+    is_active = np.zeros(keys.shape[1], np.bool_)
+
+    def label(band: int) -> int:
+        own, labels = keys[band].copy(), keys[band].view(I32)
+        labels[:] = -1
+        return int(call(_label_equal, own, candidates, labels, is_active))
+
+    counts = _each(label, keys.shape[0], threads)
+    active = np.flatnonzero(is_active[order])
+    buckets = room.empty((active.size, keys.shape[0]), I32)
+    call(_number_through, keys.view(I32), order[active], np.cumsum([0, *counts]).astype(I32), buckets)
+    room.settle()
     return active, buckets
 
 
 def _sorted_sets(
-    sketches: Sketches, active: NDArray[np.int64], sizes: NDArray[np.int64], threads: int
+    sketches: Sketches, active: NDArray[np.int64], sizes: NDArray[np.int64], threads: int, room: Room
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """The shingle sets of the `active` texts, sorted and without repeats; `sizes` becomes the size of each set."""
     starts = np.zeros(active.size + 1, np.int64)
     np.cumsum(sizes, out=starts[1:])
-    sets = np.empty(int(starts[-1]), U32)
+    sets = room.empty(int(starts[-1]), U32)
     edges = np.linspace(0, active.size, threads + 1).astype(np.int64)
 
     def piece(part: int) -> int:
@@ -96,6 +127,7 @@ def _sorted_sets(
         return 0
 
     _each(piece, threads, threads)
+    room.settle()
     return sets, starts
 
 
@@ -108,8 +140,13 @@ def _each(work: Callable[[int], int], count: int, threads: int) -> list[int]:
 
 
 @compiled
-def _label_equal(keys: NDArray[np.uint32], candidates: NDArray[np.int64], labels: NDArray[np.int32]) -> int:
-    """Number the keys that two or more candidates have in `labels`, from 0, and return how many there are."""
+def _label_equal(
+    keys: NDArray[np.uint32], candidates: NDArray[np.int64], labels: NDArray[np.int32], shared: NDArray[np.bool_]
+) -> int:
+    """Number the keys that two or more candidates have in `labels`, from 0, and return how many there are.
+
+    Those candidates become true in `shared`; several threads may write it, because none writes false.
+    """
     size = 16
     while size < 2 * candidates.size:
         size *= 2
@@ -127,8 +164,10 @@ def _label_equal(keys: NDArray[np.uint32], candidates: NDArray[np.int64], labels
             continue
         if labels[other] < 0:
             labels[other] = count
+            shared[other] = True
             count += 1
         labels[text] = labels[other]
+        shared[text] = True
     return count
 
 
@@ -224,6 +263,8 @@ def _jaccard(sets: NDArray[np.uint32], a: int, a_size: int, b: int, b_size: int,
 
 @compiled
 def _choose(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
+    first: int,
+    last: int,
     active: NDArray[np.int64],
     held: NDArray[np.bool_],
     earlier: int,
@@ -232,16 +273,19 @@ def _choose(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
     starts: NDArray[np.int64],
     sizes: NDArray[np.int64],
     threshold: float,
+    last_kept: NDArray[np.int32],
+    next_kept: NDArray[np.int32],
+    compared_with: NDArray[np.int32],
     kept_instead: NDArray[np.int32],
     similarity: NDArray[np.float64],
     parents: NDArray[np.int32],
 ) -> None:
-    """Fill the last three arrays: go through the texts in order, compare each with the kept ones in its buckets."""
+    """Fill the last three arrays for the texts from `first` up to `last`: compare each with the kept in its buckets.
+
+    `last_kept` is, per bucket, the head of a list of kept texts, and `next_kept`, per text and band, the next in it.
+    """
     bands = buckets.shape[1]
-    last_kept = np.full(buckets.max() + 1, -1, I32)  # per bucket, the head of a list of kept texts
-    next_kept = np.full(buckets.shape, -1, I32)  # per text and band, the next in that list
-    compared_with = np.full(active.size, -1, I32)
-    for text in range(active.size):
+    for text in range(first, last):
         best, best_similarity, must_go = -1, 0.0, False
         for band in range(bands if text >= earlier else 0):
             bucket = buckets[text, band]

@@ -46,11 +46,12 @@ def compose(entries: Sequence[Entry], recipe: Recipe, ties: Mapping[str, str], t
 
 def _with_canaries(sides: dict[Side, list[Entry]], settings: Canaries, added: dict[str, int]) -> Sides:
     train = sides["train"]
-    planted = plant([entry.row for entry in train], settings)
+    before = [entry.row for entry in train]
+    planted = plant(before, settings)
     rows = planted.rows
     changed = [
-        entry if row is entry.row else Entry(row, entry.place, encode_row(row))
-        for entry, row in zip(train, rows[: len(train)], strict=True)
+        entry if row is old else Entry(row, entry.place, encode_row(row))
+        for entry, old, row in zip(train, before, rows[: len(train)], strict=True)
     ]
     extra = [_canary_entry(row, number) for number, row in enumerate(rows[len(train) :])]
     lines = b"".join(msgspec.json.encode(canary) + b"\n" for canary in planted.canaries)

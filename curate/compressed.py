@@ -11,7 +11,15 @@ from typing import IO, Any
 from curate.core.errors import DataError, os_errors
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_PROMISES = {".gz": "gzip", ".zst": "zstd"}
 _CHUNK_BYTES = 1 << 18
+
+
+def is_packed(path: Path) -> bool:
+    """Is the file compressed, or does its name say so? Raises: DataError where it can't be read."""
+    with os_errors(path), path.open("rb") as file:
+        head = file.read(4)
+    return head.startswith(_GZIP) or head == _ZSTD or path.suffix in _PROMISES
 
 
 @contextmanager
@@ -35,7 +43,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _check_name(path: Path, kind: str | None, head: bytes) -> None:
-    promised = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+    promised = _PROMISES.get(path.suffix)
     if promised is not None and kind != promised and head:
         raise DataError(f"not a {promised} file", where=path, fix=f"correct its name, or pack it with {promised}")
 

@@ -27,7 +27,8 @@ def cluster_table(kept: Sequence[Entry], rejections: Iterable[Rejection], ties: 
 
     repeats = [item for item in rejections if item.because_of is not None and item.id is not None]
     instead = {item.id: item.because_of.id for item in repeats if item.because_of and item.because_of.dataset is None}
-    places = {entry.row.id: entry.place for entry in kept}
+    named = {*ties, *(item.id for item in repeats), *(item.because_of.id for item in repeats if item.because_of)}
+    places = {entry.id: entry.place for entry in kept if entry.id in named}
     lines: list[tuple[object, ...]] = []
     standing: set[str] = set()
     for item in repeats:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, overload
 
 import msgspec
 
-from curate.config import Recipe
+from curate.config import Dedup, Recipe, Split
 from curate.core.rows import Row, encode_row
+from curate.keys import make_keys
+from curate.normalize import text_lengths
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -20,20 +22,200 @@ class Place(msgspec.Struct, frozen=True):
     offset: int
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """A row, the place it came from, and the bytes that stood there: `verbatim` where they are the row as it is."""
+class Held(Protocol):
+    """Where the content of entries is: each method answers for the entry with the number `at`."""
 
-    row: Row
-    place: Place
-    raw: bytes
-    verbatim: bool = False
-    keys: bytes | None = None
-    """What `curate.keys` made of the row; whoever makes an entry leaves it out."""
+    source: str
+    """The source that the entries came from."""
+
+    def row(self, at: int, /) -> Row:
+        """The row, decoded anew where it is not in memory."""
+
+    def raw(self, at: int, /) -> bytes:
+        """The bytes of its record."""
+
+    def size(self, at: int, /) -> int:
+        """How many bytes its record has."""
+
+    def line(self, at: int, /) -> bytes:
+        """The row as a dataset's line."""
+
+    def verbatim(self, at: int, /) -> bool:
+        """Is its record that line?"""
+
+    def place(self, at: int, /) -> Place:
+        """Where it stood."""
+
+    def label(self, at: int, /) -> str | None:
+        """The row's label."""
+
+    def group(self, at: int, /) -> str | None:
+        """The row's group."""
+
+    def keys(self, at: int, /) -> bytes:
+        """What `curate.keys` makes of the row."""
+
+    def lengths(self, at: int, /) -> tuple[int, int]:
+        """The characters of all its messages, and those of its conversation."""
+
+    def ranks(self, at: int, settings: Dedup, /) -> tuple[float, ...] | None:
+        """The numbers that `curate.preference` goes by, None where they were not worked out while reading."""
+
+    def sound(self, at: int, /) -> bool:
+        """Was it found while reading that validation has nothing to say of the row?"""
+
+    def draws(self, at: int, split: Split, seed: int, /) -> tuple[float, int] | None:
+        """What decides its side and its place there, as `curate.split` draws it; None as for `ranks`."""
+
+    def synthesized(self, at: int, /) -> bool:
+        """Does the row say which seed it was made from?"""
+
+
+class Entry:
+    """A row, the place it came from, and the bytes that stood there: `verbatim` where they are the row as it is.
+
+    It only says where its content is held: of millions of rows, few are in memory at a time.
+    """
+
+    __slots__ = ("at", "held", "id")
+
+    def __init__(self, row: Row, place: Place, raw: bytes, verbatim: bool = False) -> None:
+        self.held: Held = _Alone(row, place, raw, verbatim)
+        self.at = 0
+        self.id = row.id
+
+    @classmethod
+    def within(cls, held: Held, at: int, id: str) -> "Entry":
+        """The entry with the number `at` of those that `held` holds."""
+        entry = cls.__new__(cls)
+        entry.held, entry.at, entry.id = held, at, id
+        return entry
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Entry):
+            return NotImplemented
+        return self.place == other.place and self.raw == other.raw and self.line == other.line
+
+    __hash__ = None  # type: ignore[assignment]  # entries are told apart by identity, or by their ids
+
+    @property
+    def row(self) -> Row:
+        """The row. It may be read and decoded anew each time: ask once, and ask `id` and the like where they do."""
+        return self.held.row(self.at)
+
+    @property
+    def place(self) -> Place:
+        """Where the record stood."""
+        return self.held.place(self.at)
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of the record."""
+        return self.held.raw(self.at)
+
+    @property
+    def verbatim(self) -> bool:
+        """Are these bytes the row as it is?"""
+        return self.held.verbatim(self.at)
 
     @property
     def line(self) -> bytes:
         """The row as a dataset's line: the bytes it came in where they say just this, else as we write it."""
-        return self.raw if self.verbatim else encode_row(self.row)
+        return self.held.line(self.at)
+
+    @property
+    def source(self) -> str:
+        """The source that the record came from."""
+        return self.held.source
+
+    @property
+    def label(self) -> str | None:
+        """The row's label."""
+        return self.held.label(self.at)
+
+    @property
+    def group(self) -> str | None:
+        """The row's group."""
+        return self.held.group(self.at)
+
+    @property
+    def keys(self) -> bytes:
+        """What `curate.keys` makes of the row."""
+        return self.held.keys(self.at)
+
+
+class _Alone:
+    """One entry, held in memory."""
+
+    __slots__ = ("_keys", "_place", "_raw", "_row", "_verbatim", "source")
+
+    def __init__(self, row: Row, place: Place, raw: bytes, verbatim: bool) -> None:
+        self._row, self._place, self._raw, self._verbatim = row, place, raw, verbatim
+        self.source = place.source
+        self._keys: bytes | None = None
+
+    def row(self, _: int) -> Row:
+        return self._row
+
+    def raw(self, _: int) -> bytes:
+        return self._raw
+
+    def size(self, _: int) -> int:
+        return len(self._raw)
+
+    def line(self, _: int) -> bytes:
+        return self._raw if self._verbatim else encode_row(self._row)
+
+    def verbatim(self, _: int) -> bool:
+        return self._verbatim
+
+    def place(self, _: int) -> Place:
+        return self._place
+
+    def label(self, _: int) -> str | None:
+        return self._row.label
+
+    def group(self, _: int) -> str | None:
+        return self._row.group
+
+    def keys(self, _: int) -> bytes:
+        if self._keys is None:
+            self._keys = make_keys(self._row)
+        return self._keys
+
+    def lengths(self, _: int) -> tuple[int, int]:
+        return text_lengths(self._row)
+
+    def ranks(self, _: int, __: Dedup) -> None:
+        return None
+
+    def sound(self, _: int) -> bool:
+        return False
+
+    def draws(self, _: int, __: Split, ___: int) -> None:
+        return None
+
+    def synthesized(self, _: int) -> bool:
+        return "synthetic" in self._row.meta
+
+
+class Rows(Sequence[Row]):
+    """The rows of entries, each read when it is asked for."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+        if isinstance(at, slice):
+            return [entry.row for entry in self._entries[at]]
+        return self._entries[at].row
 
 
 class Because(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,11 +260,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What every stage may know: the recipe, the folder its paths start at, and how many threads to use."""
+    """What every stage may know: the recipe, the folder its paths start at, and what it may use.
+
+    Arrays that would bring the process over `memory` bytes go into temporary files.
+    """
 
     recipe: Recipe
     folder: Path
     threads: int = 1
+    memory: int | None = None
 
 
 Stage = Callable[[Sequence[Entry], Context], Outcome]
@@ -90,7 +276,7 @@ Stage = Callable[[Sequence[Entry], Context], Outcome]
 
 def reject(entry: Entry, stage: str, reason: str, detail: str, because_of: Because | None = None) -> Rejection:
     """The rejection of an entry."""
-    return reject_raw(entry.place, entry.raw, stage, reason, detail, id=entry.row.id, because_of=because_of)
+    return reject_raw(entry.place, entry.raw, stage, reason, detail, id=entry.id, because_of=because_of)
 
 
 def reject_raw(place: Place, raw: bytes, stage: str, reason: str, detail: str, **more: Any) -> Rejection:

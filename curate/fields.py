@@ -22,7 +22,7 @@ def classes(
 ) -> list[str]:
     """The class of each row. Raises: ConfigError where no row has the field, DataError for text where edges are set."""
     value = field_value(by, columns, length_in)
-    values = [value(entry.row) for entry in entries]
+    values = [entry.label if by == "label" else value(entry.row) for entry in entries]
     if entries and all(found is None for found in values):
         raise ConfigError(
             f"no row has a field {by!r}", where="balance", fix="name a field that rows have, such as label or meta.KEY"
@@ -30,7 +30,7 @@ def classes(
     steps = list(edges) or (list(LENGTH_EDGES) if by in LENGTHS else [])
     if not steps:
         return [class_name(found) for found in values]
-    return [_bucket(found, steps, by, entry.row.id) for found, entry in zip(values, entries, strict=True)]
+    return [_bucket(found, steps, by, entry.id) for found, entry in zip(values, entries, strict=True)]
 
 
 def field_value(by: str, columns: Columns, length_in: str = "words") -> Callable[[Row], Any]:

@@ -4,19 +4,22 @@ A text's words (`curate.words`) make shingles: runs of `ngram` words, kept as 32
 datasketch 2.0's scheme `affine32`, so that datasketch serves as oracle on the same shingles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.config import Dedup
 from curate.machine_code import U32, U64, Number, call, compiled
+from curate.room import Room
 from curate.words import CHARACTER, Unit, joined, unit_number, write_words
 
 SCHEME = "affine32"
 # Texts in one piece of work: large enough that handing it over costs nothing, small enough to share out evenly.
 _CHUNK_TEXTS = 2048
+_SETTLE_PARTS = 16  # some 40 MB
 
 _ROLL = U64(0x9E3779B97F4A7C15)  # an odd multiplier keeps every bit of the words that roll through
 _EMPTY = U32(0xFFFFFFFF)
@@ -45,6 +48,12 @@ class Banding:
     unit: Unit = "auto"
 
 
+def banding_of(settings: Dedup, seed: int) -> Banding:
+    """How the texts of a dataset are sketched; `seed` is the recipe's."""
+    chosen = seed if settings.seed is None else settings.seed
+    return Banding(settings.ngram, settings.bands, settings.rows, chosen % 2**32, settings.unit)
+
+
 def sketch(texts: Sequence[str], banding: Banding, *, ignored_share: float | None = None, threads: int = 1) -> Sketches:
     """Shingles and band keys of every text; the same for any number of threads.
 
@@ -57,6 +66,21 @@ def sketch(texts: Sequence[str], banding: Banding, *, ignored_share: float | Non
     shingles, counts = call(_without_frequent, bare.shingles, bare.starts, most)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     return Sketches(shingles, starts, band_keys(shingles, starts, banding))
+
+
+def joined_sketches(parts: Iterable[Sketches], texts: int, shingles: int, bands: int, room: Room) -> Sketches:
+    """The sketches of all parts as one, each part taken only when its turn has come; the sums are known before."""
+    made = Sketches(room.empty(shingles, U32), np.zeros(texts + 1, np.int64), room.empty((bands, texts), U32))
+    at = used = 0
+    for number, part in enumerate(parts):
+        size, more = part.starts.size - 1, part.shingles.size
+        made.shingles[used : used + more] = part.shingles
+        made.band_keys[:, at : at + size] = part.band_keys
+        made.starts[at : at + size + 1] = part.starts + used
+        at, used = at + size, used + more
+        if number % _SETTLE_PARTS == 0:
+            room.settle()
+    return made
 
 
 def band_keys(shingles: NDArray[np.uint32], starts: NDArray[np.int64], banding: Banding) -> NDArray[np.uint32]:

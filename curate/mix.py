@@ -104,14 +104,14 @@ def repeat_rows(entries: Sequence[Entry], times: Mapping[str, int], seed: int = 
     """
     rows = list(entries)
     for entry in entries:
-        for number in range(2, times.get(entry.row.id, 1) + 1):
-            meta = {**entry.row.meta, "repeat_of": entry.row.id}
-            row = msgspec.structs.replace(entry.row, id=f"{entry.row.id}#{number}", meta=meta)
+        for number in range(2, times.get(entry.id, 1) + 1):
+            old = entry.row
+            row = msgspec.structs.replace(old, id=f"{old.id}#{number}", meta={**old.meta, "repeat_of": old.id})
             rows.append(Entry(row, entry.place, encode_row(row)))
-    taken = {entry.row.id for entry in entries} & {entry.row.id for entry in rows[len(entries) :]}
+    taken = {entry.id for entry in entries} & {entry.id for entry in rows[len(entries) :]}
     if taken:
         raise DataError("a repetition would have the id of another row", where=min(taken), fix="rename that row")
-    return sorted(rows, key=lambda entry: (stable_seed(seed, entry.row.id), entry.row.id))
+    return sorted(rows, key=lambda entry: (stable_seed(seed, entry.id), entry.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,10 @@ def _sizes(entries: Sequence[Entry], unit: str, tokens: Mapping[str, int] | None
         return [1] * len(entries)
     if tokens is None:
         return [max(1, sum(count_words(message_text(message)) for message in entry.row.messages)) for entry in entries]
-    uncounted = next((entry.row.id for entry in entries if entry.row.id not in tokens), None)
+    uncounted = next((entry.id for entry in entries if entry.id not in tokens), None)
     if uncounted is not None:
         raise DataError("the tokens of this row were not counted", where=uncounted, fix="count them again")
-    return [max(1, tokens[entry.row.id]) for entry in entries]
+    return [max(1, tokens[entry.id]) for entry in entries]
 
 
 def _gold_units(have: Mapping[Origin, Fraction], settings: Mix) -> tuple[Fraction, str]:
@@ -240,10 +240,11 @@ def _mixed(
     ]  # fmt: skip
     share = sum(part.share for part in parts if part.origin == "synthetic")
     report = MixReport(counted=told.counted, units=total, synthetic_share=share, parts=parts, warnings=told.warnings)
-    seen = {entry.row.id: count for entry, count in zip(entries, times, strict=True) if count > 1}
+    seen = {entry.id: count for entry, count in zip(entries, times, strict=True) if count > 1}
     staying = [entry for entry, count in zip(entries, times, strict=True) if count]
     return Mixed(Outcome(staying, rejections), seen, report)
 
 
 def _part(entry: Entry) -> _Part:
-    return entry.row.origin, entry.row.source or NO_VALUE
+    row = entry.row
+    return row.origin, row.source or NO_VALUE

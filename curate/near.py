@@ -2,32 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
+from curate.batches import Batch, Sketched, SpooledSketches
 from curate.clusters import Clusters, Rules, find_clusters
 from curate.config import Dedup
 from curate.duplicates import similarity_histogram
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
 from curate.folders import index_folder
 from curate.keys import answer_key, chosen_key
-from curate.minhash import Banding, sketch
+from curate.minhash import Sketches, banding_of, joined_sketches, sketch
 from curate.normalize import chosen_text
-from curate.preference import preference
+from curate.preference import in_order
 from curate.readers import find_inputs
+from curate.room import Room
 from curate.sources import read_source
 
 STAGE = "near"
 _SAME_TEXT = "the compared text is the same"
-
-
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """The rows with one compared text, the preferred first, and of them the one to keep for each answer."""
-
-    text: str
-    members: list[Entry]
-    stay: dict[bytes, Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +43,20 @@ def drop_near(entries: Sequence[Entry], context: Context) -> Outcome:
     if settings is None:
         return Outcome(list(entries), [])
     earlier = _read_earlier(settings, context)
-    rejections: list[Rejection] = []
-    nodes = []
-    for key, node in _nodes(entries, settings):
-        same = earlier.by_key.get(key)
-        if same is None:
-            nodes.append(node)
-        else:
-            rejections += [_repeats(entry, same, 1.0, earlier=True) for entry in node.members]
     known = list(earlier.by_key.values())
-    clusters = compare_texts(
-        [*(chosen_text(entry.row, settings.on) for entry in known), *(node.text for node in nodes)],
-        settings,
-        seed=context.recipe.seed,
-        pinned=[*(False for _ in known), *(len(node.stay) > 1 for node in nodes)],
-        earlier=len(known),
-        threads=context.threads,
+    nodes, repeated = _nodes(entries, settings, earlier)
+    rejections = [_repeats(entries[at], same, 1.0, earlier=True) for same, node in repeated for at in node]
+    room = Room(context.memory)
+    sketches, order = _sketches([*known, *(entries[node[0]] for node in nodes)], settings, context, room)
+    rules = Rules(
+        np.array([*(False for _ in known), *(len(_stay(entries, node, settings.on)) > 1 for node in nodes)], np.bool_),
+        len(known),
+        settings.min_shingles,
     )
-    kept, more, conflicts, ties = _decide(known, nodes, clusters, settings.on)
+    clusters = find_clusters(sketches, settings.threshold, rules, order=order, threads=context.threads, room=room)
+    del sketches
+    kept, more, conflicts, ties = _decide(known, entries, nodes, clusters, settings.on)
     rejections += more
-    position = {id(entry): index for index, entry in enumerate(entries)}
-    kept.sort(key=lambda entry: position[id(entry)])
     counts = {"similarities": similarity_histogram(rejections, settings.threshold)}
     if settings.against:
         counts["against"] = earlier.counts
@@ -85,53 +73,100 @@ def compare_texts(
     threads: int = 1,
 ) -> Clusters:
     """Which texts repeat which, the preferred ones first; `pinned` and `earlier` as in `clusters.Rules`."""
-    chosen = seed if settings.seed is None else settings.seed
-    banding = Banding(settings.ngram, settings.bands, settings.rows, chosen % 2**32, settings.unit)
+    banding = banding_of(settings, seed)
     sketches = sketch(texts, banding, ignored_share=settings.ignored_share, threads=threads)
     held = np.array(pinned, np.bool_) if pinned is not None else None
     return find_clusters(sketches, settings.threshold, Rules(held, earlier, settings.min_shingles), threads=threads)
 
 
+def _sketches(
+    entries: Sequence[Entry], settings: Dedup, context: Context, room: Room
+) -> tuple[Sketches, NDArray[np.int64]]:
+    """Sketches of the compared texts, and which of them is each entry's: those made while reading, and the others."""
+    wanted = Sketched(settings.on, banding_of(settings, context.recipe.seed))
+    order = np.empty(len(entries), np.int64)
+    parts: list[SpooledSketches] = []
+    firsts: dict[int, int] = {}  # by the identity of the batch; -1 where it has no such sketches
+    total = 0
+    fresh = []
+    for number, entry in enumerate(entries):
+        held = entry.held
+        first = firsts.get(id(held), -1)
+        if first < 0 and isinstance(held, Batch) and id(held) not in firsts:
+            # Which n-grams are frequent depends on the texts that are left: then all are sketched now.
+            made = held.sketched(wanted) if settings.ignored_share is None else None
+            if made is not None:
+                first = total
+                total += made.texts
+                parts.append(made)
+            firsts[id(held)] = first
+        if first < 0:
+            fresh.append(number)
+        order[number] = first + entry.at
+    order[fresh] = np.arange(total, total + len(fresh))
+    texts = [chosen_text(entries[number].row, settings.on) for number in fresh]
+    last = sketch(texts, wanted.banding, ignored_share=settings.ignored_share, threads=context.threads)
+    if not parts:
+        return last, order
+    sizes = (total + len(fresh), sum(part.shingles for part in parts) + last.shingles.size, settings.bands)
+    return joined_sketches(chain((part.load() for part in parts), (last,)), *sizes, room), order
+
+
 def _decide(
-    known: list[Entry], nodes: list[_Node], clusters: Clusters, on: str
+    known: list[Entry], entries: Sequence[Entry], nodes: list[list[int]], clusters: Clusters, on: str
 ) -> tuple[list[Entry], list[Rejection], list[list[str]], dict[str, str]]:
     """The rows kept, those dropped, the conflicts, and the ties."""
-    kept: list[Entry] = []
+    kept: list[int] = []
     rejections: list[Rejection] = []
     conflicts: list[list[str]] = []
     tied: dict[int, list[str]] = {}
-    for number, node in enumerate(nodes, start=len(known)):
-        instead = int(clusters.kept_instead[number])
+    decided = np.flatnonzero(clusters.kept_instead == np.arange(clusters.kept_instead.size))
+    shared = np.bincount(clusters.component[decided[decided >= len(known)]], minlength=clusters.component.size) > 1
+    is_shared = shared[clusters.component]
+    for number, (node, instead) in enumerate(
+        zip(nodes, clusters.kept_instead[len(known) :].tolist(), strict=True), start=len(known)
+    ):
         if instead != number:
-            best = known[instead] if instead < len(known) else nodes[instead - len(known)].members[0]
+            best = known[instead] if instead < len(known) else entries[nodes[instead - len(known)][0]]
             similarity = float(clusters.similarity[number])
-            rejections += [_repeats(entry, best, similarity, earlier=instead < len(known)) for entry in node.members]
+            rejections += [_repeats(entries[at], best, similarity, earlier=instead < len(known)) for at in node]
             continue
-        kept += node.stay.values()
-        tied.setdefault(int(clusters.component[number]), []).extend(entry.row.id for entry in node.stay.values())
-        if len(node.stay) > 1:
-            conflicts.append(sorted(entry.row.id for entry in node.stay.values()))
-        for entry in node.members:
-            best = node.stay[_answer_key(entry, on)]
-            if best is not entry:
-                rejections.append(_repeats(entry, best, 1.0))
+        stay = _stay(entries, node, on)
+        kept += stay.values()
+        if len(stay) > 1 or is_shared[number]:
+            names = [entries[at].id for at in stay.values()]
+            tied.setdefault(int(clusters.component[number]), []).extend(names)
+            if len(stay) > 1:
+                conflicts.append(sorted(names))
+        if len(node) > len(stay):
+            answers = {at: stay[_answer_key(entries[at], on)] for at in node}
+            rejections += [_repeats(entries[at], entries[best], 1.0) for at, best in answers.items() if best != at]
     ties = {name: min(ids) for ids in tied.values() if len(ids) > 1 for name in ids}
-    return kept, rejections, conflicts, ties
+    return [entries[at] for at in sorted(kept)], rejections, conflicts, ties
 
 
-def _nodes(entries: Sequence[Entry], settings: Dedup) -> list[tuple[bytes, _Node]]:
-    """Rows by the key of their compared text, in order of preference inside and out."""
-    prefer = preference(settings)
-    # The place in the list comes second, so that two rows that say the same are never compared themselves.
-    keyed = sorted((prefer(entry), index) for index, entry in enumerate(entries))
-    nodes: dict[bytes, _Node] = {}
-    for _, index in keyed:
-        entry = entries[index]
-        text = chosen_text(entry.row, settings.on)
-        node = nodes.setdefault(chosen_key(entry, settings.on), _Node(text, [], {}))
-        node.members.append(entry)
-        node.stay.setdefault(_answer_key(entry, settings.on), entry)
-    return list(nodes.items())
+def _nodes(
+    entries: Sequence[Entry], settings: Dedup, earlier: _Earlier
+) -> tuple[list[list[int]], list[tuple[Entry, list[int]]]]:
+    """The positions of the rows with each compared text, in order of preference inside and out.
+
+    Those whose text an earlier dataset has stand apart, beside that dataset's row.
+    """
+    nodes: dict[bytes, list[int]] = {}
+    for index in in_order(entries, settings):
+        nodes.setdefault(chosen_key(entries[index], settings.on), []).append(index)
+    repeated = [(earlier.by_key[key], nodes.pop(key)) for key in list(nodes) if key in earlier.by_key]
+    return list(nodes.values()), repeated
+
+
+def _stay(entries: Sequence[Entry], node: list[int], on: str) -> dict[bytes, int]:
+    """Of the rows with one text, the one to keep for each answer."""
+    if len(node) == 1:
+        return {b"": node[0]}
+    stay: dict[bytes, int] = {}
+    for at in node:
+        stay.setdefault(_answer_key(entries[at], on), at)
+    return stay
 
 
 def _answer_key(entry: Entry, on: str) -> bytes:
@@ -163,8 +198,8 @@ def _read_earlier(settings: Dedup, context: Context) -> _Earlier:
 
 def _repeats(entry: Entry, best: Entry, similarity: float, *, earlier: bool = False) -> Rejection:
     rounded = round(similarity, 4)
-    dataset = best.place.source if earlier else None
-    name = f"{best.row.id} of {dataset}" if dataset is not None else best.row.id
+    dataset = best.source if earlier else None
+    name = f"{best.id} of {dataset}" if dataset is not None else best.id
     detail = f"Jaccard similarity {rounded:.4f} with {name}" if rounded < 1 else f"{_SAME_TEXT} as that of {name}"
     reason = "in-earlier-dataset" if earlier else "near-duplicate"
-    return reject(entry, STAGE, reason, detail, Because(best.row.id, rounded, dataset))
+    return reject(entry, STAGE, reason, detail, Because(best.id, rounded, dataset))

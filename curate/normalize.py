@@ -32,6 +32,20 @@ def message_text(message: Message) -> str:
     return f"{message.text}\n{canonical_json(message.tool_calls).decode()}"
 
 
+def text_lengths(row: Row) -> tuple[int, int]:
+    """The characters of all messages together, and those of the row's conversation as `chosen_text` has it."""
+    whole = conversation = turns = 0
+    for message in row.messages:
+        size = len(message.content) if isinstance(message.content, str) else len(message.text)
+        if message.tool_calls:
+            size += 1 + len(canonical_json(message.tool_calls).decode())
+        whole += size
+        if message.role not in SCENE:
+            turns += 1
+            conversation += size
+    return whole, conversation + max(turns - 1, 0)
+
+
 def text_key(text: str) -> bytes:
     """The same 16 bytes for texts that differ in case and whitespace alone."""
     normal = " ".join(text.lower().split())

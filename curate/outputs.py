@@ -1,28 +1,31 @@
 """The dataset folder: written so that readers see the old dataset or the whole new one, and checked afterwards."""
 
+import hashlib
+import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from curate.card import render_card
 from curate.config import Side
-from curate.core.digests import digest_bytes, digest_file
+from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
 from curate.core.jsonl import atomic_write, read_lines
 from curate.core.records import peek_record, read_record, seal, write_record
-from curate.entries import Entry, Rejection
+from curate.entries import Entry, Rejection, Rows
 from curate.report.html import render_report
 
 MANIFEST = "manifest.json"
 COLUMNS_FOLDER = ".columns"  # what screens measured: it can be made again, and no digest depends on it
 _UNFINISHED = ".unfinished-"
+_BLOCK_LINES = 512  # enough that hashing and writing them, and not the calls, is the cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Dataset:
     rejections: list[Rejection]
     facts: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
+    check: Callable[[], None] = lambda: None
+    """Raises where the rows are no longer what was read: asked when all are written."""
 
 
 def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,22 +45,21 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
 
     The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
     """
-    contents = {f"{side}.jsonl": _joined(entry.line for entry in rows) for side, rows in dataset.sides.items()}
+    contents: dict[str, Iterable[bytes]] = {
+        f"{side}.jsonl": _blocks(entry.line for entry in rows) for side, rows in dataset.sides.items()
+    }
     if dataset.facts["recipe"]["parquet"]:
         from curate.row_tables import rows_as_parquet
 
-        contents |= {
-            f"{side}.parquet": rows_as_parquet(entry.row for entry in rows) for side, rows in dataset.sides.items()
-        }
-    contents["rejected.jsonl"] = _joined(msgspec.json.encode(rejection) for rejection in dataset.rejections)
-    contents |= dataset.files
-    card = render_card(dataset.facts, [entry.row for entry in dataset.sides["train"]])
-    contents["card.md"] = card.encode("utf-8", "replace")
-    contents["report.html"] = render_report(dataset.facts, dataset.sides, dataset.rejections).encode("utf-8", "replace")
-    outputs = {name: _describe(name, content) for name, content in contents.items()}
-    body = {**dataset.facts, "outputs": outputs, "environment": dict(environment)}
+        contents |= {f"{side}.parquet": (rows_as_parquet(Rows(rows)),) for side, rows in dataset.sides.items()}
+    contents["rejected.jsonl"] = _blocks(msgspec.json.encode(rejection) for rejection in dataset.rejections)
+    contents |= {name: (content,) for name, content in dataset.files.items()}
+    contents["card.md"] = (render_card(dataset.facts, dataset.sides["train"]).encode("utf-8", "replace"),)
+    report = render_report(dataset.facts, dataset.sides, dataset.rejections)
+    contents["report.html"] = (report.encode("utf-8", "replace"),)
     if output is None:
-        return seal(body)
+        outputs = {name: _describe(name, blocks, None) for name, blocks in contents.items()}
+        return seal({**dataset.facts, "outputs": outputs, "environment": dict(environment)})
     with os_errors(output):
         existed = output.exists()
         output.mkdir(parents=True, exist_ok=True)
@@ -63,9 +67,12 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
             shutil.rmtree(left_over)
         staging = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
     try:
-        for name, content in contents.items():
+        outputs = {}
+        for name, blocks in contents.items():
             with atomic_write(staging / name) as file:
-                file.write(content)
+                outputs[name] = _describe(name, blocks, file)
+        dataset.check()
+        body = {**dataset.facts, "outputs": outputs, "environment": dict(environment)}
         manifest = write_record(staging / MANIFEST, body)
         with os_errors(output):
             _remove_old(output, set(contents))
@@ -88,13 +95,24 @@ def _remove_old(output: Path, names: set[str]) -> None:
             (output / name).unlink(missing_ok=True)
 
 
-def _joined(lines: Iterable[bytes]) -> bytes:
-    return b"".join(line + b"\n" for line in lines)
+def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines with their ends, many at a time."""
+    left = iter(lines)
+    while some := list(itertools.islice(left, _BLOCK_LINES)):
+        some.append(b"")
+        yield b"\n".join(some)
 
 
-def _describe(name: str, content: bytes) -> dict[str, Any]:
-    described: dict[str, Any] = {"digest": digest_bytes(content)}
-    return {**described, "rows": content.count(b"\n")} if name.endswith(".jsonl") else described
+def _describe(name: str, blocks: Iterable[bytes], file: IO[bytes] | None) -> dict[str, Any]:
+    """What the manifest says of a file with this content, which goes into `file` where there is one."""
+    state, rows = hashlib.sha256(), 0
+    for block in blocks:
+        state.update(block)
+        rows += block.count(b"\n")
+        if file is not None:
+            file.write(block)
+    described: dict[str, Any] = {"digest": f"sha256:{state.hexdigest()}"}
+    return {**described, "rows": rows} if name.endswith(".jsonl") else described
 
 
 def check_writable(output: Path) -> None:

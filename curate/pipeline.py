@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.accounts import check_account, count_stage
 from curate.balance import dominant_class
@@ -18,12 +18,15 @@ from curate.core.digests import digest_json
 from curate.core.errors import DataError
 from curate.core.places import find_path
 from curate.core.records import environment, versions
-from curate.entries import Context, Entry, Outcome, Rejection
+from curate.entries import Context, Entry, Outcome, Rejection, Rows
 from curate.outputs import COLUMNS_FOLDER, Dataset, check_writable, current_manifest, write_dataset
-from curate.sources import InputFile, find_files, read_source
+from curate.sources import InputFile, find_files
 from curate.split import count_labels
 from curate.stage_files import find_stage_files
 from curate.steps import COMPOSING, DUPLICATES, Done, Step, make_steps, wants_screens
+
+if TYPE_CHECKING:
+    from curate.pieces import Reading
 
 _SHOWN_REJECTIONS = 3  # enough to see what is wrong with a source, few enough to read
 
@@ -40,9 +43,17 @@ class Built:
 
 @collector_paused()
 def build(
-    recipe_path: Path, *, output: Path | None = None, force: bool = False, dry_run: bool = False, fix: bool = False
+    recipe_path: Path,
+    *,
+    output: Path | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    fix: bool = False,
+    memory: int | None = None,
 ) -> Built:
     """Build the dataset of a recipe, or find that it is built already. A dry run writes nothing; `fix` repairs rows.
+
+    Past `memory` bytes, what grows with the rows goes into temporary files; the dataset is the same.
 
     Raises: ConfigError for the recipe, DataError for sources, ServiceError for a disk that is full.
     """
@@ -50,7 +61,7 @@ def build(
     recipe = load_config(recipe_path, Recipe)
     if fix:
         recipe = recipe.model_copy(update={"checks": recipe.checks.model_copy(update={"fix": True})})
-    context = Context(recipe, recipe_path.parent, _usable_processors())
+    context = Context(recipe, recipe_path.parent, _usable_processors(), memory)
     target = output if output is not None else find_path(recipe.output, context.folder)
     files = find_files(context) + find_stage_files(context)
     input_digest = _input_digest(recipe, files)
@@ -96,8 +107,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     from curate.guards import check_guards, idle_filters, refuse
 
     recipe = context.recipe
-    entries, rejections, lines = _read_all(context, files)
-    run = _Run(entries, rejections, [count_stage("read", len(entries) + len(rejections), Outcome(entries, rejections))])
+    run, lines, inputs_read = _read_all(context, files)
     read = {source.name: lines[source.name] for source in recipe.sources}
     _run_steps(run, make_steps(recipe, context.folder, side_folder), context)
     signs = check_guards(recipe.guards, read, _by_source(run.filtered), run.rejections)
@@ -121,7 +131,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     facts["inputs"] = [_describe(file, lines) for file in files]
     facts["split"] = count_labels(sides.rows)
     facts |= describe_added(sides)
-    facts["fit"] = describe_facts([entry.row for rows in sides.rows.values() for entry in rows])
+    facts["fit"] = describe_facts(Rows([entry for rows in sides.rows.values() for entry in rows]))
     warned = [
         *signs.warnings,
         *idle_filters(recipe, run.counts, run.reports),
@@ -131,7 +141,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     if recipe.balance is None and (text := dominant_class(run.entries)):
         warned.append(text)
     facts["warnings"] = warned
-    return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files})
+    return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files}, inputs_read.check)
 
 
 def _run_steps(run: _Run, steps: Sequence[Step], context: Context) -> None:
@@ -187,37 +197,36 @@ def _facts(recipe: Recipe, run: _Run, read: dict[str, int]) -> dict[str, Any]:
 
 
 def _by_source(entries: Sequence[Entry]) -> Counter[str]:
-    return Counter(entry.place.source for entry in entries)
+    return Counter(entry.source for entry in entries)
 
 
 def _seed_ties(entries: Sequence[Entry]) -> dict[str, str]:
-    if not any("synthetic" in entry.row.meta for entry in entries):
+    if not any(entry.held.synthesized(entry.at) for entry in entries):
         return {}
     from curate.synthesize.job import seed_ties
 
     return seed_ties(entries)
 
 
-def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[list[Entry], list[Rejection], Counter[str]]:
-    """The rows, the rejections, and how many records each source and each of its files (`source\\0path`) has."""
-    entries: list[Entry] = []
-    rejections: list[Rejection] = []
+def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Counter[str], "Reading"]:
+    """The rows and rejections, how many records each source and each of its files (`source\\0path`) has."""
+    # Imported here, because numba takes a second to load and `--help` must not.
+    from curate.pieces import reading
+
+    run = _Run([], [], [])
     lines: Counter[str] = Counter()
     total = sum(file.input.path.stat().st_size for file in files if file.kind == "source")
-    with progress("read", total) as advance:
+    with reading(context, total) as read, progress("read", total) as advance:
         for source in context.recipe.sources:
             inputs = [file.input for file in files if file.kind == "source" and file.name == source.name]
-            counts: dict[str, int] = {}
-            for found, item in read_source(source, inputs, context.folder):
-                advance(len(item.raw) + 1)
-                counts[found.shown] = counts.get(found.shown, 0) + 1
-                if isinstance(item, Rejection):
-                    rejections.append(item)
-                else:
-                    entries.append(item)
-            lines.update({f"{source.name}\0{shown}": count for shown, count in counts.items()})
-            lines[source.name] = sum(counts.values())
-    return entries, rejections, lines
+            for part in read.read(source, inputs):
+                advance(part.size)
+                run.entries += part.entries
+                run.rejections += part.rejections
+                lines[f"{source.name}\0{part.input.shown}"] += part.records
+                lines[source.name] += part.records
+    run.counts.append(count_stage("read", len(run.entries) + len(run.rejections), Outcome(run.entries, run.rejections)))
+    return run, lines, read
 
 
 def _describe(file: InputFile, lines: Counter[str]) -> dict[str, Any]:

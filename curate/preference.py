@@ -1,17 +1,51 @@
 """Which of several rows that repeat each other stays: an order that does not depend on where they stood."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from math import inf, isnan
 from typing import Any
+
+import numpy as np
 
 from curate.config import Dedup
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry
 
+UNNAMED = Dedup()
+"""What a recipe without near duplicates goes by."""
+
 
 def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
     """A sort key: gold before synthetic, then by `prefer`, then by id and content; the smallest is kept."""
+    ranks = ranking(settings)
+
+    def key(entry: Entry) -> tuple[Any, ...]:
+        known = entry.held.ranks(entry.at, settings)
+        return (*(known if known is not None else ranks(entry.row)), entry.id, _Content(entry))
+
+    return key
+
+
+def in_order(entries: Sequence[Entry], settings: Dedup) -> list[int]:
+    """The positions of the entries in order of preference; of entries that are equal in all, the earlier first."""
+    by_id = sorted(range(len(entries)), key=lambda at: entries[at].id)
+    if any(entries[a].id == entries[b].id for a, b in pairwise(by_id)):
+        # The place in the list comes second, so that two rows that say the same are never compared themselves.
+        key = preference(settings)
+        return [at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))]
+    ranks = ranking(settings)
+    if not entries:
+        return []
+    found = [entry.held.ranks(entry.at, settings) or ranks(entry.row) for entry in entries]
+    place = np.empty(len(entries), np.int64)
+    place[by_id] = np.arange(len(entries))
+    order: list[int] = np.lexsort((place, *np.array(found).reshape(len(entries), -1).T[::-1])).tolist()
+    return order
+
+
+def ranking(settings: Dedup) -> Callable[[Row], tuple[float, ...]]:
+    """The function that gives a row's numbers: 0 for gold, then those that `prefer` goes by, the smaller the better."""
     rules: dict[str, Callable[[Row], float]] = {
         "longest": lambda row: -_length(row),
         "shortest": _length,
@@ -19,27 +53,22 @@ def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
         "score": lambda row: -_number(_found(row, settings.score_by)),
     }
     chosen = [rules[name] for name in settings.prefer if name != "gold"]
-
-    def key(entry: Entry) -> tuple[Any, ...]:
-        row = entry.row
-        return (row.origin != "gold", *[rule(row) for rule in chosen], row.id, _Content(row))
-
-    return key
+    return lambda row: (float(row.origin != "gold"), *[float(rule(row)) for rule in chosen])
 
 
 class _Content:
     """A row's content as the last word between rows that are equal in all else: most are never asked for it."""
 
-    __slots__ = ("_row",)
+    __slots__ = ("_entry",)
 
-    def __init__(self, row: Row) -> None:
-        self._row = row
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Content) and encode_row(self._row) == encode_row(other._row)
+        return isinstance(other, _Content) and encode_row(self._entry.row) == encode_row(other._entry.row)
 
     def __lt__(self, other: "_Content") -> bool:
-        return encode_row(self._row) < encode_row(other._row)
+        return encode_row(self._entry.row) < encode_row(other._entry.row)
 
     __hash__ = None  # type: ignore[assignment]  # only ever compared
 

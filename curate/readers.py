@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import msgspec
 
-from curate.compressed import opened
+from curate.compressed import is_packed, opened
 from curate.core.errors import DataError, os_errors
 from curate.core.places import find_path
 from curate.folders import index_folder, row_files
@@ -48,6 +48,8 @@ class Record(msgspec.Struct, frozen=True):
     raw: bytes
     fields: dict[str, Any] | None = None
     fault: tuple[str, str] | None = None
+    start: int = -1
+    """Where `raw` itself starts: in a file's first line that may be after a byte order mark."""
 
 
 def find_inputs(value: str, folder: Path) -> list[Input]:
@@ -116,27 +118,42 @@ def read_records(path: Path) -> Iterator[Record]:
             yield from read_json_lines(file)
 
 
-def read_json_lines(file: IO[bytes]) -> Iterator[Record]:
-    """Every line that isn't blank. A line that is too long is a fault of its own and never held in memory whole."""
-    offset, number = 0, 0
+def is_plain_lines(path: Path) -> bool:
+    """Does the file hold JSON lines as they are, so that it can be read from any line's start?"""
+    if not path.name.endswith(_TEXT) and path.name.endswith(SUFFIXES):
+        return False
+    if is_packed(path):
+        return False
+    return not path.name.endswith(".json") or _whole_json(path) is None
+
+
+def read_json_lines(file: IO[bytes], start: int = 0, end: int | None = None) -> Iterator[Record]:
+    """Every line that isn't blank, of those that begin from `start` up to `end`; their numbers count from there.
+
+    A line that is too long is a fault of its own and never held in memory whole.
+    """
+    offset, number = start, 0
+    if start:
+        file.seek(start)
     readline = file.readline
-    while raw := readline(MAX_LINE_BYTES):
+    while (end is None or offset < end) and (raw := readline(MAX_LINE_BYTES)):
         number += 1
-        start = offset
+        first = offset
         offset += len(raw)
         if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
             while more := readline(MAX_LINE_BYTES):
                 offset += len(more)
                 if more.endswith(b"\n"):
                     break
-            detail = f"the line has {offset - start} bytes, more than {MAX_LINE_BYTES}; its first {_SHOWN_BYTES} follow"
-            yield Record(number, start, raw[:_SHOWN_BYTES], fault=("line-too-long", detail))
+            detail = f"the line has {offset - first} bytes, more than {MAX_LINE_BYTES}; its first {_SHOWN_BYTES} follow"
+            yield Record(number, first, raw[:_SHOWN_BYTES], fault=("line-too-long", detail))
             continue
         text = raw.rstrip(b"\r\n")
-        if number == 1:
-            text = text.removeprefix(_BOM)
+        skipped = 0
+        if not first and text.startswith(_BOM):
+            text, skipped = text.removeprefix(_BOM), len(_BOM)
         if text and not text.isspace():
-            yield Record(number, start, text)
+            yield Record(number, first, text, start=first + skipped)
 
 
 def _whole_json(path: Path) -> Iterator[Record] | None:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -31,10 +31,14 @@ Adapter = Callable[[dict[str, Any]], Any]
 Joined = Mapping[str, Mapping[str, dict[str, Any]]]
 
 
-class _Given(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as files have it: what it does not say comes from its source."""
+class _KnownMessage(Message, frozen=True, forbid_unknown_fields=True):
+    """A message that has no key but those we know."""
 
-    messages: list[Message]
+
+class _Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row as files have it, without keys that we don't know: what it does not say comes from its source."""
+
+    messages: list[_KnownMessage]
     id: str = ""
     tools: list[dict[str, Any]] | None = None
     label: str | None = None
@@ -44,21 +48,12 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class _MessageKeys(Message, frozen=True, forbid_unknown_fields=True):
-    """A message that has no key but those we know."""
+class Unread(NamedTuple):
+    """Why a record is no row; `id` is what it calls itself, where it does."""
 
-
-class _RowKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A row that has no key but those we know, here and in its messages. Values are passed over."""
-
-    messages: list[_MessageKeys]
-    id: msgspec.Raw = msgspec.Raw()
-    tools: msgspec.Raw = msgspec.Raw()
-    label: msgspec.Raw = msgspec.Raw()
-    source: msgspec.Raw = msgspec.Raw()
-    origin: msgspec.Raw = msgspec.Raw()
-    group: msgspec.Raw = msgspec.Raw()
-    meta: msgspec.Raw = msgspec.Raw()
+    reason: str
+    detail: str
+    id: str | None = None
 
 
 class RowReader:
@@ -66,49 +61,60 @@ class RowReader:
 
     def __init__(self, source: Source, form: Format | None, adapter: Adapter | None, joined: Joined) -> None:
         self._source, self._form, self._adapter, self._joined = source, form, adapter, joined
+        # One object with the default of rows: encoding leaves defaults out, and knows them by identity.
+        self._origin: Origin = "gold" if source.origin == "gold" else source.origin
         self._decode = msgspec.json.Decoder(_Given).decode
-        self._check_keys = msgspec.json.Decoder(_RowKeys).decode
         self._direct = form is CHAT and adapter is None and not joined
 
     def read(self, record: Record, place: Place) -> Entry | Rejection:
         """The record as a row in its place, or the rejection that says why it is none."""
-        if record.fault is not None:
-            return reject_raw(place, record.raw, STAGE, *record.fault)
-        if self._direct and record.fields is None and (entry := self._read_row(record.raw, place)) is not None:
-            return entry
-        return self._read_fields(record, place)
+        found = self.find(record)
+        if isinstance(found, Unread):
+            return reject_raw(place, record.raw, STAGE, found.reason, found.detail, id=found.id)
+        row, verbatim = found
+        messages = [Message(*(getattr(one, name) for name in Message.__struct_fields__)) for one in row.messages]
+        return Entry(msgspec.structs.replace(row, messages=messages), place, record.raw, verbatim)
 
-    def _read_row(self, raw: bytes, place: Place) -> Entry | None:
+    def find(self, record: Record) -> tuple[Row, bool] | Unread:
+        """The record's row and whether its bytes are the row's line as they are, or why it is none."""
+        if record.fault is not None:
+            return Unread(*record.fault)
+        if self._direct and record.fields is None and (found := self._read_row(record.raw)) is not None:
+            return found
+        found_row = self._read_fields(record)
+        return found_row if isinstance(found_row, Unread) else (found_row, False)
+
+    def _read_row(self, raw: bytes) -> tuple[Row, bool] | None:
         """The row straight from its bytes, None where it needs a closer look: unknown keys, deep or large values."""
         try:
-            self._check_keys(raw)
             given = self._decode(raw)
         except UNREADABLE:
             return None
         if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _may_hold_long_numbers(given, raw):
             return None
         source = self._source
+        messages: list[Message] = given.messages  # type: ignore[assignment]  # nothing is put into the list
         row = Row(
-            id=given.id or content_id(given.messages, given.tools),
-            messages=given.messages,
+            id=given.id or content_id(messages, given.tools),
+            messages=messages,
             tools=given.tools,
             label=given.label if given.label is not None else source.label,
             source=given.source if given.source is not None else source.name,
-            origin=given.origin or source.origin,
+            origin=given.origin or self._origin,
             group=given.group,
             meta=given.meta,
         )
         # A line that leaves its origin out means gold to whoever reads it.
         same_origin = row.origin == (given.origin or "gold")
         same = bool(given.id) and row.label == given.label and row.source == given.source and same_origin
-        return Entry(row, place, raw, verbatim=same and b"\n" not in raw)
+        return row, same and b"\n" not in raw
 
-    def _read_fields(self, record: Record, place: Place) -> Entry | Rejection:
+    def _read_fields(self, record: Record) -> Row | Unread:
         raw = record.raw
         given: str | None = None
 
-        def no(reason: str, detail: str) -> Rejection:
-            return reject_raw(place, raw, STAGE, reason, detail, id=given)
+        def no(reason: str, detail: str) -> Unread:
+            return Unread(reason, detail, given)
 
         fields: Any = record.fields
         if fields is None:
@@ -138,7 +144,7 @@ class RowReader:
             if fault := _excess(fields):
                 return no(*fault)
         try:
-            return Entry(self._make_row(self._converted(fields)), place, raw)
+            return self._make_row(self._converted(fields))
         except UnfitError as error:
             return no(*self._why_unfit(fields, str(error)))
         except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, OverflowError) as error:
@@ -175,7 +181,7 @@ class RowReader:
                 known[key] = str(known[key])
         if extra:
             known["meta"] = {**known.get("meta", {}), **extra}
-        defaults = {"id": "", "source": source.name, "origin": source.origin}
+        defaults = {"id": "", "source": source.name, "origin": self._origin}
         if source.label is not None:
             defaults["label"] = source.label
         row = msgspec.convert({**defaults, **known}, Row)

@@ -18,7 +18,7 @@ from curate.formats.mapped import mapped
 from curate.formats.registry import FORMATS, SAMPLE_RECORDS, detect
 from curate.formats.shape import Format
 from curate.readers import Input, Record, find_inputs, read_records
-from curate.reading import UNREADABLE, RowReader
+from curate.reading import UNREADABLE, Adapter, Joined, RowReader
 
 STAGE = "read"
 UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
@@ -43,7 +43,7 @@ def find_files(context: Context) -> list[InputFile]:
         indexes = [path for path in source.paths if kind == "against" and index_folder(path, folder) is not None]
         named += [(source.name, "index", _index_record(path, folder)) for path in indexes]
         found = [found for path in source.paths if path not in indexes for found in find_inputs(path, folder)]
-        named += [(source.name, kind, replace(item, format=_format_name(source, item))) for item in found]
+        named += [(source.name, kind, pinned(source, item)) for item in found]
         named += [
             (source.name, "join", Input(join.path, find_path(join.path, folder))) for join in source.join.values()
         ]
@@ -72,16 +72,35 @@ def read_source(source: Source, inputs: list[Input], folder: Path) -> Iterator[t
 
     Raises: DataError where a file can't be read or holds nothing; ConfigError where the adapter can't be loaded.
     """
-    adapter = load_function(source.adapter, folder) if source.adapter is not None else None
-    joined = {key: _records_by(join, find_path(join.path, folder)) for key, join in source.join.items()}
+    adapter, joined = load_adapter(source, folder), load_joined(source, folder)
     for found in inputs:
-        read = RowReader(source, _format(source, found), adapter, joined).read
+        read = make_reader(source, found, adapter, joined).read
         records = read_records(found.path)
         first = next(records, None)
         if first is None:
             raise DataError("the file holds no records", where=found.path, fix="take it out of the recipe or fill it")
         for record in itertools.chain([first], records):
             yield found, read(record, Place(source.name, found.shown, record.number, record.offset))
+
+
+def load_adapter(source: Source, folder: Path) -> Adapter | None:
+    """The source's Python function, where it has one. Raises: ConfigError where it can't be loaded."""
+    return load_function(source.adapter, folder) if source.adapter is not None else None
+
+
+def load_joined(source: Source, folder: Path) -> Joined:
+    """The records of the files that are joined to the source's, each file's by their key."""
+    return {key: _records_by(join, find_path(join.path, folder)) for key, join in source.join.items()}
+
+
+def make_reader(source: Source, found: Input, adapter: Adapter | None, joined: Joined) -> RowReader:
+    """What reads the records of one file."""
+    return RowReader(source, _format(source, found), adapter, joined)
+
+
+def pinned(source: Source, found: Input) -> Input:
+    """The file with the format that its records are in."""
+    return found if found.format is not None else replace(found, format=_format_name(source, found))
 
 
 def _format_name(source: Source, found: Input) -> str:

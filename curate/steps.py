@@ -9,7 +9,7 @@ import msgspec
 
 from curate.composition import Balance, BalanceRule
 from curate.config import Recipe
-from curate.entries import Context, Entry, Outcome, Stage
+from curate.entries import Context, Entry, Outcome, Rows, Stage
 from curate.fields import Columns
 
 # Steps that take out good rows on purpose: what they leave is no sign that something is wrong.
@@ -146,9 +146,9 @@ def count_tokens(entries: Sequence[Entry], context: Context) -> dict[str, int]:
     from curate.rules.template import chat_format
 
     form = chat_format(context.recipe.base, context.folder)
-    encoded = form.encode_many((entry.row.messages, entry.row.tools) for entry in entries)
+    encoded = form.encode_many((row.messages, row.tools) for row in Rows(entries))
     return {
-        entry.row.id: 1 if isinstance(one, TemplateFault) else len(one.ids)
+        entry.id: 1 if isinstance(one, TemplateFault) else len(one.ids)
         for entry, one in zip(entries, encoded, strict=True)
     }
 

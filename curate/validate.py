@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from curate.answer_schema import Schemas
 from curate.core.rows import Row
-from curate.entries import Context, Entry, Outcome, Rejection, reject
+from curate.entries import Context, Entry, Outcome, Rejection, Rows, reject
 from curate.repairs import repair
 from curate.rules.catalog import RULES, SEVERITY, Fault, Rule, Severity
 from curate.rules.conversation import check_messages
@@ -25,7 +25,7 @@ def validate(entries: Sequence[Entry], context: Context) -> Outcome:
     warnings: Counter[str] = Counter()
     if settings.fix:
         entries = [_repaired(entry, repairs) for entry in entries]
-    faults = _faults([entry.row for entry in entries], context, {**SEVERITY, **settings.severity}, warnings)
+    faults = _faults(entries, context, {**SEVERITY, **settings.severity}, warnings)
     kept: list[Entry] = []
     rejections: list[Rejection] = []
     for entry, fault in zip(entries, faults, strict=True):
@@ -37,40 +37,58 @@ def validate(entries: Sequence[Entry], context: Context) -> Outcome:
     return Outcome(kept, rejections, counts={name: found for name, found in counts.items() if found})
 
 
-def _repaired(entry: Entry, repairs: Counter[str]) -> Entry:
-    row = repair(entry.row, repairs)
-    return entry if row is entry.row else Entry(row, entry.place, entry.raw)
-
-
-def _faults(
-    rows: Sequence[Row], context: Context, severity: dict[str, Severity], warnings: Counter[str]
-) -> list[Fault | None]:
-    """Per row the first error, None where there is none; `warnings` counts those of rows without errors."""
+def make_rules(context: Context) -> list[Rule]:
+    """The rules that look at one row alone; with a base, its chat template comes after them."""
     schemas = Schemas()
     rules: list[Rule] = [check_messages, tool_rule(schemas), check_text]
     if context.recipe.checks.target_schema is not None:
         rules.append(target_rule(context, schemas))
-    faults: list[Fault | None] = []
-    for row in rows:
-        error: Fault | None = None
-        for rule in rules:
-            fault = rule(row)
-            if fault is not None:
-                grave = severity[fault[0]]
-                if grave == "error":
-                    error = fault
-                    break
-                if grave == "warning":
-                    warnings[fault[0]] += 1
-        faults.append(error)
+    return rules
+
+
+def is_sound(row: Row, rules: Sequence[Rule], *, fix: bool) -> bool:
+    """Do the rules find nothing in the row, not even a warning, nor repairs anything to do?"""
+    if fix and repair(row, Counter()) is not row:
+        return False
+    return all(rule(row) is None for rule in rules)
+
+
+def _repaired(entry: Entry, repairs: Counter[str]) -> Entry:
+    if entry.held.sound(entry.at):
+        return entry
+    old = entry.row
+    row = repair(old, repairs)
+    return entry if row is old else Entry(row, entry.place, entry.raw)
+
+
+def _faults(
+    entries: Sequence[Entry], context: Context, severity: dict[str, Severity], warnings: Counter[str]
+) -> list[Fault | None]:
+    """Per row the first error, None where there is none; `warnings` counts those of rows without errors."""
+    rules = make_rules(context)
+    faults: list[Fault | None] = [
+        None if entry.held.sound(entry.at) else _fault(entry.row, rules, severity, warnings) for entry in entries
+    ]
     if context.recipe.base is not None:
         from curate.rules.template import template_faults
 
         whole = [index for index, fault in enumerate(faults) if fault is None]
-        found = template_faults([rows[index] for index in whole], context)
+        found = template_faults(Rows([entries[index] for index in whole]), context)
         for index, fault in zip(whole, found, strict=True):
             if fault is not None and severity[fault[0]] == "warning":
                 warnings[fault[0]] += 1
             elif fault is not None and severity[fault[0]] == "error":
                 faults[index] = fault
     return faults
+
+
+def _fault(row: Row, rules: Sequence[Rule], severity: dict[str, Severity], warnings: Counter[str]) -> Fault | None:
+    for rule in rules:
+        fault = rule(row)
+        if fault is not None:
+            grave = severity[fault[0]]
+            if grave == "error":
+                return fault
+            if grave == "warning":
+                warnings[fault[0]] += 1
+    return None

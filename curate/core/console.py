@@ -1,6 +1,7 @@
 """The terminal's edge: how commands start, talk and end. stdout is the product, stderr the talk."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -143,6 +144,22 @@ def _log_lines(label: str, total: float) -> Iterator[Advance]:
             say(f"{label}: {done:.0f} of {total:.0f}, {times} {note}".rstrip())
 
     yield advance
+
+
+class Bytes(click.ParamType[int]):
+    """A number of bytes as people write it: 500MB, 2GB, 1.5GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Fails for text that is none."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", str(value).lower())
+        if found is None:
+            self.fail(f"{value!r} is no size: write it as 500MB or 2GB", param, ctx)
+        number, unit, binary = found.groups()
+        return int(float(number) * (1024 if binary else 1000) ** " kmgt".index(unit or " "))
 
 
 def command_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from curate.core.rows import Row
 from curate.duplicates import expected_recall, recall_curve
 from curate.entries import Entry, Rejection
 from curate.facts import fit_sentences
-from curate.normalize import chosen_text, message_text
+from curate.normalize import message_text
 from curate.report.lengths import length_charts
 from curate.sizes import advice, lengths
 
@@ -72,10 +72,12 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters.update(visible=visible, count=lambda number: f"{number:,}")
-    rows = [entry.row for entries in sides.values() for entry in entries]
+    rows = [entry for entries in sides.values() for entry in entries]
+    sizes = [entry.held.lengths(entry.at)[1] for entry in rows]
     originals = len(rows) - sum(facts.get("added", {}).values())
     near: Mapping[str, Any] = next((stage for stage in facts["stages"] if stage["name"] == "near"), {})
     by_source, by_rule = length_charts(facts, sides, rejections)
+    listed = set(facts["fit"]["listed"])
     similarities = [(name, count) for name, count in near.get("similarities", {}).items()]
     return environment.get_template("report.html.j2").render(
         facts=facts,
@@ -86,9 +88,9 @@ def render_report(
         sides={side: len(entries) for side, entries in sides.items()},
         sources=facts["sources"],
         rules=_rules(facts["stages"]),
-        classes=_bars(Counter(row.label or "(none)" for row in rows).most_common(_SHOWN_CLASSES), len(rows)),
-        lengths=_length_bars(rows),
-        length=lengths([len(chosen_text(row, "conversation")) for row in rows]),
+        classes=_bars(Counter(entry.label or "(none)" for entry in rows).most_common(_SHOWN_CLASSES), len(rows)),
+        lengths=_length_bars(sizes),
+        length=lengths(sizes),
         similarities=_bars(similarities) if any(count for _, count in similarities) else [],
         pairs=list(_pairs(rows, rejections)),
         advice=advice(originals),
@@ -96,7 +98,7 @@ def render_report(
         lengths_by_rule=by_rule,
         curve=_curve(facts["recipe"]["dedup"]),
         fit=fit_sentences(facts["fit"]),
-        facts_shown=[(row.id, _text(row)) for row in rows if row.id in set(facts["fit"]["listed"])],
+        facts_shown=[(entry.id, _text(entry.row)) for entry in rows if entry.id in listed],
     )
 
 
@@ -129,18 +131,18 @@ def _curve(dedup: Mapping[str, Any] | None) -> Curve | None:
     return Curve(" ".join(points), table, settings.threshold, expected_recall(settings), settings.bands, settings.rows)
 
 
-def _length_bars(rows: Sequence[Row]) -> list[Bar]:
+def _length_bars(sizes: Sequence[int]) -> list[Bar]:
     """A histogram over doublings: row lengths spread over orders of magnitude."""
-    counts = Counter(max(len(chosen_text(row, "conversation")), 1).bit_length() for row in rows)
+    counts = Counter(max(size, 1).bit_length() for size in sizes)
     if not counts:
         return []
     powers = range(min(counts), max(counts) + 1)
     return _bars([(f"{1 << (power - 1):,} to {(1 << power) - 1:,}", counts[power]) for power in powers])
 
 
-def _pairs(rows: Sequence[Row], rejections: Sequence[Rejection]) -> Iterator[Pair]:
+def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[Pair]:
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
-    by_id = {row.id: row for row in rows}
+    by_id = {entry.id: entry for entry in rows}
     shown: Counter[int] = Counter()
     near = [item for item in rejections if item.stage in {"near", "semantic"} and item.because_of is not None]
     for item in sorted(near, key=lambda one: (one.because_of.similarity if one.because_of else 0, one.id or "")):
@@ -150,7 +152,7 @@ def _pairs(rows: Sequence[Row], rejections: Sequence[Rejection]) -> Iterator[Pai
         tenth = int(because.similarity * 10)
         if shown[tenth] < _PAIRS_PER_BIN and shown.total() < _SHOWN_PAIRS:
             shown[tenth] += 1
-            yield Pair(because.similarity, item.id or "", dropped, because.id, _text(by_id[because.id]))
+            yield Pair(because.similarity, item.id or "", dropped, because.id, _text(by_id[because.id].row))
 
 
 def _text_of(raw: str) -> str | None:

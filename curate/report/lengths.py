@@ -42,10 +42,11 @@ def length_charts(
     kept: defaultdict[str, list[int]] = defaultdict(list)
     dropped: defaultdict[str, list[int]] = defaultdict(list)
     ruled: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    repeats = bool(facts.get("added"))
     for entry in (entry for entries in sides.values() for entry in entries):
         # Repetitions and canaries are no records of a source.
-        if entry.place.source in names and "repeat_of" not in entry.row.meta:
-            kept[entry.place.source].append(len(entry.raw))
+        if entry.source in names and not (repeats and "repeat_of" in entry.row.meta):
+            kept[entry.source].append(entry.held.size(entry.at))
     for item in rejections:
         size = len(item.raw) if item.raw.isascii() else len(item.raw.encode("utf-8", "replace"))
         ruled[item.stage, item.reason].append(size)

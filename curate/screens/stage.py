@@ -71,7 +71,7 @@ def screen(
     import polars as pl
 
     measures = make_measures(screens, folder)
-    ids = [entry.row.id for entry in entries]
+    ids = [entry.id for entry in entries]
     tables: dict[str, pl.DataFrame] = {}
     for on in dict.fromkeys(measure.settings.on for measure in measures):
         texts = [row_text(entry.row, on) for entry in entries]

@@ -149,7 +149,7 @@ def seed_ties(entries: Sequence[Entry]) -> dict[str, str]:
 
     A split that tears them apart tests on what is nearly in train. Merge these with the ties of deduplication.
     """
-    roots = {entry.row.id: _seed_of(entry.row) for entry in entries}
+    roots = {entry.id: _seed_of(entry.row) if entry.held.synthesized(entry.at) else None for entry in entries}
     seeds = {root for root in roots.values() if root is not None}
     ties = {}
     for row_id, root in roots.items():

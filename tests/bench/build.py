@@ -1,8 +1,9 @@
-"""Whole builds beside plain loops: `python -m tests.bench.build [--json] [--rows 50000] [--base BASE]`.
+"""Whole builds beside plain loops: `python -m tests.bench.build [--json] [--rows 200000] [--base BASE]`.
 
 JSON Lines of chat in, a dataset out, every tool in a process of its own, start-up included. Ours:
 
 - build: read, validate, exact and near duplicates, split, rejections, manifest, card, on every processor.
+- deduplicated: the same into one file, with `split: {shares: {train: 1, val: 0, test: 0}}`.
 - template check: the same with `base`, so that every row is also rendered and tokenised (on a tenth of the rows).
 
 The peers do less, and each says what it leaves out; a build can't be expected to be as quick as they are.
@@ -10,6 +11,7 @@ The peers do less, and each says what it leaves out; a build can't be expected t
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -22,7 +24,7 @@ from typing import Any
 from tests.bench.corpus import chat_texts
 
 ROOT = Path(__file__).resolve().parents[2]
-BARS = {"build": 20_000, "template check": 5_000}  # rows a second
+BARS = {"build": 20_000, "deduplicated": 60_000, "template check": 5_000}  # rows a second
 BYTES_BAR = 1200  # of memory a row
 PEERS = {
     "polars": (
@@ -51,7 +53,7 @@ def main() -> int:
     """Measure and print; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--base", default="embedded:smollm2-135m", help="empty: no template check")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -66,6 +68,8 @@ def measure(folder: Path, rows: int, base: str) -> dict[str, Any]:
     _write_recipe(folder / "recipe.yaml", "rows.jsonl")
     _run([sys.executable, "-c", _OURS, str(folder / "recipe.yaml")])  # machine code is compiled once for each machine
     ours = {"build": _timed([sys.executable, "-c", _OURS, str(folder / "recipe.yaml")], rows)}
+    _write_recipe(folder / "unique.yaml", "rows.jsonl", split={"shares": {"train": 1, "val": 0, "test": 0}})
+    ours["deduplicated"] = _timed([sys.executable, "-c", _OURS, str(folder / "unique.yaml")], rows)
     if base:
         few = max(rows // 10, 1)
         _write_rows(folder / "few.jsonl", few)
@@ -91,6 +95,8 @@ def measure(folder: Path, rows: int, base: str) -> dict[str, Any]:
             "rows": rows,
             "input_bytes": (folder / "rows.jsonl").stat().st_size,
             "python": platform.python_version(),
+            "processors": os.cpu_count(),
+            "load": [round(one, 2) for one in os.getloadavg()],
         },
         "ours": ours,
         "peers": peers,

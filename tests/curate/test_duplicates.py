@@ -20,6 +20,7 @@ from curate.minhash import Banding, sketch
 from curate.near import drop_near
 from curate.normalize import text_key
 from curate.pipeline import check_account
+from curate.preference import in_order, preference
 from tests.curate.row_makers import make_context, make_entries, make_row
 
 WORDS = [f"w{n}" for n in range(40)]
@@ -327,3 +328,15 @@ def test_the_curve_is_what_the_bands_find() -> None:
         found += bool((keys[:, 0] == keys[:, 1]).any())
     chance = settings.chance(1 / 3)
     assert abs(found / 400 - chance) < 4 * (chance * (1 - chance) / 400) ** 0.5  # four standard errors
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.booleans()), max_size=12))
+def test_the_order_of_preference_is_that_of_its_key(made: list[tuple[str, int, bool]]) -> None:
+    rows = [
+        make_row("q" * size, id=f"{name}{at if unique else 0}", origin="gold" if at % 3 else "synthetic")
+        for at, (name, size, unique) in enumerate(made)
+    ]
+    entries = make_entries(rows)
+    chosen = Dedup(prefer=["shortest", "newest"])
+    key = preference(chosen)
+    assert in_order(entries, chosen) == [at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))]

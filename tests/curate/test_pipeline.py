@@ -243,7 +243,8 @@ def test_lengths_are_counted_once_for_each_record(tmp_path: Path) -> None:
     from curate.report.lengths import length_charts
 
     line = "x" * 100
-    facts = {"inputs": [{"kind": "source", "name": "a", "path": "a.jsonl"}], "sources": [{"name": "a"}]}
+    source = {"kind": "source", "name": "a", "path": "a.jsonl"}
+    facts = {"inputs": [source], "sources": [{"name": "a"}], "added": {"repeats": 1}}
     row, again = (Row(id=name, messages=[], meta=meta) for name, meta in (("1", {}), ("2", {"repeat_of": "1"})))
     kept = [Entry(one, Place("a", "a.jsonl", 1, 0), line.encode()) for one in (row, again)]
     gone = Rejection(
@@ -283,3 +284,10 @@ def test_parquet_holds_the_same_rows_and_reads_back(tmp_path: Path) -> None:
     assert len(read_rows([str(built.output)]).entries) == len(lines.entries)
     build(write_recipe(tmp_path, rows))
     assert not (built.output / "train.parquet").exists()
+
+
+def test_the_same_bytes_with_and_without_room_in_memory(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    roomy = build(recipe, output=tmp_path / "roomy")
+    tight = build(recipe, output=tmp_path / "tight", memory=1)
+    assert contents(roomy.output) == contents(tight.output)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from curate.answer_schema import Schemas
 from curate.core.errors import ConfigError
 from curate.core.rows import Message, Row
+from curate.entries import Entry
 from curate.formats.registry import FORMATS
 from curate.repairs import REPAIRS, repair
 from curate.rules.catalog import SEVERITY
@@ -212,7 +212,7 @@ def test_repairs_are_counted_by_row_and_change_nothing_else() -> None:
         ],
         tools=TOOLS,
     )
-    entries = [msgspec.structs.replace(entry, verbatim=True) for entry in make_entries([good, messy])]
+    entries = [Entry(one.row, one.place, one.raw, verbatim=True) for one in make_entries([good, messy])]
     outcome = validate(entries, make_context(validate={"fix": True}))
     first, second = outcome.kept
     assert first is entries[0]

@@ -1,0 +1,203 @@
+"""Rows by the thousand: what was worked out of them in columns, their bytes on disk."""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.config import Dedup, Split
+from curate.core.rows import Row
+from curate.entries import Entry, Place, Rejection
+from curate.minhash import Banding, Sketches
+from curate.stored import SourceBytes, Spool, Stored
+
+_decode = msgspec.json.Decoder(Row).decode
+
+
+@dataclass(slots=True)
+class Columns:
+    """What reading a piece of a file gives: a column for each thing that stages ask, and what was no row.
+
+    `raw_starts` are places in the file, empty where the records are not in it as they are; `lines` holds the rows that
+    their records don't say word for word, one behind the other, `line_sizes` 0 for the others.
+    """
+
+    ids: list[str]
+    numbers: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    raw_starts: NDArray[np.int64]
+    raw_sizes: NDArray[np.int64]
+    lines: bytes
+    line_sizes: NDArray[np.int64]
+    keys: bytes
+    lengths: "array[int]"
+    ranks: "array[float]"
+    sides: "array[float]"
+    orders: "array[int]"
+    labels: Mapping[int, str]
+    groups: Mapping[int, str]
+    sound: bytes
+    synthesized: frozenset[int]
+    sketches: Sketches | None
+    rejections: list[Rejection] = field(default_factory=list)
+    lines_read: int = 0
+    records: int = 0
+    raws: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketched:
+    """What was sketched while reading: which text, and how."""
+
+    on: str
+    banding: Banding
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What columns were worked out with; they say nothing about rows under any other settings."""
+
+    dedup: Dedup
+    split: Split
+    seed: int
+    sketched: Sketched | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledSketches:
+    """Sketches in a spool: of how many texts, with how many shingles, and where they start."""
+
+    texts: int
+    shingles: int
+    bands: int
+    spool: Spool
+    start: int
+
+    @classmethod
+    def of(cls, made: Sketches, spool: Spool) -> "SpooledSketches":
+        """The sketches, put into the spool."""
+        data = b"".join([made.starts.tobytes(), made.shingles.tobytes(), made.band_keys.tobytes()])
+        bands, texts = made.band_keys.shape
+        return cls(texts, made.shingles.size, bands, spool, spool.add(data))
+
+    def load(self) -> Sketches:
+        """The sketches."""
+        first, second = 8 * (self.texts + 1), 4 * self.shingles
+        data = self.spool.read(self.start, first + second + 4 * self.bands * self.texts)
+        starts = np.frombuffer(data, np.int64, self.texts + 1)
+        shingles = np.frombuffer(data, np.uint32, self.shingles, first)
+        keys = np.frombuffer(data, np.uint32, self.bands * self.texts, first + second)
+        return Sketches(shingles, starts, keys.reshape(self.bands, self.texts))
+
+
+class Batch:
+    """The rows of a piece of a file: holds their entries."""
+
+    __slots__ = (
+        "_columns", "_first_line", "_key_bytes", "_line_starts", "_lines", "_path", "_raw_starts", "_raws",
+        "_settings", "_sketches", "_width", "source",
+    )  # fmt: skip
+
+    def __init__(
+        self, columns: Columns, where: tuple[str, str, int], stores: tuple[SourceBytes | None, Spool],
+        settings: Settings,
+    ) -> None:  # fmt: skip
+        """`where` are source, path and the lines before the piece; `stores` the file itself, and what spools rows."""
+        self.source, self._path, self._first_line = where
+        file, spool = stores
+        self._columns, self._settings = columns, settings
+        rows = max(len(columns.sides), 1)
+        self._key_bytes, self._width = len(columns.keys) // rows, len(columns.ranks) // rows
+        self._lines = spool
+        self._line_starts = _starts(columns.line_sizes, spool.add(columns.lines) if columns.lines else 0)
+        columns.lines = b""
+        self._sketches = None if columns.sketches is None else SpooledSketches.of(columns.sketches, spool)
+        columns.sketches = None
+        self._raws: Stored = spool if file is None else file
+        self._raw_starts = columns.raw_starts
+        if file is None:
+            self._raw_starts = _starts(columns.raw_sizes, spool.add(columns.raws))
+            columns.raws = b""
+
+    def entries(self) -> list[Entry]:
+        """An entry for each row; asked for once, since from then on they hold the ids."""
+        names, self._columns.ids = self._columns.ids, []
+        return [Entry.within(self, at, name) for at, name in enumerate(names)]
+
+    def sketched(self, wanted: Sketched) -> SpooledSketches | None:
+        """Where the sketches of the rows' texts are; None for any others than were made while reading."""
+        return self._sketches if wanted == self._settings.sketched else None
+
+    def row(self, at: int) -> Row:
+        """The row, decoded anew."""
+        return _decode(self.line(at))
+
+    def raw(self, at: int) -> bytes:
+        """The bytes of its record."""
+        return self._raws.read(int(self._raw_starts[at]), int(self._columns.raw_sizes[at]))
+
+    def size(self, at: int) -> int:
+        """How many bytes its record has."""
+        return int(self._columns.raw_sizes[at])
+
+    def line(self, at: int) -> bytes:
+        """The row as a dataset's line."""
+        size = int(self._columns.line_sizes[at])
+        return self._lines.read(int(self._line_starts[at]), size) if size else self.raw(at)
+
+    def verbatim(self, at: int) -> bool:
+        """Is its record that line?"""
+        return not self._columns.line_sizes[at]
+
+    def place(self, at: int) -> Place:
+        """Where it stood."""
+        columns = self._columns
+        return Place(self.source, self._path, self._first_line + int(columns.numbers[at]), int(columns.offsets[at]))
+
+    def label(self, at: int) -> str | None:
+        """The row's label."""
+        return self._columns.labels.get(at)
+
+    def group(self, at: int) -> str | None:
+        """The row's group."""
+        return self._columns.groups.get(at)
+
+    def keys(self, at: int) -> bytes:
+        """What `curate.keys` makes of the row."""
+        size = self._key_bytes
+        return self._columns.keys[at * size : (at + 1) * size]
+
+    def lengths(self, at: int) -> tuple[int, int]:
+        """The characters of all its messages, and those of its conversation."""
+        return self._columns.lengths[2 * at], self._columns.lengths[2 * at + 1]
+
+    def ranks(self, at: int, settings: Dedup) -> tuple[float, ...] | None:
+        """The numbers that `curate.preference` goes by."""
+        known = self._settings.dedup
+        if settings is not known and settings != known:
+            return None
+        width = self._width
+        return tuple(self._columns.ranks[at * width : (at + 1) * width])
+
+    def sound(self, at: int) -> bool:
+        """Was it found while reading that validation has nothing to say of the row?"""
+        return self._columns.sound[at] == 1
+
+    def draws(self, at: int, split: Split, seed: int) -> tuple[float, int] | None:
+        """What decides its side and its place there, as `curate.split` draws it."""
+        known = self._settings
+        if (split is not known.split and split != known.split) or seed != known.seed:
+            return None
+        return self._columns.sides[at], self._columns.orders[at]
+
+    def synthesized(self, at: int) -> bool:
+        """Does the row say which seed it was made from?"""
+        return at in self._columns.synthesized
+
+
+def _starts(sizes: NDArray[np.int64], first: int) -> NDArray[np.int64]:
+    ends = np.cumsum(sizes)
+    return ends - sizes + first

@@ -1,0 +1,113 @@
+"""Columns as they grow row by row: what stages ask of every row, worked out once, while the row is at hand."""
+
+import sys
+from array import array
+
+import numpy as np
+
+from curate.batches import Columns, Settings, Sketched
+from curate.core.rows import Row, encode_row
+from curate.entries import Context, Rejection
+from curate.keys import make_keys
+from curate.minhash import banding_of, sketch
+from curate.normalize import chosen_text, text_lengths
+from curate.preference import UNNAMED, ranking
+from curate.readers import Record
+from curate.split import drawing
+from curate.validate import is_sound, make_rules
+
+
+class Working:
+    """What is worked out of each row under a recipe."""
+
+    def __init__(self, context: Context) -> None:
+        recipe = context.recipe
+        sketched = None
+        # Frequent n-grams are known when all texts are: then sketches have to wait.
+        if recipe.dedup is not None and recipe.dedup.ignored_share is None:
+            sketched = Sketched(recipe.dedup.on, banding_of(recipe.dedup, recipe.seed))
+        self.settings = Settings(recipe.dedup or UNNAMED, recipe.split, recipe.seed, sketched)
+        self.fix = recipe.checks.fix
+        self.rules = make_rules(context)
+        self.ranks = ranking(recipe.dedup or UNNAMED)
+        self.draws = drawing(recipe.split, recipe.seed)
+
+
+class Growing:
+    """The columns of a piece that is being read."""
+
+    def __init__(self, working: Working, *, is_in_file: bool) -> None:
+        self._working, self._is_in_file = working, is_in_file
+        sketched = working.settings.sketched
+        self._on = sketched.on if sketched is not None else None
+        self._ids: list[str] = []
+        self._places: tuple[array[int], ...] = tuple(array("q") for _ in range(4))
+        self._line_sizes, self._lengths, self._orders = array("q"), array("q"), array("Q")
+        self._ranks, self._sides, self._sound = array("d"), array("d"), bytearray()
+        self._keys: list[bytes] = []
+        self._lines: list[bytes] = []
+        self._raws: list[bytes] = []
+        self._texts: list[str] = []
+        self._labels: dict[int, str] = {}
+        self._groups: dict[int, str] = {}
+        self._synthesized: list[int] = []
+        self._rejections: list[Rejection] = []
+
+    def reject(self, rejection: Rejection) -> None:
+        """Take in a record that is no row."""
+        self._rejections.append(rejection)
+
+    def add(self, record: Record, row: Row, verbatim: bool) -> None:
+        """Take in a row; `verbatim`: its record's bytes are its line."""
+        working, raw = self._working, record.raw
+        for column, value in zip(self._places, (record.number, record.offset, record.start, len(raw)), strict=True):
+            column.append(value)
+        if not self._is_in_file:
+            self._raws.append(raw)
+        line = b"" if verbatim else encode_row(row)
+        self._lines.append(line)
+        self._line_sizes.append(len(line))
+        keys = make_keys(row, conversation=self._on == "conversation")
+        self._keys.append(keys)
+        side, order = working.draws(row.id, row.group, keys)
+        self._sides.append(side)
+        self._orders.append(order)
+        self._lengths.extend(text_lengths(row))
+        self._ranks.extend(working.ranks(row))
+        self._sound.append(is_sound(row, working.rules, fix=working.fix))
+        if self._on is not None:
+            self._texts.append(chosen_text(row, self._on))
+        if row.label is not None:
+            self._labels[len(self._ids)] = sys.intern(row.label)
+        if row.group is not None:
+            self._groups[len(self._ids)] = row.group
+        if "synthetic" in row.meta:
+            self._synthesized.append(len(self._ids))
+        self._ids.append(row.id)
+
+    def columns(self) -> Columns:
+        """What was taken in."""
+        numbers, offsets, starts, sizes = (np.array(column) for column in self._places)
+        sketched = self._working.settings.sketched
+        return Columns(
+            ids=self._ids,
+            numbers=numbers,
+            offsets=offsets,
+            raw_starts=starts,
+            raw_sizes=sizes,
+            lines=b"".join(self._lines),
+            line_sizes=np.array(self._line_sizes),
+            keys=b"".join(self._keys),
+            lengths=self._lengths,
+            ranks=self._ranks,
+            sides=self._sides,
+            orders=self._orders,
+            labels=self._labels,
+            groups=self._groups,
+            sound=bytes(self._sound),
+            synthesized=frozenset(self._synthesized),
+            sketches=None if sketched is None else sketch(self._texts, sketched.banding),
+            rejections=self._rejections,
+            records=len(self._ids) + len(self._rejections),
+            raws=b"".join(self._raws),
+        )

@@ -1,0 +1,226 @@
+"""Pieces of input files, read in processes of their own: from bytes to columns, the same for any number of them."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+
+from curate.batches import Batch, Columns
+from curate.config import Source
+from curate.core.errors import DataError, ServiceError, os_errors
+from curate.entries import Context, Entry, Place, Rejection, reject_raw
+from curate.growing import Growing, Working
+from curate.minhash import Banding, sketch
+from curate.readers import Input, Record, is_plain_lines, read_json_lines, read_records
+from curate.reading import STAGE, Adapter, Joined, RowReader, Unread
+from curate.sources import load_adapter, load_joined, make_reader, pinned
+from curate.stored import SourceBytes, Spool
+
+# Large enough that handing a piece over costs nothing, small enough to share a file out evenly.
+_PIECE_BYTES = 4 << 20
+_PIECE_RECORDS = 8192
+_AHEAD = 8  # pieces that wait for their turn: enough that no process ever does
+_POOL_BYTES = 16 << 20  # starting processes takes as long as reading this much
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The bytes of a file from `start` to `end`, or `records` where it has to be unpacked first."""
+
+    source: Source
+    input: Input
+    start: int = 0
+    end: int = 0
+    records: list[Record] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What came of a piece: entries and rejections in order, how many records it has, and its size in bytes."""
+
+    input: Input
+    entries: list[Entry]
+    rejections: list[Rejection]
+    records: int
+    size: int
+
+
+class PieceReader:
+    """Makes columns of pieces: the same in whatever process."""
+
+    def __init__(self, context: Context) -> None:
+        self._working = Working(context)
+        self.settings = self._working.settings
+
+    def read(self, piece: Piece, adapter: Adapter | None = None, joined: Joined | None = None) -> Columns:
+        """The columns of a piece."""
+        reader = make_reader(piece.source, piece.input, adapter, joined or {})
+        if piece.records is not None:
+            return self._columns(piece, reader, piece.records)
+        with os_errors(piece.input.path), piece.input.path.open("rb") as file:
+            columns = self._columns(piece, reader, read_json_lines(file, piece.start, piece.end))
+            file.seek(piece.start)
+            left = piece.end - piece.start
+            while left and (data := file.read(min(left, _PIECE_BYTES))):
+                left -= len(data)
+                columns.lines_read += data.count(b"\n")
+        return columns
+
+    def _columns(self, piece: Piece, reader: RowReader, records: Iterable[Record]) -> Columns:
+        growing = Growing(self._working, is_in_file=piece.records is None)
+        for record in records:
+            found = reader.find(record)
+            if isinstance(found, Unread):
+                place = Place(piece.source.name, piece.input.shown, record.number, record.offset)
+                growing.reject(reject_raw(place, record.raw, STAGE, found.reason, found.detail, id=found.id))
+            else:
+                growing.add(record, *found)
+        return growing.columns()
+
+
+class Reading:
+    """Reads sources piece by piece, in processes where that pays."""
+
+    def __init__(self, context: Context, pool: ProcessPoolExecutor | None, piece_bytes: int) -> None:
+        self._folder, self._pool, self._piece_bytes = context.folder, pool, piece_bytes
+        self._reader = PieceReader(context)
+        self._spool = Spool()
+        self._files: list[SourceBytes] = []
+
+    def read(self, source: Source, inputs: Iterable[Input]) -> Iterator[Read]:
+        """What the pieces of the source's files hold, in order.
+
+        Raises: DataError where a file can't be read or holds nothing; ConfigError where the adapter can't be loaded;
+        ServiceError where a process died.
+        """
+        adapter, joined = load_adapter(source, self._folder), load_joined(source, self._folder)
+        alone = adapter is not None or bool(joined)  # functions may remember what they saw, so order is theirs
+        for given in inputs:
+            found = pinned(source, given)
+            file = SourceBytes(found.path) if is_plain_lines(found.path) else None
+            if file is not None:
+                self._files.append(file)
+            made: Iterator[tuple[Piece, Columns]]
+            pieces = _cut(source, found, self._piece_bytes) if file is not None else _packed(source, found)
+            if self._pool is None or alone:
+                made = ((piece, self._reader.read(piece, adapter, joined)) for piece in pieces)
+            else:
+                made = _in_order(self._pool, pieces)
+            first_line = total = 0
+            for piece, columns in made:
+                total += columns.records
+                yield self._taken_in(piece, columns, file, first_line)
+                first_line += columns.lines_read
+            if not total:
+                raise DataError(
+                    "the file holds no records", where=found.path, fix="take it out of the recipe or fill it"
+                )
+
+    def check(self) -> None:
+        """Raises: DataError where a file that was read has changed since."""
+        for file in self._files:
+            file.check()
+
+    def _taken_in(self, piece: Piece, columns: Columns, file: SourceBytes | None, first_line: int) -> Read:
+        rejections = [
+            msgspec.structs.replace(item, line=item.line + first_line) if first_line else item
+            for item in columns.rejections
+        ]
+        columns.rejections = []
+        where = (piece.source.name, piece.input.shown, first_line)
+        size = piece.end - piece.start if piece.records is None else len(columns.raws)
+        batch = Batch(columns, where, (file, self._spool), self._reader.settings)
+        return Read(piece.input, batch.entries(), rejections, columns.records, size)
+
+
+def _cut(source: Source, found: Input, piece_bytes: int) -> Iterator[Piece]:
+    """Pieces of whole lines."""
+    with os_errors(found.path), found.path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = 0
+        while start < size:
+            file.seek(min(start + piece_bytes, size))
+            while (rest := file.readline(piece_bytes)) and not rest.endswith(b"\n"):
+                pass
+            end = min(file.tell(), size)
+            yield Piece(source, found, start, end)
+            start = end
+
+
+def _packed(source: Source, found: Input) -> Iterator[Piece]:
+    """Pieces of records that have to be unpacked in one go."""
+    records = read_records(found.path)
+    while some := list(itertools.islice(records, _PIECE_RECORDS)):
+        yield Piece(source, found, records=some)
+
+
+@contextmanager
+def reading(
+    context: Context, size: int, *, piece_bytes: int = _PIECE_BYTES, pool_bytes: int = _POOL_BYTES
+) -> Iterator[Reading]:
+    """What reads `size` bytes of sources: from `pool_bytes` on in as many processes as there are threads."""
+    if context.threads <= 1 or size < pool_bytes:
+        yield Reading(context, None, piece_bytes)
+        return
+    sketch(["", ""], Banding())  # machine code is compiled once, and not in each process
+    pool = ProcessPoolExecutor(context.threads, _start_method(), _begin, (context,))
+    try:
+        pool.submit(int)  # the processes start now, while this one has no other threads
+        yield Reading(context, pool, piece_bytes)
+    except BrokenProcessPool as error:
+        raise ServiceError(
+            "a process that read rows was ended from outside",
+            fix="free some memory and run the same command again",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_method() -> multiprocessing.context.BaseContext:
+    """Forking costs nothing, but copies locks that other threads hold: where there are some, processes start anew."""
+    alone = threading.active_count() == 1 and not {"polars", "torch"} & sys.modules.keys()
+    fork = alone and "fork" in multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("fork" if fork else "spawn")
+
+
+_readers: list[PieceReader] = []  # of a process: the one that it reads all pieces with
+
+
+def _begin(context: Context) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _readers[:] = [PieceReader(context)]
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
+
+
+def _read_piece(piece: Piece) -> Columns:
+    return _readers[0].read(piece)
+
+
+def _in_order(pool: ProcessPoolExecutor, pieces: Iterator[Piece]) -> Iterator[tuple[Piece, Columns]]:
+    """The columns of each piece in the order of the pieces, some always being worked on."""
+    waiting: deque[tuple[Piece, Future[Columns]]] = deque()
+    for piece in pieces:
+        waiting.append((piece, pool.submit(_read_piece, piece)))
+        if len(waiting) > _AHEAD:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for first, future in waiting:
+        yield first, future.result()

@@ -1,0 +1,111 @@
+"""Bytes that stay on disk until they are asked for: those of input files, and those of a temporary file of our own."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import IO, Protocol
+
+from curate.core.errors import DataError, os_errors
+
+FEW_BYTES = 4 << 20  # small datasets touch no disk but for their output
+_OPEN_FILES = 64  # a source may have thousands of shards, and a process a thousand open files
+
+
+class Stored(Protocol):
+    """Something that bytes can be read from by their place."""
+
+    def read(self, start: int, size: int) -> bytes:
+        """The bytes at this place."""
+
+
+class Spool:
+    """Bytes that are put aside: a few in memory, more in a temporary file that is gone with the process."""
+
+    def __init__(self) -> None:
+        self._where = Path(tempfile.gettempdir())
+        self._few = bytearray()
+        self._file: IO[bytes] | None = None
+        self.size = 0
+
+    def add(self, data: bytes) -> int:
+        """Keep these bytes and say where they start."""
+        start = self.size
+        self.size += len(data)
+        if self._file is None and self.size <= FEW_BYTES:
+            self._few += data
+            return start
+        with os_errors(self._where):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="acidtest-", buffering=0)  # noqa: SIM115 - lives with this
+                _write(self._file, self._few)
+                self._few.clear()
+            _write(self._file, data)
+        return start
+
+    def read(self, start: int, size: int) -> bytes:
+        """The bytes at this place."""
+        if self._file is None:
+            return bytes(self._few[start : start + size])
+        return os.pread(self._file.fileno(), size, start)
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _write(file: IO[bytes], data: bytes | bytearray) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+class SourceBytes:
+    """The bytes of an input file as it was when this was made."""
+
+    _open: "list[SourceBytes]" = []  # noqa: RUF012 - shared on purpose: the limit is that of the process
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._handle = path, -1
+        with os_errors(path):
+            self._state = _state(path.stat())
+
+    def read(self, start: int, size: int) -> bytes:
+        """The bytes at this place. Raises: DataError where the file has changed since."""
+        if self._handle < 0:
+            self._reopen()
+        found = os.pread(self._handle, size, start)
+        if len(found) < size:
+            self._refuse()
+        return found
+
+    def check(self) -> None:
+        """Raises: DataError where the file has changed since this was made."""
+        with os_errors(self._path):
+            if _state(self._path.stat()) != self._state:
+                self._refuse()
+
+    def _reopen(self) -> None:
+        with os_errors(self._path):
+            handle = os.open(self._path, os.O_RDONLY)
+        self._handle = handle
+        if _state(os.fstat(handle)) != self._state:
+            self._refuse()
+        self._open.append(self)
+        if len(self._open) > _OPEN_FILES:
+            self._open.pop(0).close()
+
+    def _refuse(self) -> None:
+        raise DataError("the file was changed while it was read", where=self._path, fix="run the command again")
+
+    def close(self) -> None:
+        """Give the file back; it is opened again when it is read."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ino

@@ -1,0 +1,53 @@
+"""Arrays in memory and in files hold the same; spooled bytes come back as they were."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate import stored
+from curate.core.console import Bytes
+from curate.room import Room
+from curate.stored import Spool
+
+
+@pytest.mark.parametrize("limit", [None, 1, 1 << 50])
+def test_an_array_keeps_what_is_written_when_memory_is_let_go(limit: int | None) -> None:
+    room = Room(limit)
+    made = room.filled((300, 70), -1, np.int32)
+    assert made.shape == (300, 70)
+    made[:, 3] = np.arange(300)
+    room.settle()
+    assert (made[:, 3] == np.arange(300)).all()
+    assert (made[:, 4] == -1).all()
+    assert room.empty(0, np.int64).size == 0
+
+
+@given(st.lists(st.binary(max_size=40)))
+def test_a_spool_gives_back_what_was_put_in(parts: list[bytes]) -> None:
+    spool = Spool()
+    places = [(spool.add(part), part) for part in parts]
+    assert all(spool.read(start, len(part)) == part for start, part in places)
+
+
+def test_a_spool_that_grew_out_of_memory_still_has_its_first_bytes() -> None:
+    spool = Spool()
+    first, large = spool.add(b"first"), b"x" * stored.FEW_BYTES
+    second = spool.add(large)
+    last = spool.add(b"last")
+    assert spool.read(first, 5) == b"first"
+    assert spool.read(second, len(large)) == large
+    assert spool.read(last, 4) == b"last"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("2GB", 2 * 10**9), ("500 MB", 5 * 10**8), ("1.5GiB", 3 << 29), ("7k", 7000), ("12", 12), ("3b", 3)],
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert Bytes().convert(text, None, None) == size
+
+
+def test_a_size_that_is_none_is_refused() -> None:
+    with pytest.raises(Exception, match="is no size"):
+        Bytes().convert("much", None, None)
