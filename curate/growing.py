@@ -41,7 +41,7 @@ class Growing:
         sketched = working.settings.sketched
         self._on = sketched.on if sketched is not None else None
         self._ids: list[str] = []
-        self._places: tuple[array[int], ...] = tuple(array("q") for _ in range(4))
+        self._numbers, self._offsets, self._starts, self._sizes = (array("q") for _ in range(4))
         self._line_sizes, self._lengths, self._orders = array("q"), array("q"), array("Q")
         self._ranks, self._sides, self._sound = array("d"), array("d"), bytearray()
         self._keys: list[bytes] = []
@@ -60,8 +60,10 @@ class Growing:
     def add(self, record: Record, row: Row, verbatim: bool) -> None:
         """Take in a row; `verbatim`: its record's bytes are its line."""
         working, raw = self._working, record.raw
-        for column, value in zip(self._places, (record.number, record.offset, record.start, len(raw)), strict=True):
-            column.append(value)
+        self._numbers.append(record.number)
+        self._offsets.append(record.offset)
+        self._starts.append(record.start)
+        self._sizes.append(len(raw))
         if not self._is_in_file:
             self._raws.append(raw)
         line = b"" if verbatim else encode_row(row)
@@ -87,14 +89,13 @@ class Growing:
 
     def columns(self) -> Columns:
         """What was taken in."""
-        numbers, offsets, starts, sizes = (np.array(column) for column in self._places)
         sketched = self._working.settings.sketched
         return Columns(
             ids=self._ids,
-            numbers=numbers,
-            offsets=offsets,
-            raw_starts=starts,
-            raw_sizes=sizes,
+            numbers=np.array(self._numbers),
+            offsets=np.array(self._offsets),
+            raw_starts=np.array(self._starts),
+            raw_sizes=np.array(self._sizes),
             lines=b"".join(self._lines),
             line_sizes=np.array(self._line_sizes),
             keys=b"".join(self._keys),
