@@ -230,7 +230,7 @@ def _measured(log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, An
     seconds = sum(step.environment["seconds"] for step in steps)
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
     return environment(
-        seconds=round(seconds, 1),
+        seconds=round(seconds, 3),
         tokens_per_s=round(sum(step.tokens for step in steps) / max(seconds, 1e-9), 1),
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         threads=threads,
