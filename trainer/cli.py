@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.core import console
+from trainer.run_commands import diff, list_runs, merge
 
 _FILE = click.Path(path_type=Path)
 
@@ -20,8 +21,13 @@ def cli() -> None:
     Examples:
       trainer fit train.yaml
       trainer show demo/run
+      trainer list demo
       trainer merge demo/run demo/merged
     """
+
+
+for _command in (diff, list_runs, merge):
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -85,50 +91,6 @@ def show(run: Path, *, as_json: bool) -> int:
     else:
         _print_gist(found.record, run)
     return 0
-
-
-@cli.command()
-@click.argument("run", type=_FILE)
-@click.argument("output", metavar="OUT", type=_FILE)
-@click.option(
-    "--into",
-    type=click.Choice(["original", "dequantised"]),
-    help="Which weights get the adapter; left out: those that training computed with, which is exact.",
-)
-@click.option("--base", help="The base, where the run's own name for it leads nowhere any more.")
-@click.option("--held-out", type=_FILE, help="The run's held-out rows, where they lie elsewhere now.")
-@click.option("--dry-run", is_flag=True, help="Check everything, say what would be written, write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the merge's record as JSON.")
-@console.command_options
-def merge(
-    run: Path, output: Path, into: Any, base: str | None, held_out: Path | None, *, dry_run: bool, as_json: bool
-) -> int:  # fmt: skip
-    """Add RUN's adapter into its base's weights and write a plain Hugging Face folder to OUT.
-
-    Measures the held-out loss with the adapter as trained and with each way of merging it.
-
-    \b
-    Examples:
-      trainer merge demo/run demo/merged
-      trainer merge demo/run demo/merged --into original
-    """
-    from trainer import merge as job
-
-    found = job.find_merge(run, output, into, base=base, held_out=held_out)
-    if dry_run:
-        plan = job.preview(found)
-        _print(plan, job.preview_lines(plan), as_json=as_json)
-        return 0
-    record = job.merge(found)
-    _print(record, job.lines(record, output), as_json=as_json)
-    return 0
-
-
-def _print(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
-    if as_json:
-        console.print_json(value)
-    else:
-        click.echo("\n".join(lines))
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
