@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.core import console
+from trainer.run_commands import diff, list_runs, merge
 
 _FILE = click.Path(path_type=Path)
 
@@ -20,7 +21,13 @@ def cli() -> None:
     Examples:
       trainer fit train.yaml
       trainer show demo/run
+      trainer list demo
+      trainer merge demo/run demo/merged
     """
+
+
+for _command in (diff, list_runs, merge):
+    cli.add_command(_command)
 
 
 @cli.command()

@@ -1,7 +1,5 @@
 """`trainer fit`: from a configuration to a run's folder. Heavy libraries are imported once they are needed."""
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ import msgspec
 from curate.core.base_model import BaseModel, find_base, load_chat_format
 from curate.core.console import say
 from curate.core.digests import digest_json, digest_text
-from curate.core.errors import os_errors
+from curate.core.jsonl import atomic_folder
 from curate.core.places import find_path
 from curate.core.records import environment, versions, write_record
 from curate.core.seeding import stable_seed
@@ -50,6 +48,7 @@ class Inputs:
     base_digest: str
     files: Files
     output: Path
+    folder: Path  # the training file's
 
     @property
     def digest(self) -> str:
@@ -81,7 +80,7 @@ def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
     base = find_base(config.base, folder)
     files = find_files(config, folder)
     check_reachable(base)
-    return Inputs(config, base, base.digest(), files, find_path(config.output, folder))
+    return Inputs(config, base, base.digest(), files, find_path(config.output, folder), folder)
 
 
 def preview(inputs: Inputs) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     trained = train(job, on_step)
     _put_adapter(inputs.output, loaded, trained)
     body = _record_body(inputs, loaded, rows, held_out, trained)
-    record = write_record(inputs.output / RECORD, body | {"environment": _measured(log, threads, loaded)})
+    record = write_record(inputs.output / RECORD, body | {"environment": _measured(inputs, log, threads, loaded)})
     checkpoint.unlink(missing_ok=True)
     return record
 
@@ -164,18 +163,10 @@ def _put_adapter(output: Path, loaded: "LoadedModel", trained: "Trained") -> Non
     """Write the adapter's folder whole: an earlier one stays until the new one is complete."""
     from trainer.adapter import save_adapter
 
-    target = output / ADAPTER
-    with os_errors(target):
-        temporary = Path(tempfile.mkdtemp(dir=output, prefix=".adapter."))
-        try:
-            save_adapter(temporary, loaded, trained.state)
-            temporary.chmod(0o755)
-            # Without its record, a folder half replaced is no run: the record goes first and comes last.
-            (output / RECORD).unlink(missing_ok=True)
-            shutil.rmtree(target, ignore_errors=True)
-            temporary.replace(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with atomic_folder(output / ADAPTER) as temporary:
+        save_adapter(temporary, loaded, trained.state)
+        # Without its record, a folder half replaced is no run: the record goes first and comes last.
+        (output / RECORD).unlink(missing_ok=True)
 
 
 def _record_body(
@@ -222,7 +213,8 @@ def _counts(samples: Samples) -> dict[str, Any]:
     }
 
 
-def _measured(log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, Any]:
+def _measured(inputs: Inputs, log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, Any]:
+    import os
     import resource
     import sys
 
@@ -235,4 +227,6 @@ def _measured(log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, An
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         threads=threads,
         base_memory_bytes=loaded.model.get_base_model().get_memory_footprint(),
+        # Where the paths in `config` start, from here: a project that is moved as a whole still finds its rows.
+        paths_from=os.path.relpath(inputs.folder, inputs.output),
     )

@@ -55,7 +55,7 @@ def load_model(
     check_reachable(base)
     chat = load_chat_format(base)
     compute = compute_dtype(dtype)
-    place = str(_converted(base) if base.gguf else base.folder or base.hub_id)
+    place = weights_place(base)
     options: dict[str, Any] = {"dtype": compute, "use_safetensors": True}
     if torch.cuda.is_available():
         options["device_map"] = {"": 0}
@@ -75,6 +75,11 @@ def load_model(
     model.requires_grad_(requires_grad=False)
     model.eval()
     return LoadedModel(model, chat, base.id, base.digest())
+
+
+def weights_place(base: BaseModel) -> str:
+    """The folder or hub id that transformers reads the model from; a GGUF file is converted first."""
+    return str(_converted(base) if base.gguf else base.folder or base.hub_id)
 
 
 def compute_dtype(name: DtypeName) -> torch.dtype:

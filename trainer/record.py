@@ -38,6 +38,16 @@ class Run:
     adapter: Path
 
     @property
+    def folder(self) -> Path:
+        """Where the run lies."""
+        return self.adapter.parent
+
+    @property
+    def paths_from(self) -> Path:
+        """The folder that the paths in the run's configuration start from."""
+        return self.folder.absolute() / str(self.record["environment"].get("paths_from", ""))
+
+    @property
     def base_id(self) -> str:
         """The base model as the training file named it."""
         return str(self.record["base"]["id"])

@@ -4,8 +4,6 @@ Only the tokenizer is loaded here; weights are the trainer's (`trainer.model`), 
 """
 
 import functools
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +15,7 @@ import msgspec
 from curate.core.chat import ChatFormat, ChatParts, chat_parts
 from curate.core.digests import digest_file, digest_folder, digest_json
 from curate.core.errors import AcidtestError, ConfigError, os_errors
-from curate.core.jsonl import atomic_write
+from curate.core.jsonl import atomic_folder, atomic_write
 from curate.core.places import cache_folder, find_path, package_folder
 
 # name -> (package, file in it)
@@ -149,13 +147,8 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(str(target) + ".lock", timeout=_LOCK_WAIT_S):
             if not target.is_dir():
-                temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-                try:
+                with atomic_folder(target) as temporary:
                     make(temporary)
-                    temporary.chmod(0o755)
-                    temporary.replace(target)
-                finally:
-                    shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

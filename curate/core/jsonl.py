@@ -1,6 +1,7 @@
-"""Files: atomic writes, and lines of JSON with their numbers and byte offsets."""
+"""Files: atomic writes of files and folders, and lines of JSON with their numbers and byte offsets."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -68,6 +69,30 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that takes `path`'s place when the block ends well, and leaves no trace when it doesn't.
+
+    An earlier folder stays until the new one is complete and on disk.
+    """
+    with os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as written:
+                        os.fsync(written.fileno())
+                    file.chmod(0o666 & ~_umask())
+            # mkdtemp makes folders for their owner alone, and so do some libraries with files.
+            temporary.chmod(0o777 & ~_umask())
+            shutil.rmtree(path, ignore_errors=True)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:

@@ -61,8 +61,8 @@ def test_the_folder_says_its_base_its_template_and_nothing_random(trained: Input
 
 def test_one_base_serves_several_adapters_and_itself(make_inputs: MakeInputs, tiny: BaseModel) -> None:
     folders = []
-    for seed in (1, 2):
-        inputs = make_inputs(seed=seed, output=f"run-{seed}")
+    for seed, rank in ((1, 4), (2, 8)):
+        inputs = make_inputs(seed=seed, lora={"r": rank, "alpha": 8}, output=f"run-{seed}")
         fit(inputs)
         folders.append(inputs.output / "adapter")
     alone = [logits(attach_adapter(load_model(tiny), folder, "x"), "x") for folder in folders]

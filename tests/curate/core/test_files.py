@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from curate.core.digests import canonical_json, digest_bytes, digest_file, digest_folder, digest_json, digest_text
 from curate.core.errors import DataError, ServiceError, os_errors
-from curate.core.jsonl import atomic_write, decode_lines, read_lines, write_lines, write_text
+from curate.core.jsonl import atomic_folder, atomic_write, decode_lines, read_lines, write_lines, write_text
 from curate.core.rows import Message, Row, content_id, encode_row
 from curate.core.seeding import stable_fraction
 
@@ -90,6 +90,26 @@ def test_written_files_are_as_readable_as_any_other(tmp_path: Path) -> None:
     plain.write_text("x")
     write_text(atomic, "x")
     assert atomic.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_folder_appears_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "made" / "folder"
+    with atomic_folder(target) as folder:
+        (folder / "one").write_text("1")
+        assert not target.exists()
+    with pytest.raises(RuntimeError), atomic_folder(target) as folder:
+        (folder / "two").write_text("2")
+        raise RuntimeError
+    assert [path.name for path in target.iterdir()] == ["one"]
+    with atomic_folder(target) as folder:
+        (folder / "two").touch(mode=0o600)
+    assert [path.name for path in target.iterdir()] == ["two"]
+    assert [path.name for path in target.parent.iterdir()] == ["folder"]
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "file").write_text("")
+    assert target.stat().st_mode == plain.stat().st_mode
+    assert (target / "two").stat().st_mode == (plain / "file").stat().st_mode
 
 
 def test_digests_do_not_depend_on_order_or_place(tmp_path: Path) -> None:
