@@ -1,33 +1,67 @@
 """Rules: small pure functions from an item and an answer to a mark. Each kind has a file; this is their list."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
+from curate.core.config_file import Config
 from evalkit.rules.exact import ExactConfig, exact
+from evalkit.rules.fields import FieldsConfig, fields
 from evalkit.rules.json_object import JsonSchemaConfig, JsonValidConfig, json_schema, json_valid
+from evalkit.rules.number import NumberConfig, number
 from evalkit.rules.outcome import Mark, Rule, Unscored
 from evalkit.rules.tool_call import ToolCallConfig, tool_call
 from evalkit.rules.user_function import FunctionConfig, user_function
+from evalkit.rules.wording import (
+    ContainsConfig,
+    LengthConfig,
+    NormalisedConfig,
+    PatternConfig,
+    TokenF1Config,
+    contains,
+    length,
+    normalised_match,
+    pattern,
+    token_f1,
+)
 
 __all__ = ["Mark", "Rule", "RuleConfig", "Unscored", "make_rule"]
 
 RuleConfig = Annotated[
-    ExactConfig | JsonValidConfig | JsonSchemaConfig | ToolCallConfig | FunctionConfig, Field(discriminator="kind")
+    ExactConfig
+    | NormalisedConfig
+    | NumberConfig
+    | ContainsConfig
+    | PatternConfig
+    | LengthConfig
+    | TokenF1Config
+    | FieldsConfig
+    | JsonValidConfig
+    | JsonSchemaConfig
+    | ToolCallConfig
+    | FunctionConfig,
+    Field(discriminator="kind"),
 ]
+# Kinds that need nothing but their settings; a function is found from the suite's folder.
+_MAKERS: dict[type[Config], Callable[..., Rule]] = {
+    ExactConfig: exact,
+    NormalisedConfig: normalised_match,
+    NumberConfig: number,
+    ContainsConfig: contains,
+    PatternConfig: pattern,
+    LengthConfig: length,
+    TokenF1Config: token_f1,
+    FieldsConfig: fields,
+    JsonValidConfig: json_valid,
+    JsonSchemaConfig: json_schema,
+    ToolCallConfig: tool_call,
+}
 
 
 def make_rule(config: RuleConfig, folder: Path) -> Rule:
     """The rule that a suite's scorer names; its paths are relative to `folder`."""
-    match config:
-        case ExactConfig():
-            return exact(config)
-        case JsonValidConfig():
-            return json_valid(config)
-        case JsonSchemaConfig():
-            return json_schema(config)
-        case ToolCallConfig():
-            return tool_call(config)
-        case FunctionConfig():
-            return user_function(config, folder)
+    if isinstance(config, FunctionConfig):
+        return user_function(config, folder)
+    return _MAKERS[type(config)](config)
