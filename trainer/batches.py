@@ -26,13 +26,15 @@ _PAD_ID = 0  # any token does: padding comes last, causal attention never looks 
 class Batch:
     """Rows as tensors. The hidden states at `predicting_N`, rows flattened, are to predict `targets_N`.
 
-    `more` is what the model's forward pass takes besides the tokens.
+    `weights_N` says how much each counts, None: all the same. `more` is what the model's forward pass takes besides the
+    tokens.
     """
 
     ids_BT: torch.Tensor
     predicting_N: torch.Tensor
     targets_N: torch.Tensor
     more: dict[str, Any] = field(default_factory=dict)
+    weights_N: torch.Tensor | None = None
 
 
 def epoch_batches(lengths: Sequence[int], batch_rows: int, seed: int, epoch: int) -> list[list[int]]:

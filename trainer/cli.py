@@ -105,9 +105,8 @@ def _print_gist(record: dict[str, Any], folder: Path) -> None:
     lora = config["lora"]
     click.echo(f"run        {folder}")
     click.echo(f"base       {record['base']['id']} ({config['method']}), {record['base']['digest'][:19]}")
-    click.echo(
-        f"adapter    {adapter['parameters']:,} parameters, r {lora['r']}, {lora['targets']}, of step {adapter['step']}"
-    )
+    shape = f"r {lora['r']}, {lora['targets']}, " if config["method"] in ("lora", "qlora") else ""
+    click.echo(f"adapter    {adapter['parameters']:,} parameters, {shape}of step {adapter['step']}")
     for name in ("train", "val"):
         if counts := record["dataset"][name]:
             click.echo(f"{name:9}  {_describe(counts)}")

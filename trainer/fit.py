@@ -20,7 +20,6 @@ from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
 from trainer.dataset import Files, Samples, find_files, read_held_out, read_samples, refuse_overlap
 from trainer.hub import check_reachable
 from trainer.record import (
-    ADAPTER,
     RECORD,
     SCHEMA,
     STEPS,
@@ -30,6 +29,7 @@ from trainer.record import (
     adapter_digests,
     finished,
     sole_use,
+    weights_name,
 )
 from trainer.schedule import steps_in_all
 
@@ -130,9 +130,10 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     threads = set_threads(config.threads)
     say(f"loading {inputs.base.id}")
     loaded = load_model(
-        inputs.base, quantisation=config.quantisation, dequantise=config.expand_weights, dtype=config.dtype
+        inputs.base, quantisation=config.quantisation, dequantise=config.expand_weights, dtype=config.compute
     )
-    loaded = new_adapter(loaded, config.lora, stable_seed(config.seed, "adapter") % 2**63)
+    seed = stable_seed(config.seed, "adapter") % 2**63
+    loaded = new_adapter(loaded, config.lora, seed, config.method, config.virtual_tokens)
     log = StepLog(inputs.output / STEPS)
     checkpoint = checkpoint_path(inputs.output, inputs.digest)
 
@@ -144,7 +145,7 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     held_out_samples = held_out.samples if held_out else []
     job = Job(config, loaded.model, rows.samples, held_out_samples, inputs.digest, checkpoint, checkpoint_every_s)
     trained = train(job, on_step)
-    _put_adapter(inputs.output, loaded, trained)
+    _put_weights(inputs.output / weights_name(config.method), loaded, trained)
     body = _record_body(inputs, loaded, rows, held_out, trained)
     record = write_record(inputs.output / RECORD, body | {"environment": _measured(log, threads, loaded)})
     checkpoint.unlink(missing_ok=True)
@@ -160,18 +161,17 @@ def _read(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
     return train, held_out
 
 
-def _put_adapter(output: Path, loaded: "LoadedModel", trained: "Trained") -> None:
+def _put_weights(target: Path, loaded: "LoadedModel", trained: "Trained") -> None:
     """Write the adapter's folder whole: an earlier one stays until the new one is complete."""
     from trainer.adapter import save_adapter
 
-    target = output / ADAPTER
     with os_errors(target):
-        temporary = Path(tempfile.mkdtemp(dir=output, prefix=".adapter."))
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".adapter."))
         try:
             save_adapter(temporary, loaded, trained.state)
             temporary.chmod(0o755)
             # Without its record, a folder half replaced is no run: the record goes first and comes last.
-            (output / RECORD).unlink(missing_ok=True)
+            (target.parent / RECORD).unlink(missing_ok=True)
             shutil.rmtree(target, ignore_errors=True)
             temporary.replace(target)
         finally:
@@ -181,7 +181,7 @@ def _put_adapter(output: Path, loaded: "LoadedModel", trained: "Trained") -> Non
 def _record_body(
     inputs: Inputs, loaded: "LoadedModel", train: Samples, held_out: Samples | None, trained: "Trained"
 ) -> dict[str, Any]:
-    files = adapter_digests(inputs.output / ADAPTER)
+    files = adapter_digests(inputs.output / weights_name(inputs.config.method))
     chat = loaded.chat
     return {
         "kind": "run",
@@ -198,6 +198,7 @@ def _record_body(
         "input_digest": inputs.digest,
         "adapter": {
             "digest": adapter_digest(files),
+            "initial": trained.initial,
             "files": files,
             "parameters": sum(value.numel() for value in trained.state.values()),
             "step": trained.step,
@@ -226,6 +227,8 @@ def _measured(log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, An
     import resource
     import sys
 
+    from trainer.loss import unwrapped
+
     steps = log.steps()
     seconds = sum(step.environment["seconds"] for step in steps)
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
@@ -234,5 +237,5 @@ def _measured(log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, An
         tokens_per_s=round(sum(step.tokens for step in steps) / max(seconds, 1e-9), 1),
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         threads=threads,
-        base_memory_bytes=loaded.model.get_base_model().get_memory_footprint(),
+        base_memory_bytes=unwrapped(loaded.model).get_memory_footprint(),
     )

@@ -37,6 +37,10 @@ class Pack:
     prefix: int
     spans: list[tuple[int, int]]
 
+    def behind(self, count: int) -> "Pack":
+        """The same rows behind `count` more tokens that all of them see."""
+        return Pack(self.prefix + count, [(start + count, end + count) for start, end in self.spans])
+
 
 def shared_prefix(samples: Sequence[Sample]) -> int:
     """How many first tokens all samples share, short of any that the loss counts and of any sample's last."""
@@ -113,17 +117,20 @@ def attend(
     pack: Pack | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention within each row of a packed sequence, out_1TND from query_1NTD, key_1HTD and value_1HTD."""
+    """Causal attention within each row of a packed sequence, out_1TND from query_1NTD, key_1HTD and value_1HTD.
+
+    Keys beyond the queries are of learned virtual tokens: they stand before the sequence, and every row sees them.
+    """
     if pack is None:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
         return out, None
-    prefix, outs = pack.prefix, []
+    prefix, before, outs = pack.prefix, key.shape[2] - query.shape[2], []
     for start, end in [(0, prefix), *pack.spans] if prefix else pack.spans:
-        key_1HSD, value_1HSD = key[:, :, start:end], value[:, :, start:end]
-        seen = prefix if start else 0
+        key_1HSD, value_1HSD = (part[:, :, before + start : before + end] for part in (key, value))
+        seen = before + (prefix if start else 0)
         if seen:
-            key_1HSD = torch.cat([key[:, :, :prefix], key_1HSD], dim=2)
-            value_1HSD = torch.cat([value[:, :, :prefix], value_1HSD], dim=2)
+            key_1HSD = torch.cat([key[:, :, :seen], key_1HSD], dim=2)
+            value_1HSD = torch.cat([value[:, :, :seen], value_1HSD], dim=2)
         mask_LS = _sight(end - start, seen, more.get("sliding_window"), query.device)
         span = (query[:, :, start:end], key_1HSD, value_1HSD, mask_LS)
         cap = more.get("softcap")

@@ -42,7 +42,9 @@ class Parts:
 
         def compute(part: Sequence[Sample]) -> tuple[float, Sequence[torch.Tensor]]:
             loss = loss_sum(self._model, self._collate(part, self._device)) / supervised
-            return float(loss.detach()), torch.autograd.grad(loss, self._parameters)
+            return float(loss.detach()), torch.autograd.grad(
+                loss, self._parameters, allow_unused=True, materialize_grads=True
+            )
 
         loss, total = 0.0, None
         for part_loss, gradients in self._run(compute, self._split(samples)):
@@ -72,7 +74,8 @@ def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample]) -> Iter
     threads = torch.get_num_threads()
     on_processor = next(model.parameters()).device.type == "cpu"
     # Dropout draws from one generator for all threads: who draws first would be left to chance.
-    at_once = threads if on_processor and not _draws_at_random(model) else 1
+    # Where all weights are trained, every part at once would need gradients of the size of the model.
+    at_once = threads if on_processor and config.method != "full" and not _draws_at_random(model) else 1
     with direct_updates(model), row_layout(model, samples) as collate:
         if at_once == 1:
             yield Parts(model, config.micro_batch_tokens, collate, map, 1)
