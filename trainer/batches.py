@@ -82,4 +82,18 @@ def pad(samples: Sequence[Sample], device: torch.device) -> Batch:
         torch.tensor(ids, device=device),
         torch.tensor([b * longest + t - 1 for b, t in counted], device=device),
         torch.tensor([samples[b].ids[t] for b, t in counted], device=device),
+        weights_N=weights_of(samples, device),
     )
+
+
+def weights_of(samples: Sequence[Sample], device: torch.device) -> torch.Tensor | None:
+    """How much each supervised token of the samples counts, in their order; None where all count alike."""
+    if all(sample.weights is None for sample in samples):
+        return None
+    weights = [
+        sample.weights[at] if sample.weights else 1.0
+        for sample in samples
+        for at in range(1, len(sample.ids))
+        if sample.supervised[at]
+    ]
+    return torch.tensor(weights, device=device)

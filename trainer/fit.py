@@ -181,8 +181,10 @@ def _put_weights(target: Path, loaded: "LoadedModel", trained: "Trained") -> Non
 def _record_body(
     inputs: Inputs, loaded: "LoadedModel", train: Samples, held_out: Samples | None, trained: "Trained"
 ) -> dict[str, Any]:
+    from trainer.stopping import overfitting
+
     files = adapter_digests(inputs.output / weights_name(inputs.config.method))
-    chat = loaded.chat
+    chat, position = loaded.chat, trained.position
     return {
         "kind": "run",
         "schema": SCHEMA,
@@ -203,9 +205,15 @@ def _record_body(
             "parameters": sum(value.numel() for value in trained.state.values()),
             "step": trained.step,
         },
+        "ending": {
+            "step": position.step,
+            "of": steps_in_all(len(train.samples), inputs.config),
+            "stopped": trained.stopped,
+            "overfitting": overfitting(position.losses, position.held_out),
+        },
         "losses": {
-            "train": list(trained.position.losses),
-            "held_out": [msgspec.to_builtins(held) for held in trained.position.held_out],
+            "train": list(position.losses),
+            "held_out": [msgspec.to_builtins(held) for held in position.held_out],
         },
         "seed": inputs.config.seed,
         "versions": versions("torch", "transformers", "peft", "bitsandbytes", "tokenizers"),
@@ -216,6 +224,8 @@ def _counts(samples: Samples) -> dict[str, Any]:
     return {
         "rows": len(samples.samples),
         "dropped": samples.dropped,
+        "truncated": samples.truncated,
+        "unstopped": samples.unstopped,
         "tokens": samples.tokens,
         "supervised_tokens": samples.supervised,
         "longest": max(len(sample.ids) for sample in samples.samples),

@@ -24,6 +24,7 @@ from trainer.loss import check_head
 from trainer.parts import Parts, parts_of
 from trainer.record import StepRecord
 from trainer.schedule import learning_rate, steps_in_all
+from trainer.stopping import reason_to_stop
 
 _NAMED_ROWS = 10  # of the rows in a step that went wrong
 
@@ -45,13 +46,14 @@ class Job:
 class Trained:
     """What came out: the kept adapter's tensors, the step it is from, and the losses on the way.
 
-    `initial` is the digest of the tensors that training started from.
+    `initial` is the digest of the tensors that training started from, `stopped` why it ended early.
     """
 
     state: State
     step: int
     position: Position
     initial: str
+    stopped: str | None
 
 
 Watch = Callable[[StepRecord], None]
@@ -97,10 +99,10 @@ class _Training:
                 advance(self.position.step, note="measuring the held-out loss")
                 if self._held_out_is_due(self.position.step):
                     self._measure()  # at step 0: what the bare base makes of the held-out rows
-                for step in range(self.position.step, self.total):
-                    record = self._step(step)
+                while self.position.step < self.total and not self._stopped():
+                    record = self._step(self.position.step)
                     watch(record)
-                    if self._held_out_is_due(step + 1):
+                    if self._held_out_is_due(record.step):
                         self._measure()
                     if time.monotonic() - saved >= self.job.checkpoint_every_s:
                         self._save()
@@ -113,7 +115,10 @@ class _Training:
             raise
         best = self.config.keep == "best" and self.best
         state, step = (self.best, self.position.best_step) if best else (self._adapter(), self.position.step)
-        return Trained(state, step, self.position, self.initial)
+        return Trained(state, step, self.position, self.initial, self._stopped())
+
+    def _stopped(self) -> str | None:
+        return reason_to_stop(self.position.held_out, self.config.early_stop)
 
     def _groups(self) -> list[dict[str, Any]]:
         """The parameters by how many times faster than the rest they learn (LoRA+: B does)."""

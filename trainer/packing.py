@@ -18,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from trainer.batches import Batch, pad
+from trainer.batches import Batch, pad, weights_of
 from trainer.dataset import Sample
 from trainer.loss import loss_sum, unwrapped
 
@@ -71,7 +71,8 @@ def pack(samples: Sequence[Sample], device: torch.device) -> Batch:
     spans = list(pairwise(ends))
     ids_1T, positions_1T = torch.tensor([ids], device=device), torch.tensor([positions], device=device)
     more = {"position_ids": positions_1T, "pack": Pack(prefix, spans)}
-    return Batch(ids_1T, torch.tensor(predicting, device=device), torch.tensor(targets, device=device), more)
+    predicting_N, targets_N = torch.tensor(predicting, device=device), torch.tensor(targets, device=device)
+    return Batch(ids_1T, predicting_N, targets_N, more, weights_of(samples, device))
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from curate.core.formats.shape import Fields, Format, as_messages, as_tools
 from curate.core.rows import Message
-from curate.formats.shape import Fields, Format, as_messages, as_tools
 
 MESSAGE_KEYS = frozenset(Message.__struct_fields__)
 # Where keys of messages that rows have no field for are kept: {number of the message from 0: {key: value}}.
