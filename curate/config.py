@@ -16,7 +16,7 @@ from curate.screens.settings import Screens
 
 FormatName = Literal[
     "chat", "sharegpt", "preference", "alpaca", "dolly", "prompt-completion", "input-output"
-]  # the keys of curate.formats.registry.FORMATS
+]  # the keys of curate.core.formats.registry.FORMATS
 Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")
 # Shares are typed by hand with a few digits: 0.33 + 0.33 + 0.33 is a slip, 1/3 written to six places is not.

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from curate.config import Source
+from curate.core.formats.chat import CHAT
+from curate.core.formats.registry import FORMATS, find_format
+from curate.core.formats.shape import Fields, Format, UnfitError
 from curate.core.rows import Message, Origin, Row, content_id
 from curate.entries import Entry, Place, Rejection, reject_raw
-from curate.formats.chat import CHAT
-from curate.formats.registry import FORMATS, find_format
-from curate.formats.shape import Fields, Format, UnfitError
 from curate.readers import Record
 
 STAGE = "read"

@@ -4,8 +4,8 @@ from collections import Counter
 
 import msgspec
 
+from curate.core.formats.shape import ROLES, Fields
 from curate.core.rows import Message, Row
-from curate.formats.shape import ROLES, Fields
 
 REPAIRS = {
     "role-name": "a role such as human or gpt becomes user or assistant",

@@ -11,12 +11,12 @@ import msgspec
 from curate.config import Join, Source
 from curate.core.digests import digest_file
 from curate.core.errors import DataError
+from curate.core.formats.mapped import mapped
+from curate.core.formats.registry import FORMATS, SAMPLE_RECORDS, detect
+from curate.core.formats.shape import Format
 from curate.core.places import find_path, load_function
 from curate.entries import Context, Entry, Place, Rejection
 from curate.folders import INDEX_RECORD, index_folder
-from curate.formats.mapped import mapped
-from curate.formats.registry import FORMATS, SAMPLE_RECORDS, detect
-from curate.formats.shape import Format
 from curate.readers import Input, Record, find_inputs, read_records
 from curate.reading import UNREADABLE, Adapter, Joined, RowReader
 

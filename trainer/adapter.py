@@ -15,27 +15,56 @@ from curate.core.chat import ChatFormat
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.jsonl import atomic_write, write_text
 from curate.core.records import peek_record
-from trainer.config import Lora
+from trainer.config import Lora, Method
 from trainer.model import LoadedModel, quiet_libraries
 
+# Keys, values and what enters the MLP's last layer are scaled: Liu et al., T-Few (arXiv:2205.05638).
+_IA3_LAYERS = ("k_proj", "v_proj", "down_proj")
 WEIGHTS, CONFIG, TEMPLATE = "adapter_model.safetensors", "adapter_config.json", "chat_template.jinja"
 State = dict[str, torch.Tensor]
 
 
-def new_adapter(loaded: LoadedModel, lora: Lora, seed: int) -> LoadedModel:
-    """The model with a fresh adapter that changes nothing yet (B = 0); its A depends on the seed alone."""
-    from peft import LoraConfig, get_peft_model
+def new_adapter(
+    loaded: LoadedModel, lora: Lora, seed: int, method: Method = "lora", virtual_tokens: int = 16
+) -> LoadedModel:
+    """The model with what `method` trains, fresh; its random values depend on the seed alone.
 
-    config = LoraConfig(
+    Fresh LoRA and IA3 change nothing yet. Virtual tokens do: they start as random words' embeddings, or as noise.
+    With `full` it is the model itself, all weights trainable.
+    """
+    from peft import get_peft_model
+
+    if method == "full":
+        loaded.model.requires_grad_(requires_grad=True)
+        return loaded
+    torch.manual_seed(seed)
+    with quiet_libraries():
+        return replace(loaded, model=get_peft_model(loaded.model, _peft_config(loaded, lora, method, virtual_tokens)))
+
+
+def _peft_config(loaded: LoadedModel, lora: Lora, method: Method, virtual_tokens: int) -> Any:
+    from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, PromptTuningInit
+
+    task = "CAUSAL_LM"
+    if method == "prefix":
+        return PrefixTuningConfig(task_type=task, num_virtual_tokens=virtual_tokens)
+    if method == "prompt":
+        init = PromptTuningInit.SAMPLE_VOCAB
+        return PromptTuningConfig(task_type=task, num_virtual_tokens=virtual_tokens, prompt_tuning_init=init)
+    if method == "ia3":
+        scaled = [name for name in _target_layers(loaded, "all-linear") if name in _IA3_LAYERS]
+        if len(scaled) < len(_IA3_LAYERS):
+            raise ConfigError(f"ia3 needs layers named {', '.join(_IA3_LAYERS)}; this model has others", where="method")
+        return IA3Config(task_type=task, target_modules=scaled, feedforward_modules=[_IA3_LAYERS[-1]])
+    return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=_target_layers(loaded, lora.targets),
-        task_type="CAUSAL_LM",
+        use_rslora=lora.rank_stabilised,
+        use_dora=lora.dora,
+        task_type=task,
     )
-    torch.manual_seed(seed)
-    with quiet_libraries():
-        return replace(loaded, model=get_peft_model(loaded.model, config))
 
 
 def attach_adapter(loaded: LoadedModel, folder: Path, name: str) -> LoadedModel:
@@ -48,7 +77,11 @@ def attach_adapter(loaded: LoadedModel, folder: Path, name: str) -> LoadedModel:
     try:
         written = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError("no adapter here", where=folder / CONFIG, fix="make it with `trainer fit`") from error
+        raise DataError(
+            "no adapter here",
+            where=folder / CONFIG,
+            fix="make it with `trainer fit`; a model trained as a whole is no adapter: name it as `base`",
+        ) from error
     _refuse_other_base(loaded, folder, str(written.get("base_model_name_or_path")))
     try:
         with quiet_libraries():
@@ -121,12 +154,21 @@ def trainable(model: Any) -> dict[str, nn.Parameter]:
 def save_adapter(folder: Path, loaded: LoadedModel, state: State) -> None:
     """Write `state` (values for `trainable` names) to `folder` as PEFT reads it, with the chat template beside it.
 
+    A model trained as a whole is written as transformers reads it, with its tokenizer: a base for others to name.
     PEFT's own writer asks the hub about the base model and puts sets in an order that changes from run to run.
     """
-    from peft import get_peft_model_state_dict
+    from peft import PeftModel, get_peft_model_state_dict
     from safetensors.torch import save
 
-    weights = get_peft_model_state_dict(loaded.model, state_dict=dict(state), save_embedding_layers=False)
+    with torch.no_grad():
+        for name, value in trainable(loaded.model).items():
+            value.copy_(state[name])
+    if not isinstance(loaded.model, PeftModel):
+        with quiet_libraries():
+            loaded.model.save_pretrained(str(folder))
+            loaded.chat.tokenizer.save_pretrained(str(folder))
+        return
+    weights = get_peft_model_state_dict(loaded.model, save_embedding_layers=False)
     settings = loaded.model.peft_config["default"].to_dict()
     settings |= {"base_model_name_or_path": loaded.id, "inference_mode": True}
     ordered = {key: sorted(value) if isinstance(value, set) else value for key, value in sorted(settings.items())}

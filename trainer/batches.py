@@ -26,13 +26,15 @@ _PAD_ID = 0  # any token does: padding comes last, causal attention never looks 
 class Batch:
     """Rows as tensors. The hidden states at `predicting_N`, rows flattened, are to predict `targets_N`.
 
-    `more` is what the model's forward pass takes besides the tokens.
+    `weights_N` says how much each counts, None: all the same. `more` is what the model's forward pass takes besides the
+    tokens.
     """
 
     ids_BT: torch.Tensor
     predicting_N: torch.Tensor
     targets_N: torch.Tensor
     more: dict[str, Any] = field(default_factory=dict)
+    weights_N: torch.Tensor | None = None
 
 
 def epoch_batches(lengths: Sequence[int], batch_rows: int, seed: int, epoch: int) -> list[list[int]]:
@@ -80,4 +82,18 @@ def pad(samples: Sequence[Sample], device: torch.device) -> Batch:
         torch.tensor(ids, device=device),
         torch.tensor([b * longest + t - 1 for b, t in counted], device=device),
         torch.tensor([samples[b].ids[t] for b, t in counted], device=device),
+        weights_N=weights_of(samples, device),
     )
+
+
+def weights_of(samples: Sequence[Sample], device: torch.device) -> torch.Tensor | None:
+    """How much each supervised token of the samples counts, in their order; None where all count alike."""
+    if all(sample.weights is None for sample in samples):
+        return None
+    weights = [
+        sample.weights[at] if sample.weights else 1.0
+        for sample in samples
+        for at in range(1, len(sample.ids))
+        if sample.supervised[at]
+    ]
+    return torch.tensor(weights, device=device)

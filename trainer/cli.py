@@ -112,9 +112,8 @@ def _print_gist(record: dict[str, Any], folder: Path) -> None:
     lora = config["lora"]
     click.echo(f"run        {folder}")
     click.echo(f"base       {record['base']['id']} ({config['method']}), {record['base']['digest'][:19]}")
-    click.echo(
-        f"adapter    {adapter['parameters']:,} parameters, r {lora['r']}, {lora['targets']}, of step {adapter['step']}"
-    )
+    shape = f"r {lora['r']}, {lora['targets']}, " if config["method"] in ("lora", "qlora") else ""
+    click.echo(f"adapter    {adapter['parameters']:,} parameters, {shape}of step {adapter['step']}")
     for name in ("train", "val"):
         if counts := record["dataset"][name]:
             click.echo(f"{name:9}  {_describe(counts)}")
@@ -128,10 +127,17 @@ def _print_gist(record: dict[str, Any], folder: Path) -> None:
     for held in losses["held_out"]:
         kept = "  <- kept" if held["step"] == adapter["step"] else ""
         click.echo(f"held-out after step {held['step']:5}: {held['loss']:.4f}{kept}")
+    ending = record.get("ending", {})
+    if ending.get("stopped"):
+        click.echo(f"stopped at step {ending['step']} of {ending['of']}: held-out loss {ending['stopped']}")
+    if ending.get("overfitting"):
+        click.echo(ending["overfitting"])
 
 
 def _describe(counts: dict[str, Any]) -> str:
     dropped = f", {counts['dropped']} left out as too long" if counts["dropped"] else ""
+    if counts.get("truncated"):
+        dropped += f", {counts['truncated']} cut, {counts['unstopped']} of them within an answer"
     return (
         f"{counts['rows']:,} rows, {counts['tokens']:,} tokens, {counts['supervised_tokens']:,} of them in the loss,"
         f" longest row {counts['longest']:,}{dropped}"

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
 
+Method = Literal["qlora", "lora", "ia3", "prefix", "prompt", "full"]
 CHECKPOINT_EVERY_S = 60.0  # at most a minute's work is lost, and writing (0.2 s) costs nothing beside it
 
 
@@ -21,21 +22,37 @@ class Lora(Config):
     targets: Literal["all-linear", "attention"] = Field(
         "all-linear", description="Which layers get an update; all but the output head, or those of attention alone."
     )
+    rank_stabilised: bool = Field(
+        False,
+        description="rsLoRA: scale by alpha / sqrt(r): a higher rank is not damped (arXiv:2312.03732).",
+    )
+    dora: bool = Field(
+        False, description="DoRA: the norm of each output's weights is learned by itself (arXiv:2402.09353); slower."
+    )
+    b_rate_ratio: float = Field(
+        1.0, ge=1, description="LoRA+: how many times faster B learns than A (arXiv:2402.12354); the paper takes 16."
+    )
 
 
 class TrainConfig(Config):
     """One training. Paths are relative to the folder of the file."""
 
     base: str = Field(min_length=1, description="`embedded:smollm2-135m`, a local folder, or a Hugging Face id.")
-    dataset: str = Field(min_length=1, description="A folder that `curate build` wrote, or a JSONL file of rows.")
+    dataset: str = Field(
+        min_length=1, description="A folder that `curate build` wrote, or a JSONL file in a format that it knows."
+    )
     held_out: str | None = Field(
         None, description="A JSONL file of rows for the held-out loss; left out: the dataset folder's val.jsonl."
     )
     output: str = Field(min_length=1, description="The run's folder.")
-    method: Literal["qlora", "lora"] = Field(
-        "qlora", description="qlora: the frozen weights are NF4 with double quantisation; lora: as they are."
+    method: Method = Field(
+        "qlora",
+        description="qlora: the frozen weights are NF4 with double quantisation; lora: as they are; ia3: learned scales"
+        " of keys, values and inner activations; prefix: learned keys and values before each row; prompt: learned"
+        " embeddings before each row; full: every weight is trained, in float32, at 24 bytes each or more.",
     )
-    lora: Lora = Lora()
+    lora: Lora = Field(Lora(), description="For qlora and lora.")
+    virtual_tokens: int = Field(16, ge=1, description="For prefix and prompt: how many are put before each row.")
 
     epochs: int = Field(1, ge=1)
     max_steps: int | None = Field(None, ge=1, description="Stop after this many steps; the schedule ends there too.")
@@ -51,12 +68,19 @@ class TrainConfig(Config):
     seed: int = Field(0, ge=0, lt=2**32)
 
     max_length: int = Field(2048, ge=2, description="The longest row in tokens.")
-    over_length: Literal["error", "drop"] = Field("error", description="What happens to longer rows; always counted.")
+    over_length: Literal["error", "drop", "truncate"] = Field(
+        "error",
+        description="What happens to longer rows, always counted; truncate: the end is cut off, and a row that would"
+        " have no answer left is dropped.",
+    )
     held_out_every: int | None = Field(
         None, ge=1, description="Held-out loss after this many steps; left out: after each epoch. Always at the end."
     )
     held_out_rows: int | None = Field(
         None, ge=1, description="How many held-out rows to measure on, the same ones each time; left out: all."
+    )
+    early_stop: int | None = Field(
+        None, ge=1, description="Stop once this many held-out measurements in a row bring nothing better; else never."
     )
     keep: Literal["best", "last"] = Field("best", description="Which adapter to keep, by held-out loss or by time.")
 
@@ -68,6 +92,11 @@ class TrainConfig(Config):
         description="qlora: keep the NF4 weights expanded, a seventh faster with bit-identical results, in 4 bytes per"
         " weight; auto: where that is a small part of the free memory.",
     )
+    checkpointing: Literal["auto"] | bool = Field(
+        "auto",
+        description="Compute layers again in the backward pass instead of keeping what they made: the same result in"
+        " less memory and about a third more time; auto: where it would not fit otherwise.",
+    )
     threads: Literal["auto"] | int = Field("auto", description="Processor threads; auto: one per core.")
 
     @model_validator(mode="after")
@@ -76,11 +105,29 @@ class TrainConfig(Config):
             raise ValueError("threads: at least 1, or auto")
         return self
 
+    @model_validator(mode="after")
+    def _prefix_is_kept(self) -> Self:
+        if self.method == "prefix" and self.checkpointing is True:
+            raise ValueError("checkpointing: method prefix gives keys and values to layers, which can't be recomputed")
+        return self
+
+    @model_validator(mode="after")
+    def _precise_updates(self) -> Self:
+        if self.method == "full" and self.dtype == "bfloat16":
+            raise ValueError("dtype: method full trains in float32; in bfloat16 most updates would round to nothing")
+        return self
+
     @property
     def quantisation(self) -> Literal["nf4"] | None:
         """How the frozen weights are stored."""
         return "nf4" if self.method == "qlora" else None
 
+    @property
+    def compute(self) -> Literal["auto", "float32", "bfloat16"]:
+        """The type to compute in: trained weights need float32, whatever the hardware has."""
+        return "float32" if self.method == "full" else self.dtype
+
     def what_matters(self) -> dict[str, object]:
         """Every setting that the adapter depends on. Inputs count by their digests, not their paths."""
-        return self.model_dump(mode="json", exclude={"base", "dataset", "held_out", "output", "expand_weights"})
+        beside = {"base", "dataset", "held_out", "output", "expand_weights", "checkpointing"}
+        return self.model_dump(mode="json", exclude=beside)

@@ -18,7 +18,6 @@ from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
 from trainer.dataset import Files, Samples, find_files, read_held_out, read_samples, refuse_overlap
 from trainer.hub import check_reachable
 from trainer.record import (
-    ADAPTER,
     RECORD,
     SCHEMA,
     STEPS,
@@ -28,6 +27,7 @@ from trainer.record import (
     adapter_digests,
     finished,
     sole_use,
+    weights_name,
 )
 from trainer.schedule import steps_in_all
 
@@ -129,9 +129,10 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     threads = set_threads(config.threads)
     say(f"loading {inputs.base.id}")
     loaded = load_model(
-        inputs.base, quantisation=config.quantisation, dequantise=config.expand_weights, dtype=config.dtype
+        inputs.base, quantisation=config.quantisation, dequantise=config.expand_weights, dtype=config.compute
     )
-    loaded = new_adapter(loaded, config.lora, stable_seed(config.seed, "adapter") % 2**63)
+    seed = stable_seed(config.seed, "adapter") % 2**63
+    loaded = new_adapter(loaded, config.lora, seed, config.method, config.virtual_tokens)
     log = StepLog(inputs.output / STEPS)
     checkpoint = checkpoint_path(inputs.output, inputs.digest)
 
@@ -143,7 +144,7 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     held_out_samples = held_out.samples if held_out else []
     job = Job(config, loaded.model, rows.samples, held_out_samples, inputs.digest, checkpoint, checkpoint_every_s)
     trained = train(job, on_step)
-    _put_adapter(inputs.output, loaded, trained)
+    _put_weights(inputs.output / weights_name(config.method), loaded, trained)
     body = _record_body(inputs, loaded, rows, held_out, trained)
     record = write_record(inputs.output / RECORD, body | {"environment": _measured(inputs, log, threads, loaded)})
     checkpoint.unlink(missing_ok=True)
@@ -159,21 +160,23 @@ def _read(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
     return train, held_out
 
 
-def _put_adapter(output: Path, loaded: "LoadedModel", trained: "Trained") -> None:
+def _put_weights(target: Path, loaded: "LoadedModel", trained: "Trained") -> None:
     """Write the adapter's folder whole: an earlier one stays until the new one is complete."""
     from trainer.adapter import save_adapter
 
-    with atomic_folder(output / ADAPTER) as temporary:
+    with atomic_folder(target) as temporary:
         save_adapter(temporary, loaded, trained.state)
         # Without its record, a folder half replaced is no run: the record goes first and comes last.
-        (output / RECORD).unlink(missing_ok=True)
+        (target.parent / RECORD).unlink(missing_ok=True)
 
 
 def _record_body(
     inputs: Inputs, loaded: "LoadedModel", train: Samples, held_out: Samples | None, trained: "Trained"
 ) -> dict[str, Any]:
-    files = adapter_digests(inputs.output / ADAPTER)
-    chat = loaded.chat
+    from trainer.stopping import overfitting
+
+    files = adapter_digests(inputs.output / weights_name(inputs.config.method))
+    chat, position = loaded.chat, trained.position
     return {
         "kind": "run",
         "schema": SCHEMA,
@@ -189,13 +192,20 @@ def _record_body(
         "input_digest": inputs.digest,
         "adapter": {
             "digest": adapter_digest(files),
+            "initial": trained.initial,
             "files": files,
             "parameters": sum(value.numel() for value in trained.state.values()),
             "step": trained.step,
         },
+        "ending": {
+            "step": position.step,
+            "of": steps_in_all(len(train.samples), inputs.config),
+            "stopped": trained.stopped,
+            "overfitting": overfitting(position.losses, position.held_out),
+        },
         "losses": {
-            "train": list(trained.position.losses),
-            "held_out": [msgspec.to_builtins(held) for held in trained.position.held_out],
+            "train": list(position.losses),
+            "held_out": [msgspec.to_builtins(held) for held in position.held_out],
         },
         "seed": inputs.config.seed,
         "versions": versions("torch", "transformers", "peft", "bitsandbytes", "tokenizers"),
@@ -206,6 +216,8 @@ def _counts(samples: Samples) -> dict[str, Any]:
     return {
         "rows": len(samples.samples),
         "dropped": samples.dropped,
+        "truncated": samples.truncated,
+        "unstopped": samples.unstopped,
         "tokens": samples.tokens,
         "supervised_tokens": samples.supervised,
         "longest": max(len(sample.ids) for sample in samples.samples),
@@ -218,6 +230,8 @@ def _measured(inputs: Inputs, log: StepLog, threads: int, loaded: "LoadedModel")
     import resource
     import sys
 
+    from trainer.loss import unwrapped
+
     steps = log.steps()
     seconds = sum(step.environment["seconds"] for step in steps)
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
@@ -226,7 +240,7 @@ def _measured(inputs: Inputs, log: StepLog, threads: int, loaded: "LoadedModel")
         tokens_per_s=round(sum(step.tokens for step in steps) / max(seconds, 1e-9), 1),
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
         threads=threads,
-        base_memory_bytes=loaded.model.get_base_model().get_memory_footprint(),
+        base_memory_bytes=unwrapped(loaded.model).get_memory_footprint(),
         # Where the paths in `config` start, from here: a project that is moved as a whole still finds its rows.
         paths_from=os.path.relpath(inputs.folder, inputs.output),
     )

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +12,7 @@ import msgspec
 import torch
 
 from curate.core.console import progress
+from curate.core.digests import digest_bytes, digest_json
 from curate.core.errors import DataError
 from curate.core.seeding import stable_seed
 from trainer.adapter import State, trainable
@@ -23,6 +24,7 @@ from trainer.loss import check_head
 from trainer.parts import Parts, parts_of
 from trainer.record import StepRecord
 from trainer.schedule import learning_rate, steps_in_all
+from trainer.stopping import reason_to_stop
 
 _NAMED_ROWS = 10  # of the rows in a step that went wrong
 
@@ -42,11 +44,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out: the kept adapter's tensors, the step it is from, and the losses on the way."""
+    """What came out: the kept adapter's tensors, the step it is from, and the losses on the way.
+
+    `initial` is the digest of the tensors that training started from, `stopped` why it ended early.
+    """
 
     state: State
     step: int
     position: Position
+    initial: str
+    stopped: str | None
 
 
 Watch = Callable[[StepRecord], None]
@@ -72,7 +79,8 @@ class _Training:
         self.config = job.config
         self.device = next(job.model.parameters()).device
         self.parameters = trainable(job.model)
-        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=0.0, weight_decay=job.config.weight_decay)
+        self.initial = _digest(self.parameters)
+        self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, weight_decay=job.config.weight_decay)
         self.lengths = [len(sample.ids) for sample in job.train]
         self.total = steps_in_all(len(job.train), job.config)
         self.epoch_steps = math.ceil(len(job.train) / job.config.batch_rows)
@@ -91,10 +99,10 @@ class _Training:
                 advance(self.position.step, note="measuring the held-out loss")
                 if self._held_out_is_due(self.position.step):
                     self._measure()  # at step 0: what the bare base makes of the held-out rows
-                for step in range(self.position.step, self.total):
-                    record = self._step(step)
+                while self.position.step < self.total and not self._stopped():
+                    record = self._step(self.position.step)
                     watch(record)
-                    if self._held_out_is_due(step + 1):
+                    if self._held_out_is_due(record.step):
                         self._measure()
                     if time.monotonic() - saved >= self.job.checkpoint_every_s:
                         self._save()
@@ -106,9 +114,18 @@ class _Training:
                 self._save()
             raise
         best = self.config.keep == "best" and self.best
-        return Trained(
-            self.best if best else self._adapter(), self.position.best_step if best else self.total, self.position
-        )
+        state, step = (self.best, self.position.best_step) if best else (self._adapter(), self.position.step)
+        return Trained(state, step, self.position, self.initial, self._stopped())
+
+    def _stopped(self) -> str | None:
+        return reason_to_stop(self.position.held_out, self.config.early_stop)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameters by how many times faster than the rest they learn (LoRA+: B does)."""
+        groups: dict[float, list[torch.Tensor]] = {}
+        for name, value in self.parameters.items():
+            groups.setdefault(self.config.lora.b_rate_ratio if ".lora_B." in name else 1.0, []).append(value)
+        return [{"params": values, "faster": faster} for faster, values in groups.items()]
 
     def _step(self, step: int) -> StepRecord:
         started = time.monotonic()
@@ -134,7 +151,7 @@ class _Training:
     def _update(self, step: int, rate: float, loss: float) -> None:
         self.in_update = True
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["faster"]
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.position = msgspec.structs.replace(self.position, step=step, losses=(*self.position.losses, loss))
@@ -197,3 +214,8 @@ class _Training:
                 "exp_avg": sections["exp_avg"][name].to(self.device),
                 "exp_avg_sq": sections["exp_avg_sq"][name].to(self.device),
             }
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    plain = {name: value.detach().cpu().contiguous().view(torch.uint8) for name, value in tensors.items()}
+    return digest_json({name: digest_bytes(value.numpy().tobytes()) for name, value in plain.items()})

@@ -5,11 +5,12 @@ With a fifth of the tokens supervised, the output head, a fifth of a small model
 Shapes: B rows, T tokens, H hidden width, N predicted tokens, V vocabulary.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 from curate.core.errors import ConfigError
 from trainer.batches import Batch
@@ -23,12 +24,54 @@ Head = Callable[[torch.Tensor], torch.Tensor]
 
 
 def loss_sum(model: Any, batch: Batch) -> torch.Tensor:
-    """The cross-entropy summed over the batch's supervised tokens, in nats. Its gradient reaches adapters only."""
+    """The cross-entropy summed over the batch's supervised tokens, in nats, each times its weight."""
+    losses_N = token_losses(model, batch)
+    return losses_N.sum() if batch.weights_N is None else losses_N @ batch.weights_N
+
+
+def token_losses(model: Any, batch: Batch) -> torch.Tensor:
+    """The cross-entropy of each of the batch's supervised tokens, losses_N, in nats."""
     causal = unwrapped(model)
-    hidden_BTH = causal.base_model(input_ids=batch.ids_BT, use_cache=False, **batch.more).last_hidden_state
-    picked_NH = hidden_BTH.flatten(0, 1)[batch.predicting_N]
-    result: torch.Tensor = _HeadLoss.apply(picked_NH, batch.targets_N, head_of(causal))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    picked_NH = _hidden_states(model, batch).flatten(0, 1)[batch.predicting_N]
+    head = head_of(causal)
+    if any(value.requires_grad for value in causal.get_output_embeddings().parameters()):
+        return _trained_head_losses(picked_NH, batch.targets_N, head)
+    result: torch.Tensor = _HeadLoss.apply(picked_NH, batch.targets_N, head)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return result
+
+
+def _hidden_states(model: Any, batch: Batch) -> torch.Tensor:
+    """The final hidden states hidden_BTH at the batch's tokens, whatever of the adapter stands before them."""
+    settings = getattr(model, "active_peft_config", None)
+    before, inputs = 0, {"input_ids": batch.ids_BT, **batch.more}
+    if settings is not None and settings.is_prompt_learning:
+        count, learned = settings.num_virtual_tokens, model.get_prompt(len(batch.ids_BT))
+        if settings.peft_type == "PREFIX_TUNING":  # keys and values, as if their tokens had been computed before
+            inputs = {
+                "input_ids": batch.ids_BT,
+                "past_key_values": learned,
+                **_behind(batch.more, count, computed=True),
+            }
+        else:
+            words_BTH = model.word_embeddings(batch.ids_BT)
+            words_BTH = torch.cat([learned.to(words_BTH.dtype), words_BTH], dim=1)
+            before, inputs = count, {"inputs_embeds": words_BTH, **_behind(batch.more, count, computed=False)}
+    hidden_BTH: torch.Tensor = unwrapped(model).base_model(use_cache=False, **inputs).last_hidden_state
+    return hidden_BTH[:, before:]
+
+
+def _behind(more: dict[str, Any], count: int, *, computed: bool) -> dict[str, Any]:
+    """What goes with a packed batch whose rows all stand behind `count` virtual tokens; `computed`: those come as keys.
+
+    Virtual tokens are a prefix that all rows share.
+    """
+    if "pack" not in more:
+        return more
+    positions_1T = more["position_ids"] + count
+    if computed:
+        return more | {"position_ids": positions_1T}
+    virtual_1T = torch.arange(count, device=positions_1T.device)[None]
+    return more | {"position_ids": torch.cat([virtual_1T, positions_1T], dim=1), "pack": more["pack"].behind(count)}
 
 
 def unwrapped(model: Any) -> Any:
@@ -71,30 +114,43 @@ def check_head(model: Any) -> None:
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Cross-entropy through a frozen head, chunk by chunk: logits and their gradient exist for one chunk at a time.
+    """Each token's cross-entropy through a frozen head, chunk by chunk: logits exist for one chunk at a time.
 
-    The gradient for the hidden states is computed together with the loss, so nothing is computed twice.
+    The gradient for the hidden states is computed together with the loss, so nothing is computed twice. A token's loss
+    depends on its own hidden state alone, so whatever is made of the losses later only scales that gradient's rows.
     """
 
     @staticmethod
     def forward(ctx: Any, picked_NH: torch.Tensor, targets_N: torch.Tensor, head: Head) -> torch.Tensor:
         wanted = ctx.needs_input_grad[0]
-        total = torch.zeros((), dtype=torch.float32, device=picked_NH.device)
-        gradients: list[torch.Tensor] = []
-        for hidden, targets in zip(
-            torch.split(picked_NH.detach(), _CHUNK_POSITIONS), torch.split(targets_N, _CHUNK_POSITIONS), strict=True
-        ):
+        losses: list[torch.Tensor] = [picked_NH.new_zeros(0, dtype=torch.float32)]
+        gradients: list[torch.Tensor] = [picked_NH.new_zeros(0, picked_NH.shape[-1])]
+        for hidden, targets in _chunks(picked_NH.detach(), targets_N):
             with torch.set_grad_enabled(wanted):
                 part = hidden.requires_grad_(wanted)
-                loss = cross_entropy(head(part), targets, reduction="sum")
-            total += loss.detach()
+                loss = cross_entropy(head(part), targets, reduction="none")
+            losses.append(loss.detach())
             if wanted:
-                gradients += torch.autograd.grad(loss, part)
+                gradients += torch.autograd.grad(loss, part, torch.ones_like(loss))
         if wanted:
-            ctx.save_for_backward(torch.cat(gradients) if gradients else torch.zeros_like(picked_NH))
-        return total
+            ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(losses)
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, upstream_N: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (gradient_NH,) = ctx.saved_tensors
-        return gradient_NH * upstream, None, None
+        return gradient_NH * upstream_N[:, None].to(gradient_NH.dtype), None, None
+
+
+def _trained_head_losses(picked_NH: torch.Tensor, targets_N: torch.Tensor, head: Head) -> torch.Tensor:
+    """Each token's cross-entropy through a head that is trained itself: its logits are computed twice, not kept."""
+
+    def losses(hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(head(hidden), targets, reduction="none")
+
+    parts = [checkpoint(losses, *chunk, use_reentrant=False) for chunk in _chunks(picked_NH, targets_N)]
+    return torch.cat([picked_NH.new_zeros(0, dtype=torch.float32), *parts])
+
+
+def _chunks(picked_NH: torch.Tensor, targets_N: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    return zip(torch.split(picked_NH, _CHUNK_POSITIONS), torch.split(targets_N, _CHUNK_POSITIONS), strict=True)

@@ -18,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from trainer.batches import Batch, pad
+from trainer.batches import Batch, pad, weights_of
 from trainer.dataset import Sample
 from trainer.loss import loss_sum, unwrapped
 
@@ -36,6 +36,10 @@ class Pack:
 
     prefix: int
     spans: list[tuple[int, int]]
+
+    def behind(self, count: int) -> "Pack":
+        """The same rows behind `count` more tokens that all of them see."""
+        return Pack(self.prefix + count, [(start + count, end + count) for start, end in self.spans])
 
 
 def shared_prefix(samples: Sequence[Sample]) -> int:
@@ -67,7 +71,8 @@ def pack(samples: Sequence[Sample], device: torch.device) -> Batch:
     spans = list(pairwise(ends))
     ids_1T, positions_1T = torch.tensor([ids], device=device), torch.tensor([positions], device=device)
     more = {"position_ids": positions_1T, "pack": Pack(prefix, spans)}
-    return Batch(ids_1T, torch.tensor(predicting, device=device), torch.tensor(targets, device=device), more)
+    predicting_N, targets_N = torch.tensor(predicting, device=device), torch.tensor(targets, device=device)
+    return Batch(ids_1T, predicting_N, targets_N, more, weights_of(samples, device))
 
 
 @contextmanager
@@ -113,17 +118,20 @@ def attend(
     pack: Pack | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention within each row of a packed sequence, out_1TND from query_1NTD, key_1HTD and value_1HTD."""
+    """Causal attention within each row of a packed sequence, out_1TND from query_1NTD, key_1HTD and value_1HTD.
+
+    Keys beyond the queries are of learned virtual tokens: they stand before the sequence, and every row sees them.
+    """
     if pack is None:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
         return out, None
-    prefix, outs = pack.prefix, []
+    prefix, before, outs = pack.prefix, key.shape[2] - query.shape[2], []
     for start, end in [(0, prefix), *pack.spans] if prefix else pack.spans:
-        key_1HSD, value_1HSD = key[:, :, start:end], value[:, :, start:end]
-        seen = prefix if start else 0
+        key_1HSD, value_1HSD = (part[:, :, before + start : before + end] for part in (key, value))
+        seen = before + (prefix if start else 0)
         if seen:
-            key_1HSD = torch.cat([key[:, :, :prefix], key_1HSD], dim=2)
-            value_1HSD = torch.cat([value[:, :, :prefix], value_1HSD], dim=2)
+            key_1HSD = torch.cat([key[:, :, :seen], key_1HSD], dim=2)
+            value_1HSD = torch.cat([value[:, :, :seen], value_1HSD], dim=2)
         mask_LS = _sight(end - start, seen, more.get("sliding_window"), query.device)
         span = (query[:, :, start:end], key_1HSD, value_1HSD, mask_LS)
         cap = more.get("softcap")

@@ -6,13 +6,14 @@ independent until their gradients are added, in the parts' order, so that the su
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
 from trainer.adapter import direct_updates, trainable
 from trainer.batches import split_by_tokens
+from trainer.checkpointing import needs_recomputing, recomputing
 from trainer.config import TrainConfig
 from trainer.dataset import Sample
 from trainer.loss import loss_sum
@@ -34,15 +35,17 @@ class Parts:
         self._parameters = list(trainable(model).values())
 
     def loss_and_gradients(self, samples: Sequence[Sample]) -> tuple[float, Gradients]:
-        """The mean cross-entropy over all supervised tokens of `samples`, in nats, and its gradients.
+        """The mean cross-entropy over all supervised tokens of `samples`, by weight, in nats, and its gradients.
 
         Divided by all of the step's supervised tokens: how rows are split into parts changes nothing.
         """
-        supervised = sum(sample.supervised_count for sample in samples)
+        weight = sum(sample.loss_weight for sample in samples)
 
         def compute(part: Sequence[Sample]) -> tuple[float, Sequence[torch.Tensor]]:
-            loss = loss_sum(self._model, self._collate(part, self._device)) / supervised
-            return float(loss.detach()), torch.autograd.grad(loss, self._parameters)
+            loss = loss_sum(self._model, self._collate(part, self._device)) / weight
+            return float(loss.detach()), torch.autograd.grad(
+                loss, self._parameters, allow_unused=True, materialize_grads=True
+            )
 
         loss, total = 0.0, None
         for part_loss, gradients in self._run(compute, self._split(samples)):
@@ -58,7 +61,7 @@ class Parts:
                 return float(loss_sum(self._model, self._collate(part, self._device)))
 
         total: float = sum(self._run(compute, self._split(samples)))
-        return total / sum(sample.supervised_count for sample in samples)
+        return total / sum(sample.loss_weight for sample in samples)
 
     def _split(self, samples: Sequence[Sample]) -> list[list[Sample]]:
         lengths = [len(sample.ids) for sample in samples]
@@ -72,8 +75,17 @@ def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample]) -> Iter
     threads = torch.get_num_threads()
     on_processor = next(model.parameters()).device.type == "cpu"
     # Dropout draws from one generator for all threads: who draws first would be left to chance.
-    at_once = threads if on_processor and not _draws_at_random(model) else 1
-    with direct_updates(model), row_layout(model, samples) as collate:
+    # Where all weights are trained, every part at once would need gradients of the size of the model.
+    at_once = threads if on_processor and config.method != "full" and not _draws_at_random(model) else 1
+    with direct_updates(model), row_layout(model, samples) as collate, ExitStack() as more:
+        wanted = config.checkpointing
+        if wanted == "auto":
+            tokens = max(config.micro_batch_tokens, *(len(sample.ids) for sample in samples))
+            device = next(model.parameters()).device
+            wanted = config.method != "prefix" and needs_recomputing(
+                lambda rows: loss_sum(model, collate(rows, device)), samples, tokens
+            )
+        more.enter_context(recomputing(model, wanted=wanted, draws=at_once == 1))
         if at_once == 1:
             yield Parts(model, config.micro_batch_tokens, collate, map, 1)
             return

@@ -13,7 +13,7 @@ from curate.core.errors import ConfigError, DataError, ProvenanceError, os_error
 from curate.core.jsonl import read_lines, write_lines
 from curate.core.records import peek_record, read_record
 
-RECORD, STEPS, ADAPTER = "run.json", "steps.jsonl", "adapter"
+RECORD, STEPS, ADAPTER, MODEL = "run.json", "steps.jsonl", "adapter", "model"
 SCHEMA = 1
 
 
@@ -32,7 +32,7 @@ class StepRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its record, and its adapter's folder."""
+    """A finished run: its record, and its adapter's folder (the model's, where all of it was trained)."""
 
     record: dict[str, Any]
     adapter: Path
@@ -68,11 +68,10 @@ def read_run(folder: Path) -> Run:
     record = read_record(folder / RECORD)
     if record.get("kind") != "run" or record.get("schema") != SCHEMA:
         raise ProvenanceError("not a run record that we know", where=folder / RECORD, fix="train again")
-    if adapter_digests(folder / ADAPTER) != record["adapter"]["files"]:
-        raise ProvenanceError(
-            "the adapter's files are not those that the run wrote", where=folder / ADAPTER, fix="train again"
-        )
-    return Run(record, folder / ADAPTER)
+    weights = folder / weights_name(record["config"]["method"])
+    if adapter_digests(weights) != record["adapter"]["files"]:
+        raise ProvenanceError("the adapter's files are not those that the run wrote", where=weights, fix="train again")
+    return Run(record, weights)
 
 
 def finished(folder: Path, input_digest: str) -> dict[str, Any] | None:
@@ -80,7 +79,13 @@ def finished(folder: Path, input_digest: str) -> dict[str, Any] | None:
     record = peek_record(folder / RECORD)
     if record is None or record.get("input_digest") != input_digest:
         return None
-    return record if adapter_digests(folder / ADAPTER) == record["adapter"]["files"] else None
+    weights = folder / weights_name(record["config"]["method"])
+    return record if adapter_digests(weights) == record["adapter"]["files"] else None
+
+
+def weights_name(method: str) -> str:
+    """The name of the folder, in a run's, that a training with this method writes its weights to."""
+    return MODEL if method == "full" else ADAPTER
 
 
 def adapter_digests(folder: Path) -> dict[str, str]:

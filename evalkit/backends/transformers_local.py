@@ -19,6 +19,7 @@ from curate.core.console import Advance
 from evalkit.backends.attention import Prefix, SlotCache, shared_prefix_attention
 from evalkit.backends.side_by_side import side_by_side
 from evalkit.generate import Answer, Request, failed
+from trainer.model import quiet_libraries
 
 # Large enough to keep the processor busy, small enough that one layer's activations stay in its cache.
 _READ_TOKENS = 2048
@@ -107,14 +108,18 @@ class TransformersLocal:
         self, requests: list[Request], max_tokens: int, advance: Advance
     ) -> Iterator[tuple[Request, Answer]]:
         """For models whose attention is not the plain kind: transformers' own padded batches."""
-        for start in range(0, len(requests), _PLAIN_ROWS):
-            wave = requests[start : start + _PLAIN_ROWS]
+        settings = getattr(self.model, "active_peft_config", None)
+        # Between virtual tokens and a prompt there is no room for padding: PEFT would shift the prompt's positions.
+        rows = 1 if settings is not None and settings.is_prompt_learning else _PLAIN_ROWS
+        for start in range(0, len(requests), rows):
+            wave = requests[start : start + rows]
             started = time.monotonic()
             width = max(len(request.prompt_ids) for request in wave)
             pad = min(self.chat.stop_ids)
             ids_BT = torch.tensor([[pad] * (width - len(r.prompt_ids)) + r.prompt_ids for r in wave])
             mask_BT = torch.tensor([[0] * (width - len(r.prompt_ids)) + [1] * len(r.prompt_ids) for r in wave])
-            with torch.inference_mode():
+            # PEFT warns that virtual tokens shift positions: that is what they are trained to do.
+            with torch.inference_mode(), quiet_libraries():
                 out_BT = self.model.generate(
                     input_ids=ids_BT.to(self._inner.device),
                     attention_mask=mask_BT.to(self._inner.device),

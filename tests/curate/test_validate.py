@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from curate.answer_schema import Schemas
 from curate.core.errors import ConfigError
+from curate.core.formats.registry import FORMATS
 from curate.core.rows import Message, Row
 from curate.entries import Entry
-from curate.formats.registry import FORMATS
 from curate.repairs import REPAIRS, repair
 from curate.rules.catalog import SEVERITY
 from curate.rules.text import check_text

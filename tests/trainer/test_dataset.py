@@ -13,6 +13,7 @@ from tests.chat_formats import chat_format
 from tests.trainer.conftest import make_row, write_rows
 from trainer.config import TrainConfig
 from trainer.dataset import find_files, read_held_out, read_samples, refuse_overlap
+from trainer.rows import read_rows
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,102 @@ def test_over_length_rows_are_an_error_or_dropped_and_counted(tmp_path: Path, ch
     found = read_samples(path, chat, make_config(max_length=200, over_length="drop"))
     assert [sample.row for sample in found.samples] == ["row-0", "row-1"]
     assert found.dropped == 1
+
+
+def test_over_length_rows_are_cut_and_every_lost_stop_token_is_counted(
+    tmp_path: Path, chat: ChatFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def row(name: str, *texts: str) -> Row:
+        roles = ("user", "assistant") * 4
+        return Row(id=name, messages=[Message(role, text) for role, text in zip(roles, texts, strict=False)])
+
+    rows = [row("fits", "a", "b"), row("within", "a", "x" * 300), row("before", "x" * 300, "y")]
+    rows += [row("between", "a", "b", "x" * 300, "c")]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    found = read_samples(path, chat, make_config(max_length=200, over_length="truncate"))
+    kept = {sample.row: sample for sample in found.samples}
+    assert list(kept) == ["fits", "within", "between"]
+    assert (found.dropped, found.truncated, found.unstopped) == (1, 2, 1)
+    assert [len(kept[name].ids) for name in ("within", "between")] == [200, 200]
+    ends = {
+        name: [t for t, counts in zip(sample.ids, sample.supervised, strict=True) if counts][-1]
+        for name, sample in kept.items()
+    }
+    assert ends["fits"] in chat.stop_ids
+    assert ends["between"] in chat.stop_ids
+    assert ends["within"] not in chat.stop_ids
+    said = capsys.readouterr().err
+    assert "2 are cut, 1 of them within an answer, which loses its stop token" in said
+    assert "1 are left out: no answer begins before the cut" in said
+    only_cut = write_rows(tmp_path / "cut.jsonl", rows[1:3])
+    with pytest.raises(DataError, match="the model would never learn to stop"):
+        read_samples(only_cut, chat, make_config(max_length=200, over_length="truncate"))
+
+
+@pytest.mark.parametrize("limit", range(20, 60))
+def test_wherever_a_row_is_cut_the_counts_say_whether_its_answer_ends(
+    tmp_path: Path, chat: ChatFormat, limit: int
+) -> None:
+    rows = [Row(id="short", messages=[Message("user", "a"), Message("assistant", "b")])]
+    path = write_rows(tmp_path / "short.jsonl", rows)
+    fits = len(read_samples(path, chat, make_config()).samples[0].ids)
+    rows.append(Row(id="long", messages=[*rows[0].messages, Message("user", "c"), Message("assistant", "d" * 40)]))
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    found = read_samples(path, chat, make_config(max_length=max(limit, fits), over_length="truncate"))
+    cut = found.samples[-1]
+    counted = [token for token, counts in zip(cut.ids, cut.supervised, strict=True) if counts]
+    assert (counted[-1] in chat.stop_ids) == (found.unstopped == 0)
+
+
+def test_each_message_counts_in_the_loss_by_its_weight(tmp_path: Path, chat: ChatFormat) -> None:
+    messages = [Message("user", "a"), Message("assistant", "none", weight=0), Message("user", "b")]
+    messages += [Message("assistant", "half", weight=0.5), Message("user", "c"), Message("assistant", "whole")]
+    messages += [Message("user", "d"), Message("assistant", "twice", weight=2)]
+    path = write_rows(tmp_path / "rows.jsonl", [Row(id="a", messages=messages)])
+    (sample,) = read_samples(path, chat, make_config()).samples
+    assert sample.weights is not None
+    said = {
+        weight: chat.tokenizer.decode([t for t, w in zip(sample.ids, sample.weights, strict=True) if w == weight])
+        for weight in (0.5, 1, 2)
+    }
+    assert said == {0.5: "half<|im_end|>", 1: "whole<|im_end|>", 2: "twice<|im_end|>"}
+    assert [weight > 0 for weight in sample.weights] == sample.supervised
+    assert sample.loss_weight == 0.5 * 5 + 6 + 2 * 6
+
+
+def test_a_weight_below_zero_is_a_fault(tmp_path: Path, chat: ChatFormat) -> None:
+    rows = [Row(id="a", messages=[Message("user", "a"), Message("assistant", "b", weight=-1)])]
+    with pytest.raises(DataError, match="1 x bad-weight"):
+        read_samples(write_rows(tmp_path / "rows.jsonl", rows), chat, make_config())
+
+
+def test_rows_come_from_every_format_that_curation_knows(tmp_path: Path, chat: ChatFormat) -> None:
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+    records = [
+        {"messages": [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "2"}]},
+        {"conversations": [{"from": "human", "value": "1+1"}, {"from": "gpt", "value": "2"}]},
+        {"instruction": "1+1", "output": "2"},
+        {"prompt": "1+1", "completion": "2"},
+        {"prompt": "1+1", "chosen": "2", "rejected": "3"},
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    samples = read_samples(path, chat, make_config()).samples
+    assert len(samples) == 5
+    assert {tuple(sample.ids) for sample in samples} == {tuple(samples[0].ids)}
+    path.write_text(json.dumps(records[0] | {"tools": json.dumps([tool])}) + "\n")
+    ((_, row),) = read_rows(path)
+    assert isinstance(row, Row)
+    assert row.tools == [tool]
+
+
+def test_lines_in_no_format_are_refused_with_their_place(tmp_path: Path, chat: ChatFormat) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": 1}\n{"messages": [3]}\n')
+    with pytest.raises(DataError) as caught:
+        read_samples(path, chat, make_config())
+    assert f"{path}:1: unknown-format" in str(caught.value)
+    assert f"{path}:2: not-a-row" in str(caught.value)
 
 
 def test_no_rows_left_is_a_message(tmp_path: Path, chat: ChatFormat) -> None:

@@ -120,3 +120,23 @@ def test_the_loss_without_gradients_is_the_same(tiny: BaseModel) -> None:
     with torch.no_grad():
         measured = float(loss_sum(loaded.model, batch))
     assert measured == pytest.approx(float(loss_sum(loaded.model, batch).detach()), rel=1e-6)
+
+
+def test_weights_scale_each_tokens_share_of_loss_and_gradient(tiny: BaseModel) -> None:
+    loaded = with_moved_adapter(load_model(tiny))
+    plain, rest = make_samples()[0], make_samples()[1:]
+    marked = [i for i, counts in enumerate(plain.supervised) if counts]
+    weights = [0.0] * len(plain.ids)
+    weights[marked[0]], weights[marked[1]] = 0.25, 3.0
+    kept = [i in marked[:2] for i in range(len(plain.ids))]
+    weighted = Sample(plain.row, plain.ids, kept, weights)
+    loss = loss_sum(loaded.model, pad([weighted, *rest], CPU))
+    loss.backward()
+    found = gradients(loaded.model)
+    expected = loss_sum(loaded.model, pad(rest, CPU))
+    for at, weight in zip(marked[:2], (0.25, 3.0), strict=True):
+        alone = Sample(plain.row, plain.ids, [i == at for i in range(len(plain.ids))])
+        expected = expected + weight * loss_sum(loaded.model, pad([alone], CPU))
+    expected.backward()
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert relative(found, gradients(loaded.model)) < 1e-5

@@ -17,6 +17,9 @@ from evalkit.backends.transformers_local import TransformersLocal, common_prefix
 from evalkit.generate import Answer, Request
 from tests.chat_formats import chat_format
 from tests.models import SHAPES, tiny_base
+from trainer.adapter import new_adapter, trainable
+from trainer.config import Lora, Method
+from trainer.model import load_model
 
 
 def silent(steps: float = 1, note: str = "") -> None:
@@ -200,3 +203,25 @@ def test_the_embedded_model_answers_as_it_does_one_prompt_at_a_time() -> None:
 
     assert facts(answers(backend, prompts, 32)) == one_by_one(model, chat, prompts, 32)
     assert backend._shares_prefix
+
+
+@pytest.mark.parametrize("method", ["ia3", "prefix", "prompt"])
+def test_answers_come_from_behind_an_adapters_virtual_tokens(tmp_path: Path, method: Method) -> None:
+    """Against argmax over the whole model's own logits, token after token, without any cache."""
+    base = find_base(str(tiny_base(tmp_path / "tiny")), tmp_path)
+    loaded = new_adapter(load_model(base), Lora(), 1, method, 4)
+    generator = torch.Generator().manual_seed(3)
+    for value in trainable(loaded.model).values():
+        value.data.add_(torch.randn(value.shape, generator=generator))
+    loaded.model.eval()
+    prompts = random_prompts(5, 4, 6)
+    expected = []
+    for prompt in prompts:
+        ids = list(prompt)
+        while len(ids) < len(prompt) + 6 and ids[-1] not in loaded.chat.stop_ids:
+            with torch.inference_mode():
+                ids.append(int(loaded.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        made = [token for token in ids[len(prompt) :] if token not in loaded.chat.stop_ids]
+        expected.append(loaded.chat.tokenizer.decode(made, skip_special_tokens=True))
+    made = answers(TransformersLocal(loaded.model, loaded.chat), prompts, 6)
+    assert [answer.text for answer in made] == expected

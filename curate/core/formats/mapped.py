@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.core.digests import canonical_json
-from curate.formats.shape import Fields, Format, UnfitError, as_messages, as_tools
+from curate.core.formats.shape import Fields, Format, UnfitError, as_messages, as_tools
 
 _MISSING = object()
 

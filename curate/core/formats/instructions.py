@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from curate.formats.shape import Fields, Format, UnfitError, as_text, as_turns, without
+from curate.core.formats.shape import Fields, Format, UnfitError, as_text, as_turns, without
 
 
 def _has(*keys: str) -> Callable[[Mapping[str, Any]], bool]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from curate.core.formats.shape import Fields, Format, UnfitError, as_messages, as_tools, without
 from curate.core.rows import Message
-from curate.formats.shape import Fields, Format, UnfitError, as_messages, as_tools, without
 
 MESSAGE_KEYS = frozenset(Message.__struct_fields__)
 # Where keys of messages that rows have no field for are kept: {number of the message from 0: {key: value}}.

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from curate.formats.chat import CHAT
-from curate.formats.instructions import ALPACA, DOLLY, INPUT_OUTPUT, PROMPT_COMPLETION
-from curate.formats.preference import PREFERENCE
-from curate.formats.shape import Format
-from curate.formats.sharegpt import SHAREGPT
+from curate.core.formats.chat import CHAT
+from curate.core.formats.instructions import ALPACA, DOLLY, INPUT_OUTPUT, PROMPT_COMPLETION
+from curate.core.formats.preference import PREFERENCE
+from curate.core.formats.shape import Format
+from curate.core.formats.sharegpt import SHAREGPT
 
 # In the order in which they are tried: a record with the keys of two is in the earlier one.
 FORMATS: dict[str, Format] = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from curate.formats.shape import Fields, Format, UnfitError, as_turns, without
+from curate.core.formats.shape import Fields, Format, UnfitError, as_turns, without
 
 
 def _fits(record: Mapping[str, Any]) -> bool:

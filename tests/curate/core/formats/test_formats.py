@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.config import FormatName, Source
+from curate.core.formats.registry import FORMATS, detect, find_format
 from curate.core.rows import Row
 from curate.entries import Entry, Rejection
-from curate.formats.registry import FORMATS, detect, find_format
 from curate.readers import find_inputs
 from curate.sources import read_source
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from curate.formats.chat import EXTRAS
-from curate.formats.shape import ROLES, Fields, Format, UnfitError, as_messages, as_text, as_tools, without
+from curate.core.formats.chat import EXTRAS
+from curate.core.formats.shape import ROLES, Fields, Format, UnfitError, as_messages, as_text, as_tools, without
 
 
 def _fits(record: Mapping[str, Any]) -> bool:

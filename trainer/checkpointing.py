@@ -1,0 +1,65 @@
+"""Gradient checkpointing: layers computed again in the backward pass, where what they keep doesn't fit into memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from curate.core.console import say
+from trainer.dataset import Sample
+from trainer.loss import unwrapped
+
+_PROBE_ROWS = 3
+# What is kept between the passes is most of a step's memory, not all: gradients and the output head need some too.
+_SHARE_OF_FREE = 0.5
+
+
+@contextmanager
+def recomputing(model: Any, *, wanted: bool, draws: bool) -> Iterator[None]:
+    """Within the block, layers keep only their input. `draws`: there is dropout, which must fall the same again."""
+    causal = unwrapped(model)
+    if not wanted:
+        yield
+        return
+    causal.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": draws})
+    try:
+        yield
+    finally:
+        causal.gradient_checkpointing_disable()
+
+
+def needs_recomputing(loss: Callable[[Sequence[Sample]], torch.Tensor], rows: Sequence[Sample], tokens: int) -> bool:
+    """Whether what `loss` keeps for its backward pass over `tokens` tokens is too much for the memory that is free.
+
+    Counted on the shortest rows, tensor by tensor, so that it holds for any architecture.
+    """
+    few = sorted(rows, key=lambda sample: len(sample.ids))[:_PROBE_ROWS]
+    kept: dict[int, int] = {}
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(count, lambda tensor: tensor):
+        measured = loss(few)
+    needed = sum(kept.values()) / sum(len(sample.ids) for sample in few) * tokens
+    free = _free_bytes(measured.device)
+    if needed <= free * _SHARE_OF_FREE:
+        return False
+    say(
+        f"a step would keep about {needed / 2**30:.1f} GiB between its passes, and {free / 2**30:.1f} GiB are free:"
+        " layers are computed again in the backward pass, which takes about a third longer"
+    )
+    return True
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,47 @@
+"""Rows from a file: those that `curate build` wrote, or JSON lines in any format that it knows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.core.chat import TemplateFault
+from curate.core.formats.registry import FORMATS, find_format
+from curate.core.formats.shape import UnfitError
+from curate.core.jsonl import Line, read_lines
+from curate.core.rows import Row, content_id
+
+_ROW_KEYS = frozenset(Row.__struct_fields__)
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+def read_rows(path: Path) -> Iterator[tuple[str, Row | TemplateFault]]:
+    """Each line's name (the row's id, or file and line) and the row, or why it is none."""
+    decode = msgspec.json.Decoder(Row).decode
+    for line in read_lines(path):
+        try:
+            row = decode(line.raw)
+        except _UNREADABLE:
+            found = _converted(line)
+            yield (found.id if isinstance(found, Row) else f"{path}:{line.number}"), found
+        else:
+            yield row.id, row
+
+
+def _converted(line: Line) -> Row | TemplateFault:
+    try:
+        fields: Any = msgspec.json.decode(line.raw)
+    except _UNREADABLE as error:
+        return TemplateFault("not-json", str(error))
+    form = find_format(fields) if isinstance(fields, dict) else None
+    if form is None:
+        known = "; ".join(f"{known.name} ({known.keys})" for known in FORMATS.values())
+        return TemplateFault("unknown-format", f"the line is in no format that we know: {known}")
+    try:
+        values = form.convert(fields)
+        known_values = {key: value for key, value in values.items() if key in _ROW_KEYS and value is not None}
+        row = msgspec.convert({"id": "", **known_values}, Row)
+    except (UnfitError, *_UNREADABLE, TypeError) as error:
+        return TemplateFault("not-a-row", str(error))
+    return row if row.id else msgspec.structs.replace(row, id=content_id(row.messages, row.tools))
