@@ -68,6 +68,9 @@ class TrainConfig(Config):
         description="qlora: keep the NF4 weights expanded, a seventh faster with bit-identical results, in 4 bytes per"
         " weight; auto: where that is a small part of the free memory.",
     )
+    log_to: Literal["mlflow", "tensorboard"] | None = Field(
+        None, description="Send the losses to MLflow (where its own settings say) or TensorBoard as well."
+    )
     threads: Literal["auto"] | int = Field("auto", description="Processor threads; auto: one per core.")
 
     @model_validator(mode="after")
@@ -83,4 +86,5 @@ class TrainConfig(Config):
 
     def what_matters(self) -> dict[str, object]:
         """Every setting that the adapter depends on. Inputs count by their digests, not their paths."""
-        return self.model_dump(mode="json", exclude={"base", "dataset", "held_out", "output", "expand_weights"})
+        elsewhere = {"base", "dataset", "held_out", "output", "expand_weights", "log_to"}
+        return self.model_dump(mode="json", exclude=elsewhere)

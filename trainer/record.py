@@ -13,7 +13,7 @@ from curate.core.errors import ConfigError, DataError, ProvenanceError, os_error
 from curate.core.jsonl import read_lines, write_lines
 from curate.core.records import peek_record, read_record
 
-RECORD, STEPS, ADAPTER = "run.json", "steps.jsonl", "adapter"
+RECORD, STEPS, ADAPTER, PICTURE = "run.json", "steps.jsonl", "adapter", "loss.svg"
 SCHEMA = 1
 
 
