@@ -97,6 +97,9 @@ class TrainConfig(Config):
         description="Compute layers again in the backward pass instead of keeping what they made: the same result in"
         " less memory and about a third more time; auto: where it would not fit otherwise.",
     )
+    log_to: Literal["mlflow", "tensorboard"] | None = Field(
+        None, description="Send the losses to MLflow (where its own settings say) or TensorBoard as well."
+    )
     threads: Literal["auto"] | int = Field("auto", description="Processor threads; auto: one per core.")
 
     @model_validator(mode="after")
@@ -129,5 +132,5 @@ class TrainConfig(Config):
 
     def what_matters(self) -> dict[str, object]:
         """Every setting that the adapter depends on. Inputs count by their digests, not their paths."""
-        beside = {"base", "dataset", "held_out", "output", "expand_weights", "checkpointing"}
+        beside = {"base", "dataset", "held_out", "output", "expand_weights", "checkpointing", "log_to"}
         return self.model_dump(mode="json", exclude=beside)

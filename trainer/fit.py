@@ -10,14 +10,16 @@ import msgspec
 from curate.core.base_model import BaseModel, find_base, load_chat_format
 from curate.core.console import say
 from curate.core.digests import digest_json, digest_text
-from curate.core.jsonl import atomic_folder
+from curate.core.jsonl import atomic_folder, write_text
 from curate.core.places import find_path
 from curate.core.records import environment, versions, write_record
 from curate.core.seeding import stable_seed
 from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
+from trainer.curve import picture
 from trainer.dataset import Files, Samples, find_files, read_held_out, read_samples, refuse_overlap
 from trainer.hub import check_reachable
 from trainer.record import (
+    PICTURE,
     RECORD,
     SCHEMA,
     STEPS,
@@ -30,6 +32,7 @@ from trainer.record import (
     weights_name,
 )
 from trainer.schedule import steps_in_all
+from trainer.tracking import check_tracker, open_tracker
 
 if TYPE_CHECKING:
     from curate.core.chat import ChatFormat
@@ -124,6 +127,7 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     from trainer.model import load_model, set_threads
 
     config = inputs.config
+    check_tracker(config.log_to)
     # Rows are read before the weights: a fault in them should not wait for half a minute of loading.
     rows, held_out = _read(inputs, load_chat_format(inputs.base))
     threads = set_threads(config.threads)
@@ -136,16 +140,22 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     log = StepLog(inputs.output / STEPS)
     checkpoint = checkpoint_path(inputs.output, inputs.digest)
 
-    def on_step(record: StepRecord) -> None:
-        log(record)
-        if watch:
-            watch(record)
+    with open_tracker(config, inputs.output, inputs.digest) as tracker:
 
-    held_out_samples = held_out.samples if held_out else []
-    job = Job(config, loaded.model, rows.samples, held_out_samples, inputs.digest, checkpoint, checkpoint_every_s)
-    trained = train(job, on_step)
+        def on_step(record: StepRecord) -> None:
+            log(record)
+            tracker.step(record)
+            if watch:
+                watch(record)
+
+        held_out_samples = held_out.samples if held_out else []
+        files = (inputs.digest, checkpoint, checkpoint_every_s)
+        job = Job(config, loaded.model, rows.samples, held_out_samples, *files, on_held_out=tracker.held_out)
+        trained = train(job, on_step)
     _put_weights(inputs.output / weights_name(config.method), loaded, trained)
     body = _record_body(inputs, loaded, rows, held_out, trained)
+    held_out_losses = [(held.step, held.loss) for held in trained.position.held_out]
+    write_text(inputs.output / PICTURE, picture(trained.position.losses, held_out_losses, trained.step))
     record = write_record(inputs.output / RECORD, body | {"environment": _measured(inputs, log, threads, loaded)})
     checkpoint.unlink(missing_ok=True)
     return record

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import torch
 
-from curate.core.console import progress
+from curate.core.console import progress, warn
 from curate.core.digests import digest_bytes, digest_json
-from curate.core.errors import DataError
+from curate.core.errors import AcidtestError, DataError
 from curate.core.seeding import stable_seed
 from trainer.adapter import State, trainable
 from trainer.batches import epoch_batches
@@ -40,6 +40,7 @@ class Job:
     input_digest: str
     checkpoint: Path
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
+    on_held_out: Callable[[HeldOut], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ class _Training:
             best_step, self.best = position.step, self._adapter()
         held_out = (*position.held_out, HeldOut(position.step, loss))
         self.position = msgspec.structs.replace(position, held_out=held_out, best_step=best_step)
+        self.job.on_held_out(held_out[-1])
 
     def _not_finite(self, step: int, samples: Sequence[Sample]) -> DataError:
         self.optimizer.zero_grad()
@@ -199,7 +201,12 @@ class _Training:
     def _save(self) -> None:
         states = {name: self.optimizer.state[value] for name, value in self.parameters.items()}
         moments = {key: {name: state[key] for name, state in states.items()} for key in ("exp_avg", "exp_avg_sq")}
-        write_checkpoint(self.job.checkpoint, self.position, {"adapter": self._adapter(), **moments, "best": self.best})
+        tensors = {"adapter": self._adapter(), **moments, "best": self.best}
+        try:
+            write_checkpoint(self.job.checkpoint, self.position, tensors)
+        except AcidtestError as error:
+            # A full disk may have room again in a minute, and an earlier checkpoint is still whole.
+            warn(f"no checkpoint after step {self.position.step}: {error.what} ({error.where}); the training goes on")
 
     def _restore(self) -> None:
         found = read_checkpoint(self.job.checkpoint, self.job.input_digest)

@@ -13,7 +13,7 @@ from curate.core.errors import ConfigError, DataError, ProvenanceError, os_error
 from curate.core.jsonl import read_lines, write_lines
 from curate.core.records import peek_record, read_record
 
-RECORD, STEPS, ADAPTER, MODEL = "run.json", "steps.jsonl", "adapter", "model"
+RECORD, STEPS, ADAPTER, MODEL, PICTURE = "run.json", "steps.jsonl", "adapter", "model", "loss.svg"
 SCHEMA = 1
 
 

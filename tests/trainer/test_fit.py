@@ -51,6 +51,9 @@ def test_a_training_lowers_the_loss_and_says_what_went_in(make_inputs: MakeInput
     assert record["environment"]["peak_memory_bytes"] > 10**8
     assert record["base"]["digest"] == inputs.base_digest
     assert not list(inputs.output.glob("checkpoint-*"))
+    picture = (inputs.output / "loss.svg").read_text()
+    assert picture.startswith("<svg")
+    assert picture.count("<circle") == 5
     steps = list(decode_lines(inputs.output / "steps.jsonl", StepRecord))
     assert [step.loss for step in steps] == losses
     assert sum(step.tokens for step in steps) == 8 * record["dataset"]["train"]["tokens"]
@@ -272,6 +275,39 @@ def test_a_full_disk_is_a_message_and_the_run_goes_on_later(
     assert "free some disk space" in str(caught.value)
     assert not list(inputs.output.glob(".*.tmp"))
     assert fit(inputs).repeated
+
+
+def test_no_room_for_a_checkpoint_is_said_and_the_training_goes_on(
+    make_inputs: MakeInputs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    inputs = make_inputs()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept: list[bytes] = []
+
+    def fill_the_disk(record: StepRecord) -> None:
+        if record.step == 3:  # checkpoints are written after the watcher is called: the last good one is of step 2
+            (checkpoint,) = inputs.output.glob("checkpoint-*")
+            kept.append(checkpoint.read_bytes())
+            # An adapter fits into a file of this size; an adapter with its optimizer's state doesn't.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept[0]) // 2, limits[1]))
+        if record.step == 5:
+            (checkpoint,) = inputs.output.glob("checkpoint-*")
+            kept.append(checkpoint.read_bytes())
+
+    try:
+        record = fit(inputs, watch=fill_the_disk, checkpoint_every_s=0).record
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert len(record["losses"]["train"]) == 5
+    assert kept[0] == kept[1]
+    said = capsys.readouterr().err
+    assert "no checkpoint after step 3: File too large" in said
+    assert "the training goes on" in said
+    assert not list(inputs.output.glob(".*.tmp"))
+    plain = fit(make_inputs(output="plain")).record
+    assert plain["adapter"]["digest"] == record["adapter"]["digest"]
 
 
 def test_two_trainings_do_not_share_an_output(make_inputs: MakeInputs) -> None:

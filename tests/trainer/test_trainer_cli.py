@@ -1,4 +1,8 @@
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -93,6 +97,40 @@ def test_a_cache_that_cannot_be_written_is_a_message(run_cli: Run, training_file
     )
     assert run.returncode == 5, run.stderr
     assert "set ACIDTEST_CACHE" in run.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_checkpoint_that_the_same_command_goes_on_from(
+    run_cli: Run, training_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    training_file.write_text(
+        yaml.safe_dump(yaml.safe_load(training_file.read_text()) | {"max_steps": None, "epochs": 20})
+    )
+    code = "import sys; from trainer.cli import main; sys.argv[0] = 'trainer'; main()"
+    command = [sys.executable, "-c", code, "fit", str(training_file), "--output", "stopped"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        steps = tmp_path / "stopped" / "steps.jsonl"
+        while process.poll() is None and not (steps.is_file() and len(steps.read_bytes().splitlines()) > 3):
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "run the same command again to go on" in said
+    (checkpoint,) = (tmp_path / "stopped").glob("checkpoint-*.safetensors")
+    done = read_checkpoint_step(checkpoint)
+    assert 3 < done < 100
+    # The interrupted training and one that was left alone end in the same adapter.
+    for output in ("stopped", "straight"):
+        assert run_cli("trainer", "fit", training_file, "--output", output, cwd=tmp_path).returncode == 0
+    weights = [tmp_path / output / "adapter" / "adapter_model.safetensors" for output in ("stopped", "straight")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def read_checkpoint_step(path: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="pt") as file:
+        return int(json.loads(file.metadata()["position"])["step"])
 
 
 def test_the_sample_is_a_valid_training_file() -> None:

@@ -1,0 +1,271 @@
+"""Our training loop beside TRL's SFTTrainer: `python -m tests.bench.train [--json] [--steps 8] [--seconds 25]`.
+
+Same SmolLM2-135M weights in float32, same rows, same LoRA adapter to begin with, same optimizer steps, two threads,
+each in a process of its own. Two kinds of rows:
+
+- rows: the training rows of the sample, which `curate` builds from bfcl-eval; eight rows a step.
+- prefix: 64 rows of 60 tokens a step, behind one prompt of 600 tokens.
+
+TRL is measured padded (in our order, so that the losses can be compared), grouped by length, and packed; the best
+counts. A rate is of the tokens that are no padding, after the first pass, which only warms up. `--seconds` ends a
+setting of TRL's early (not the padded one on `rows`); rates don't need every step.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.bench.peers import BENCH, ROOT, PeerMissingError, installed_version, peer_python
+
+SCRIPTS = Path(__file__).parent / "train_peers"
+PEER = ["trl==1.16.0", "peft", "torch==2.13.0"]
+BASE, THREADS, SEED = "embedded:smollm2-135m", 2, 7
+LORA = {"r": 16, "alpha": 32}
+PREFIX_TOKENS, OWN_TOKENS, PREFIX_ROWS = 600, 60, 64
+# name -> (bar, whether it is the least or the most that will do)
+BARS = {
+    "rows, times TRL's best": (2.5, "at least"),
+    "prefix, times TRL's best": (7.0, "at least"),
+    "rows, memory of TRL's best": (1.0, "at most"),
+    "prefix, memory of TRL's best": (1.0, "at most"),
+    "share of a matrix product's multiply-adds": (0.75, "at least"),
+    "NF4, time of float32": (1.3, "at most"),
+    "largest difference of losses": (1e-3, "at most"),
+}
+_MATRIX = (
+    "import sys, time, torch; torch.set_num_threads(int(sys.argv[1])); a = torch.randn(2048, 2048); best = 9e9\n"
+    "for _ in range(12):\n"
+    "    started = time.perf_counter(); a @ a; best = min(best, time.perf_counter() - started)\n"
+    "print(2048**3 / best)\n"
+)
+
+
+def main() -> int:
+    """Measure and print; 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=25.0)
+    parser.add_argument("--only", default="rows,prefix", help="which kinds of rows, comma-separated")
+    options = parser.parse_args()
+    result = measure(options.steps, options.seconds, options.only.split(","))
+    print(json.dumps(result, indent=2) if options.json else as_text(result))
+    return 0 if all(bar["met"] for bar in result["bars"].values()) else 1
+
+
+def measure(steps: int, seconds: float, kinds: list[str]) -> dict[str, Any]:
+    """All figures: `ours`, `peers`, `ratios` (our rate over TRL's), `bars`, and the setting."""
+    try:
+        python, missing = peer_python("trl", PEER), ""
+    except PeerMissingError as error:
+        python, missing = None, str(error)
+    with tempfile.TemporaryDirectory() as name:
+        bench = _Bench(Path(name), python, steps, seconds)
+        ours: dict[str, Any] = {}
+        peers: dict[str, Any] = {}
+        if "rows" in kinds:
+            bench.on_rows(ours, peers)
+        if "prefix" in kinds:
+            bench.on_prefix(ours, peers)
+        products = bench.products
+    bars, ratios = _bars(ours, peers, max(products))
+    shown = {name: {key: value for key, value in run.items() if key != "losses"} for name, run in peers.items()}
+    return {
+        "setting": {
+            "steps": steps,
+            "threads": THREADS,
+            "trl": installed_version(python, "trl") if python else f"could not be installed: {missing}",
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "matrix_product_gmacs": [round(rate / 1e9, 1) for rate in products],
+        },
+        "ours": {name: {key: value for key, value in run.items() if key != "losses"} for name, run in ours.items()},
+        "peers": shown,
+        "ratios": ratios,
+        "bars": bars,
+    }
+
+
+class _Bench:
+    """One run of the benchmark: its folder, its settings, and the rate of a matrix product before each process."""
+
+    def __init__(self, folder: Path, trl: Path | None, steps: int, seconds: float) -> None:
+        from curate.core.base_model import find_base, load_chat_format
+        from curate.pipeline import build
+        from trainer.config import TrainConfig
+        from trainer.dataset import read_samples
+        from trainer.model import weights_place
+
+        self.folder, self.trl, self.steps, self.seconds = folder, trl, steps, seconds
+        self.products: list[float] = []
+        dataset = BENCH / "toolcalls"
+        build(ROOT / "samples" / "toolcalls" / "recipe.yaml", output=dataset)
+        base = find_base(BASE, folder)
+        config = TrainConfig(base=BASE, dataset="-", output="-")
+        self.samples = read_samples(dataset / "train.jsonl", load_chat_format(base), config).samples
+        self.job: dict[str, Any] = {
+            "base": BASE,
+            "model": weights_place(base),
+            "tokenizer": str(base.cache() / "tokenizer"),
+            "adapter": str(folder / "adapter"),
+            "lora": LORA,
+            "learning_rate": 5e-4,
+            "threads": THREADS,
+            "seed": SEED,
+            "micro_batch_tokens": TrainConfig.model_fields["micro_batch_tokens"].default,
+        }
+
+    def on_rows(self, ours: dict[str, Any], peers: dict[str, Any]) -> None:
+        """Measure on the sample's rows, in the order that our loop takes them."""
+        from trainer.batches import epoch_batches
+
+        batch = 8
+        few = self.samples[: self.steps * batch]
+        order = [row for rows in epoch_batches([len(s.ids) for s in few], batch, SEED, 0) for row in rows]
+        job = {"steps": self.steps, "batch_rows": batch, "rows_per_pass": batch}
+        plain = [(sample.ids, sample.supervised) for sample in few]
+        for mode in ("float32", "nf4", "nf4 expanded"):
+            ours[f"rows, {mode}"] = self._run(None, {**job, "mode": mode, "rows": plain})
+        ordered = [plain[row] for row in order]
+        for mode in ("padded", "grouped", "packed") if self.trl else ():
+            limit = None if mode == "padded" else self.seconds
+            peers[f"rows, {mode}"] = self._run(self.trl, {**job, "mode": mode, "rows": ordered, "seconds": limit})
+
+    def on_prefix(self, ours: dict[str, Any], peers: dict[str, Any]) -> None:
+        """Measure on rows that share a long prompt: real tokens, cut to the sizes that are wanted."""
+        prompt = [token for sample in self.samples for token in sample.ids][:PREFIX_TOKENS]
+        ends = [s for s in self.samples if len(s.ids) >= OWN_TOKENS and s.supervised_count <= OWN_TOKENS - 2]
+        rows = [
+            (prompt + sample.ids[-OWN_TOKENS:], [False] * PREFIX_TOKENS + sample.supervised[-OWN_TOKENS:])
+            for sample in ends[:PREFIX_ROWS]
+        ] * 2
+        tokens = PREFIX_ROWS * OWN_TOKENS + THREADS * PREFIX_TOKENS
+        job = {"batch_rows": PREFIX_ROWS, "rows": rows, "steps": 2, "micro_batch_tokens": tokens}
+        ours["prefix, float32"] = self._run(None, {**job, "mode": "float32"})
+        # All rows are of one length here, so grouping them would change nothing.
+        for mode in ("padded", "packed") if self.trl else ():
+            limits = {"mode": mode, "rows_per_pass": 4, "seconds": self.seconds}
+            peers[f"prefix, {mode}"] = self._run(self.trl, {**job, **limits})
+
+    def _run(self, python: Path | None, more: dict[str, Any]) -> dict[str, Any]:
+        job, out = self.folder / "job.json", self.folder / "out.json"
+        job.write_text(json.dumps({**self.job, **more}))
+        product = [sys.executable, "-c", _MATRIX, str(THREADS)]
+        self.products.append(float(subprocess.run(product, check=True, capture_output=True, text=True).stdout))
+        script = SCRIPTS / ("run_trl.py" if python else "run_ours.py")
+        print(f"{script.stem}: {more['mode']}, {more['batch_rows']} rows a step", file=sys.stderr)
+        quiet = {"OMP_NUM_THREADS": str(THREADS), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        path = "" if python else os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        command = [str(python or sys.executable), str(script), str(job), str(out)]
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=BENCH,
+            env={**os.environ, **quiet, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{script.stem} failed:\n{done.stderr[-3000:]}")
+        return _figures(json.loads(out.read_bytes()))
+
+
+def _figures(run: dict[str, Any]) -> dict[str, Any]:
+    """Rates between the first mark and the last, from what a process wrote."""
+    marks = run["marks"]
+    seconds, processor = (marks[-1][i] - marks[0][i] for i in (0, 1))
+    tokens = sum(mark[2] for mark in marks[1:])
+    found = {
+        "passes": len(marks) - 1,
+        "tokens": tokens,
+        "seconds": round(seconds, 2),
+        "tokens_per_s": round(tokens / seconds, 1),
+        "tokens_per_processor_s": round(tokens / processor, 1),
+        "peak_mb": round(run["peak_bytes"] / 1e6),
+        "losses": run["losses"],
+    }
+    if len(marks[0]) > 3:
+        found["computed_tokens"] = sum(mark[3] for mark in marks[1:])
+        found["gmacs"] = round(multiply_adds(found["computed_tokens"], sum(m[4] for m in marks[1:])) / seconds / 1e9, 1)
+    return found
+
+
+def multiply_adds(computed_tokens: int, supervised: int) -> float:
+    """The multiply-adds that a LoRA step of SmolLM2-135M needs; attention's own are left out.
+
+    A frozen weight takes one going forward and one for the gradient of its input, an adapter's one more for its own.
+    """
+    hidden, wide, kv, layers, vocabulary, rank = 576, 1536, 192, 30, 49152, LORA["r"]
+    shapes = [
+        (hidden, hidden),
+        (hidden, kv),
+        (hidden, kv),
+        (hidden, hidden),
+        (hidden, wide),
+        (hidden, wide),
+        (wide, hidden),
+    ]
+    frozen = layers * sum(a * b for a, b in shapes)
+    adapters = layers * sum(rank * (a + b) for a, b in shapes)
+    return computed_tokens * (2.0 * frozen + 3.0 * adapters) + supervised * 2.0 * hidden * vocabulary
+
+
+def _bars(ours: dict[str, Any], peers: dict[str, Any], product: float) -> tuple[dict[str, Any], dict[str, float]]:
+    measured: dict[str, float] = {}
+    ratios: dict[str, float] = {}
+    for kind in ("rows", "prefix"):
+        rival = {name: run for name, run in peers.items() if name.startswith(kind)}
+        own = ours.get(f"{kind}, float32")
+        if not own or not rival:
+            continue
+        ratios |= {f"trl {name}": round(own["tokens_per_s"] / run["tokens_per_s"], 2) for name, run in rival.items()}
+        best = max(rival.values(), key=lambda run: float(run["tokens_per_s"]))
+        measured[f"{kind}, times TRL's best"] = own["tokens_per_s"] / best["tokens_per_s"]
+        measured[f"{kind}, memory of TRL's best"] = own["peak_mb"] / best["peak_mb"]
+    if plain := ours.get("rows, float32"):
+        measured["share of a matrix product's multiply-adds"] = plain["gmacs"] * 1e9 / product
+        measured["NF4, time of float32"] = plain["tokens_per_s"] / ours["rows, nf4"]["tokens_per_s"]
+        if padded := peers.get("rows, padded"):
+            pairs = zip(plain["losses"], padded["losses"], strict=True)
+            measured["largest difference of losses"] = max(abs(a - b) for a, b in pairs)
+    bars = {}
+    for name, value in measured.items():
+        bar, sense = BARS[name]
+        met = value >= bar if sense == "at least" else value <= bar
+        bars[name] = {"bar": bar, "sense": sense, "measured": float(f"{value:.3g}"), "met": met}
+    return bars, ratios
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """The figures as Markdown tables."""
+    setting = result["setting"]
+    products = setting["matrix_product_gmacs"]
+    lines = [
+        f"SmolLM2-135M, LoRA r {LORA['r']} on all linear layers, float32, {setting['threads']} threads,"
+        f" {setting['steps']} steps; TRL {setting['trl']}. A plain matrix product made {min(products):g} to"
+        f" {max(products):g} thousand million multiply-adds a second.",
+        "",
+        "| | tokens/s | tokens per processor second | peak MB | ours is faster |",
+        "|---|---|---|---|---|",
+    ]
+    named = [(f"acidtest, {name}", run) for name, run in result["ours"].items()]
+    for name, run in [*named, *((f"trl {name}", run) for name, run in result["peers"].items())]:
+        ratio = f"{result['ratios'][name]:g} times" if name in result["ratios"] else ""
+        rates = f"{run['tokens_per_s']:g} | {run['tokens_per_processor_s']:g}"
+        lines.append(f"| {name} | {rates} | {run['peak_mb']:,} | {ratio} |")
+    lines += ["", "| bar | | measured | |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {bar['sense']} {bar['bar']:g} | {bar['measured']:g} | {'met' if bar['met'] else 'MISSED'} |"
+        for name, bar in result["bars"].items()
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
