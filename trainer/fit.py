@@ -200,6 +200,7 @@ def _record_body(
         # Where it was written is where the record lies; a copy elsewhere is the same run.
         "config": inputs.config.model_dump(mode="json", exclude={"output"}),
         "input_digest": inputs.digest,
+        "stream": _stream_digest(train, position.step, inputs.config),
         "adapter": {
             "digest": adapter_digest(files),
             "initial": trained.initial,
@@ -220,6 +221,17 @@ def _record_body(
         "seed": inputs.config.seed,
         "versions": versions("torch", "transformers", "peft", "bitsandbytes", "tokenizers"),
     }
+
+
+def _stream_digest(train: Samples, steps: int, config: TrainConfig) -> str:
+    """The digest of the tokens in the order in which they were trained on: the rows of each step."""
+    from trainer.batches import epoch_batches
+
+    lengths = [len(sample.ids) for sample in train.samples]
+    order: list[list[int]] = []
+    for epoch in range(config.epochs):
+        order += epoch_batches(lengths, config.batch_rows, config.seed, epoch)
+    return digest_json({"tokens": train.token_digest(), "steps": order[:steps]})
 
 
 def _counts(samples: Samples) -> dict[str, Any]:

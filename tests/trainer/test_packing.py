@@ -147,3 +147,22 @@ def test_direct_updates_compute_what_peft_computes(shaped: LoadedModel) -> None:
         bare = float(loss_sum(shaped.model, batch))
     assert bare != pytest.approx(float(plain.detach()), rel=1e-4)
     assert len(trainable(shaped.model)) > 0
+
+
+@pytest.mark.parametrize("tokens", [1, 20, 60, 10_000])
+def test_however_ragged_rows_are_split_the_step_is_the_same(tiny: BaseModel, tokens: int) -> None:
+    """One row has 28 times as many supervised tokens as another: a mean of the parts' means would be far off."""
+    model = with_moved_adapter(load_model(tiny)).model
+    samples = [
+        Sample(s.row, s.ids, [i >= len(s.ids) - count for i in range(len(s.ids))])
+        for s, count in zip(make_samples(6), (1, 13, 2, 1, 28, 1), strict=True)
+    ]
+    config = CONFIG.model_copy(update={"micro_batch_tokens": tokens})
+    with parts_of(model, config, samples) as parts:
+        loss, found = parts.loss_and_gradients(samples)
+        means = [parts.mean_loss([sample]) for sample in samples]
+    alone, alone_gradient = one_at_a_time(model, samples)
+    count = sum(sample.supervised_count for sample in samples)
+    assert loss * count == pytest.approx(alone, rel=1e-5)
+    assert relative(torch.cat([part.flatten() for part in found]) * count, alone_gradient) < 1e-5
+    assert abs(sum(means) / len(means) - loss) > 0.01 * loss
