@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from curate.core.base_model import BaseModel, find_base, load_chat_format
-from curate.core.console import say
+from curate.core.console import say, warn
 from curate.core.digests import digest_json, digest_text
 from curate.core.errors import os_errors
 from curate.core.places import find_path
@@ -86,7 +86,7 @@ def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
 
 def preview(inputs: Inputs) -> dict[str, Any]:
     """What `fit` would do, after reading every row but no weights."""
-    train, held_out = _read(inputs, load_chat_format(inputs.base))
+    train, held_out = read_rows(inputs, load_chat_format(inputs.base))
     return {
         "up_to_date": finished(inputs.output, inputs.digest) is not None,
         "output": str(inputs.output),
@@ -123,11 +123,13 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     from trainer.checkpoint import checkpoint_path
     from trainer.loop import Job, train
     from trainer.model import load_model, set_threads
+    from trainer.plan.making import predict_here
 
     config = inputs.config
     # Rows are read before the weights: a fault in them should not wait for half a minute of loading.
-    rows, held_out = _read(inputs, load_chat_format(inputs.base))
+    rows, held_out = read_rows(inputs, load_chat_format(inputs.base))
     threads = set_threads(config.threads)
+    memory = _MemoryWatch(predict_here(inputs.base, rows.samples, config, held_out=held_out is not None).total)
     say(f"loading {inputs.base.id}")
     loaded = load_model(
         inputs.base, quantisation=config.quantisation, dequantise=config.expand_weights, dtype=config.dtype
@@ -142,16 +144,26 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
             watch(record)
 
     held_out_samples = held_out.samples if held_out else []
-    job = Job(config, loaded.model, rows.samples, held_out_samples, inputs.digest, checkpoint, checkpoint_every_s)
+    job = Job(
+        config,
+        loaded.model,
+        rows.samples,
+        held_out_samples,
+        inputs.digest,
+        checkpoint,
+        checkpoint_every_s,
+        memory.probed,
+    )
     trained = train(job, on_step)
     _put_adapter(inputs.output, loaded, trained)
     body = _record_body(inputs, loaded, rows, held_out, trained)
-    record = write_record(inputs.output / RECORD, body | {"environment": _measured(log, threads, loaded)})
+    record = write_record(inputs.output / RECORD, body | {"environment": _measured(log, threads, loaded, memory)})
     checkpoint.unlink(missing_ok=True)
     return record
 
 
-def _read(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
+def read_rows(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
+    """The training and held-out samples, checked against each other."""
     train = read_samples(inputs.files.train, chat, inputs.config)
     if inputs.files.held_out is None:
         return train, None
@@ -222,17 +234,36 @@ def _counts(samples: Samples) -> dict[str, Any]:
     }
 
 
-def _measured(log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, Any]:
-    import resource
-    import sys
+class _MemoryWatch:
+    """The peak of memory: predicted before anything is loaded, measured after the largest part, and at the end."""
+
+    def __init__(self, predicted: float) -> None:
+        from trainer.plan.hardware import free_bytes
+
+        self.predicted = round(predicted)
+        if predicted > (free := free_bytes()):
+            warn(
+                f"this training will take about {predicted / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free;"
+                " `trainer plan` says what to change"
+            )
+
+    def probed(self) -> None:
+        """Say how the prediction compares."""
+        from trainer.probe import peak_bytes
+
+        say(f"memory: {peak_bytes() / 1e9:.2f} GB for the longest batch, {self.predicted / 1e9:.2f} GB predicted")
+
+
+def _measured(log: StepLog, threads: int, loaded: "LoadedModel", memory: _MemoryWatch) -> dict[str, Any]:
+    from trainer.probe import peak_bytes
 
     steps = log.steps()
     seconds = sum(step.environment["seconds"] for step in steps)
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
     return environment(
         seconds=round(seconds, 1),
         tokens_per_s=round(sum(step.tokens for step in steps) / max(seconds, 1e-9), 1),
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        peak_memory_bytes=peak_bytes(),
+        predicted_memory_bytes=memory.predicted,
         threads=threads,
         base_memory_bytes=loaded.model.get_base_model().get_memory_footprint(),
     )

@@ -15,7 +15,7 @@ from curate.core.errors import ConfigError
 from trainer.batches import Batch
 
 # Positions whose logits exist at the same time: 256 x 50,000 x 4 bytes is 50 MB, and the product is still efficient.
-_CHUNK_POSITIONS = 256
+CHUNK_POSITIONS = 256
 _PROBE_TOKENS = 12  # enough positions for a head's scale or cap to show
 _PROBE_TOLERANCE = 1e-2  # relative; bfloat16 keeps 8 bits, and a scale or a cap changes far more than this
 
@@ -82,7 +82,7 @@ class _HeadLoss(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=picked_NH.device)
         gradients: list[torch.Tensor] = []
         for hidden, targets in zip(
-            torch.split(picked_NH.detach(), _CHUNK_POSITIONS), torch.split(targets_N, _CHUNK_POSITIONS), strict=True
+            torch.split(picked_NH.detach(), CHUNK_POSITIONS), torch.split(targets_N, CHUNK_POSITIONS), strict=True
         ):
             with torch.set_grad_enabled(wanted):
                 part = hidden.requires_grad_(wanted)
