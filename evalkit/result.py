@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from curate.core.errors import DataError
 from curate.core.rows import Row
+from curate.core.visible import visible
 from evalkit.ladder import Constant, Rules, Rung, Standing, climb_order, decide
 from evalkit.records import Generation, Score
-from evalkit.report.visible import visible
 from evalkit.scoring import ConstantAnswer
 from evalkit.stats.compare import Level, compare_all
 from evalkit.stats.interval import is_binary, mean_interval

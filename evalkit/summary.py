@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evalkit.report.visible import visible
+from curate.core.visible import visible
 from evalkit.wording import percent
 
 

@@ -19,6 +19,8 @@ def cli() -> None:
 
     \b
     Examples:
+      trainer inspect train.yaml
+      trainer plan train.yaml
       trainer fit train.yaml
       trainer show demo/run
       trainer list demo
@@ -28,6 +30,47 @@ def cli() -> None:
 
 for _command in (diff, list_runs, merge):
     cli.add_command(_command)
+
+
+@cli.command()
+@click.argument("file", type=_FILE)
+@click.option("--hardware", type=_FILE, help="A YAML table of hardware with prices, see below.")
+@click.option("--base", "bases", multiple=True, help="Compare with this base too. Give it several times.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@console.command_options
+def plan(file: Path, hardware: Path | None, bases: tuple[str, ...], *, as_json: bool) -> int:
+    """Say what the training that FILE describes will take: memory, time, money, steps.
+
+    Reads every row and the base's config, but no weights. A table of hardware looks like this; `price_per_hour` is that
+    of all its cards together, `tflops` what the data sheet says of one card's dense bf16 products:
+
+    \b
+      priced_on: 2026-11-22
+      currency: EUR
+      hardware:
+        - {name: my 4090, memory_gb: 24, tflops: 165, price_per_hour: 0.40}
+        - {name: two of them, memory_gb: 24, cards: 2, tflops: 165, price_per_hour: 0.80}
+
+    \b
+    Examples:
+      trainer plan train.yaml
+      trainer plan train.yaml --hardware prices.yaml --base Qwen/Qwen3-8B
+    """
+    from curate.core.config_file import load_config
+    from trainer.config import TrainConfig
+    from trainer.fit import find_inputs
+    from trainer.plan.hardware import KNOWN, HardwareTable
+    from trainer.plan.making import make_plan
+    from trainer.plan.text import plan_lines
+
+    folder = file.absolute().parent
+    table = load_config(hardware, HardwareTable) if hardware else KNOWN
+    made = make_plan(find_inputs(load_config(file, TrainConfig), folder), table, bases, folder)
+    if as_json:
+        console.print_json(made)
+    else:
+        click.echo("\n".join(plan_lines(made)))
+    return 0
 
 
 @cli.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from curate.core.base_model import BaseModel, find_base, load_chat_format
-from curate.core.console import say
+from curate.core.console import say, warn
 from curate.core.digests import digest_json, digest_text
 from curate.core.jsonl import atomic_folder, write_text
 from curate.core.places import find_path
@@ -88,7 +88,7 @@ def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
 
 def preview(inputs: Inputs) -> dict[str, Any]:
     """What `fit` would do, after reading every row but no weights."""
-    train, held_out = _read(inputs, load_chat_format(inputs.base))
+    train, held_out = read_rows(inputs, load_chat_format(inputs.base))
     return {
         "up_to_date": finished(inputs.output, inputs.digest) is not None,
         "output": str(inputs.output),
@@ -129,8 +129,9 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     config = inputs.config
     check_tracker(config.log_to)
     # Rows are read before the weights: a fault in them should not wait for half a minute of loading.
-    rows, held_out = _read(inputs, load_chat_format(inputs.base))
+    rows, held_out = read_rows(inputs, load_chat_format(inputs.base))
     threads = set_threads(config.threads)
+    memory = _MemoryWatch(_predicted(inputs, rows, held_out))
     say(f"loading {inputs.base.id}")
     loaded = load_model(
         inputs.base, quantisation=config.quantisation, dequantise=config.expand_weights, dtype=config.compute
@@ -150,18 +151,22 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
 
         held_out_samples = held_out.samples if held_out else []
         files = (inputs.digest, checkpoint, checkpoint_every_s)
-        job = Job(config, loaded.model, rows.samples, held_out_samples, *files, on_held_out=tracker.held_out)
+        hooks = (tracker.held_out, memory.probed)
+        job = Job(config, loaded.model, rows.samples, held_out_samples, *files, *hooks)
         trained = train(job, on_step)
     _put_weights(inputs.output / weights_name(config.method), loaded, trained)
     body = _record_body(inputs, loaded, rows, held_out, trained)
     held_out_losses = [(held.step, held.loss) for held in trained.position.held_out]
     write_text(inputs.output / PICTURE, picture(trained.position.losses, held_out_losses, trained.step))
-    record = write_record(inputs.output / RECORD, body | {"environment": _measured(inputs, log, threads, loaded)})
+    record = write_record(
+        inputs.output / RECORD, body | {"environment": _measured(inputs, log, threads, loaded, memory)}
+    )
     checkpoint.unlink(missing_ok=True)
     return record
 
 
-def _read(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
+def read_rows(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
+    """The training and held-out samples, checked against each other."""
     train = read_samples(inputs.files.train, chat, inputs.config)
     if inputs.files.held_out is None:
         return train, None
@@ -247,20 +252,52 @@ def _counts(samples: Samples) -> dict[str, Any]:
     }
 
 
-def _measured(inputs: Inputs, log: StepLog, threads: int, loaded: "LoadedModel") -> dict[str, Any]:
+def _predicted(inputs: Inputs, rows: Samples, held_out: Samples | None) -> float | None:
+    from trainer.plan.making import predict_here
+
+    try:
+        return predict_here(inputs.base, rows.samples, inputs.config, held_out=held_out is not None).total
+    except Exception as error:  # noqa: BLE001 - a model whose memory can't be predicted can be trained all the same
+        warn(f"how much memory this takes can't be predicted: {type(error).__name__}: {error}")
+        return None
+
+
+class _MemoryWatch:
+    """The peak of memory: predicted before anything is loaded, measured after the largest part, and at the end."""
+
+    def __init__(self, predicted: float | None) -> None:
+        from trainer.plan.hardware import free_bytes
+
+        self.predicted = None if predicted is None else round(predicted)
+        if predicted is not None and predicted > (free := free_bytes()):
+            warn(
+                f"this training will take about {predicted / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free;"
+                " `trainer plan` says what to change"
+            )
+
+    def probed(self) -> None:
+        """Say how the prediction compares."""
+        from trainer.probe import peak_bytes
+
+        said = "no prediction" if self.predicted is None else f"{self.predicted / 1e9:.2f} GB predicted"
+        say(f"memory: {peak_bytes() / 1e9:.2f} GB for the longest batch, {said}")
+
+
+def _measured(
+    inputs: Inputs, log: StepLog, threads: int, loaded: "LoadedModel", memory: _MemoryWatch
+) -> dict[str, Any]:
     import os
-    import resource
-    import sys
 
     from trainer.loss import unwrapped
+    from trainer.probe import peak_bytes
 
     steps = log.steps()
     seconds = sum(step.environment["seconds"] for step in steps)
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
     return environment(
         seconds=round(seconds, 3),
         tokens_per_s=round(sum(step.tokens for step in steps) / max(seconds, 1e-9), 1),
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        peak_memory_bytes=peak_bytes(),
+        predicted_memory_bytes=memory.predicted,
         threads=threads,
         base_memory_bytes=unwrapped(loaded.model).get_memory_footprint(),
         # Where the paths in `config` start, from here: a project that is moved as a whole still finds its rows.

@@ -22,6 +22,7 @@ from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
 from trainer.dataset import Sample
 from trainer.loss import check_head
 from trainer.parts import Parts, parts_of
+from trainer.probe import probe
 from trainer.record import StepRecord
 from trainer.schedule import learning_rate, steps_in_all
 from trainer.stopping import reason_to_stop
@@ -31,7 +32,10 @@ _NAMED_ROWS = 10  # of the rows in a step that went wrong
 
 @dataclass(frozen=True)
 class Job:
-    """Everything the loop needs. `checkpoint` is the file that it may go on from and writes to."""
+    """Everything the loop needs. `checkpoint` is the file that it may go on from and writes to.
+
+    `probed` is called once the largest part of any step has been computed, before the first step.
+    """
 
     config: TrainConfig
     model: Any
@@ -41,6 +45,7 @@ class Job:
     checkpoint: Path
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
     on_held_out: Callable[[HeldOut], None] = lambda _: None
+    probed: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,12 @@ def train(job: Job, watch: Watch) -> Trained:
     """Train the model's adapter to the end, going on from the job's checkpoint; `watch` sees every step.
 
     Killed at any point and called again, it ends in the same bits. Raises: DataError naming rows where a loss is not
-    finite; the checkpoint from before stays.
+    finite, ServiceError where the memory is not enough; the checkpoint from before stays.
     """
     check_head(job.model)
     with parts_of(job.model, job.config, job.train) as parts:
+        probe(parts, job.model, job.train, job.config)
+        job.probed()
         return _Training(job, parts).run(watch)
 
 

@@ -16,7 +16,7 @@ from curate.core.errors import ConfigError
 from trainer.batches import Batch
 
 # Positions whose logits exist at the same time: 256 x 50,000 x 4 bytes is 50 MB, and the product is still efficient.
-_CHUNK_POSITIONS = 256
+CHUNK_POSITIONS = 256
 _PROBE_TOKENS = 12  # enough positions for a head's scale or cap to show
 _PROBE_TOLERANCE = 1e-2  # relative; bfloat16 keeps 8 bits, and a scale or a cap changes far more than this
 
@@ -153,4 +153,4 @@ def _trained_head_losses(picked_NH: torch.Tensor, targets_N: torch.Tensor, head:
 
 
 def _chunks(picked_NH: torch.Tensor, targets_N: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    return zip(torch.split(picked_NH, _CHUNK_POSITIONS), torch.split(targets_N, _CHUNK_POSITIONS), strict=True)
+    return zip(torch.split(picked_NH, CHUNK_POSITIONS), torch.split(targets_N, CHUNK_POSITIONS), strict=True)

@@ -93,15 +93,19 @@ def compute_dtype(name: DtypeName) -> torch.dtype:
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
-def set_threads(threads: Literal["auto"] | int) -> int:
-    """Set how many processor threads torch uses; `auto` is one per physical core we may run on."""
-    if threads == "auto":
-        import psutil
+def processor_threads(threads: Literal["auto"] | int) -> int:
+    """How many processor threads to use; `auto` is one per physical core we may run on."""
+    if threads != "auto":
+        return threads
+    import psutil
 
-        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
-    else:
-        count = threads
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
+
+
+def set_threads(threads: Literal["auto"] | int) -> int:
+    """Set how many processor threads torch uses, and return it."""
+    count = processor_threads(threads)
     torch.set_num_threads(count)
     return count
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import linear
 from transformers import BitsAndBytesConfig
 
-_EXPANDED_SHARE = 10
+EXPANDED_SHARE = 10
 
 
 def nf4_config(compute: torch.dtype) -> Any:
@@ -73,7 +73,7 @@ def fits_expanded(model: nn.Module, dtype: torch.dtype) -> bool:
     size_bytes = sum(layer.in_features * layer.out_features for layer in layers) * dtype.itemsize
     on_processor = all(layer.weight.device.type == "cpu" for layer in layers)
     # Activations and everything else the machine does need the rest.
-    return on_processor and size_bytes <= psutil.virtual_memory().available / _EXPANDED_SHARE
+    return on_processor and size_bytes <= psutil.virtual_memory().available / EXPANDED_SHARE
 
 
 def dequantise(model: Any, dtype: torch.dtype) -> None:

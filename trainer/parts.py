@@ -63,6 +63,11 @@ class Parts:
         total: float = sum(self._run(compute, self._split(samples)))
         return total / sum(sample.loss_weight for sample in samples)
 
+    def largest(self, samples: Sequence[Sample]) -> list[Sample]:
+        """The samples of the largest parts of a step, of as many as are computed at once."""
+        parts = sorted(self._split(samples), key=lambda part: -sum(len(sample.ids) for sample in part))
+        return [sample for part in parts[: self._at_once] for sample in part]
+
     def _split(self, samples: Sequence[Sample]) -> list[list[Sample]]:
         lengths = [len(sample.ids) for sample in samples]
         parts = split_by_tokens(range(len(samples)), lengths, self._max_tokens, self._at_once)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.core.rows import Row
+from curate.core.visible import visible
 from evalkit.records import Generation, Score
-from evalkit.report.visible import visible
 
 _SHOWN_CHARACTERS = 4000  # of one text; a longer one says how much is missing
 _EXAMPLES = 3

@@ -12,11 +12,11 @@ import msgspec
 from markupsafe import Markup
 
 from curate.core.rows import Row
+from curate.core.visible import visible
 from evalkit.ladder import Verdict
 from evalkit.records import Generation, Score
 from evalkit.report.answers import Item, collect, examples
 from evalkit.report.charts import bars, forest
-from evalkit.report.visible import visible
 from evalkit.wording import duration, p_value, percent, points, span
 
 FOLDER = Path(__file__).parent

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from curate.core.visible import visible
 from evalkit.report.html import OUTCOMES, VERDICTS
-from evalkit.report.visible import visible
 from evalkit.wording import duration, p_value, percent, points, span
 
 # What Markdown or the HTML inside it would act on; a backslash makes each an ordinary character.

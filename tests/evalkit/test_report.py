@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.core.visible import visible
 from evalkit.report import write_report
 from evalkit.report.charts import bars, forest
 from evalkit.report.html import render_html, script_json
 from evalkit.report.markdown import cell, render_markdown
-from evalkit.report.visible import visible
 from tests.evalkit.recorded_run import RecordedRun, record_run
 
 ATTACKS = (

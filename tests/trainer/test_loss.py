@@ -89,7 +89,7 @@ def test_long_answers_are_computed_in_chunks_with_the_same_result(
     whole = loss_sum(shaped.model, batch)
     whole.backward()
     whole_gradient = gradients(shaped.model)
-    monkeypatch.setattr("trainer.loss._CHUNK_POSITIONS", 3)
+    monkeypatch.setattr("trainer.loss.CHUNK_POSITIONS", 3)
     chunked = loss_sum(shaped.model, batch)
     chunked.backward()
     assert float(chunked.detach()) == pytest.approx(float(whole.detach()), rel=1e-6)

@@ -71,8 +71,11 @@ def test_two_runs_differ_in_what_was_changed_and_in_nothing_else(three: Path, ru
         "config.lora.r",
         "config.max_steps",
         "config.learning_rate",
+        "adapter.initial",
         "adapter.parameters",
         "adapter.step",
+        "ending.of",
+        "ending.step",
     }
     assert found.changed["config.learning_rate"] == (1e-2, 2e-2)
     assert found.comparable

@@ -28,7 +28,9 @@ def test_fit_then_show_then_nothing_to_do(run_cli: Run, training_file: Path, tmp
     assert len(record["losses"]["train"]) == 3
     assert "20 rows" in fitted.stdout
     # Nothing but our own words: no library's notices, warnings or bars.
-    assert all(line.startswith(("loading ", "training: ")) for line in fitted.stderr.splitlines()), fitted.stderr
+    assert all(line.startswith(("loading ", "memory: ", "training: ")) for line in fitted.stderr.splitlines()), (
+        fitted.stderr
+    )
 
     shown = run_cli("trainer", "show", tmp_path / "run")
     assert shown.stdout == fitted.stdout

@@ -1,0 +1,86 @@
+"""What is unwise about a training, and what to change where it doesn't fit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from trainer.config import TrainConfig
+from trainer.plan.counting import Shape
+from trainer.plan.memory import Load, peak
+
+_FEW_ROWS = 200  # below, a held-out loss rests on a few dozen rows, and epochs repeat what is soon known by heart
+_MANY_EPOCHS = 3  # from the fourth pass on, fine-tuned models mostly learn rows by heart
+# Rates at which adapters are trained: the QLoRA paper takes 1e-4 to 2e-4, small models bear ten times that.
+_LOWEST_RATE, _HIGHEST_RATE = 2e-5, 2e-3
+_SMALL_RANK = 8  # a rank that small tasks get along with
+# vLLM 0.14, vllm/config/lora.py: the ranks it has kernels for end here; what is above 16 has to be asked for.
+_VLLM_RANK, _VLLM_DEFAULT_RANK = 512, 16
+# Linear layers that vLLM's models have by these names, or pack from them, with LoRA. Routers, convolutions' and
+# state spaces' projections are left out: not all of its models wrap them.
+_VLLM_TARGETS = frozenset(
+    (
+        "q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "qkv_proj", "gate_proj", "up_proj", "down_proj",
+        "gate_up_proj", "fc1", "fc2", "c_attn", "c_proj", "c_fc", "dense", "dense_h_to_4h",
+        "dense_4h_to_h", "query_key_value", "Wqkv", "q_a_proj", "q_b_proj",
+        "kv_a_proj_with_mqa", "kv_b_proj", "w1", "w2", "w3",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something unwise: a stable rule id, and why."""
+
+    rule: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to change, all changes before it made too, and the peak that then comes out, in bytes."""
+
+    what: str
+    peak_bytes: float
+
+
+def warnings(config: TrainConfig, rows: int, shape: Shape) -> Iterator[Warned]:
+    """What is unwise about training `shape` with `config` on so many rows."""
+    if rows < _FEW_ROWS:
+        yield Warned("few-rows", f"{rows} rows: below about {_FEW_ROWS} an adapter learns rows more than the task")
+    if config.epochs > _MANY_EPOCHS:
+        yield Warned("many-epochs", f"{config.epochs} epochs: after {_MANY_EPOCHS} rows are mostly learned by heart")
+    if not _LOWEST_RATE <= config.learning_rate <= _HIGHEST_RATE:
+        usual = f"adapters are trained at {_LOWEST_RATE:g} to {_HIGHEST_RATE:g}"
+        yield Warned("learning-rate", f"learning_rate {config.learning_rate:g} is out of range: {usual}")
+    if config.lora.targets == "attention":
+        yield Warned(
+            "attention-only",
+            "lora.targets: attention leaves out the MLP, which holds most weights: all-linear learns more",
+        )
+    if config.lora.r > _VLLM_RANK:
+        yield Warned("vllm-rank", f"lora.r {config.lora.r}: vLLM serves ranks up to {_VLLM_RANK}")
+    elif config.lora.r > _VLLM_DEFAULT_RANK:
+        yield Warned("vllm-rank", f"lora.r {config.lora.r}: start vLLM with --max-lora-rank {config.lora.r} or more")
+    if unserved := sorted(set(shape.targets) - _VLLM_TARGETS):
+        yield Warned("vllm-targets", f"vLLM may not serve adapters of {', '.join(unserved)}: merge the adapter instead")
+
+
+def changes(config: TrainConfig, shape: Shape, load: Load, longest: int) -> Iterator[Change]:
+    """What to change, one after the other, the cheapest first: what changes no result, then what does."""
+    if load.tokens > longest:
+        load = replace(load, tokens=longest, positions=min(load.positions, longest))
+        yield Change(f"micro_batch_tokens: {longest} (the longest row alone; same result)", peak(shape, load).total)
+    load = replace(load, checkpointing=True)
+    yield Change("checkpointing: true (same result, a third slower)", peak(shape, load).total)
+    if not load.quantised:
+        load = replace(load, quantised=True)
+        yield Change("method: qlora (frozen weights in 4 bits)", peak(shape, load).total)
+    elif load.expanded:
+        load = replace(load, expanded=False)
+        yield Change("expand_weights: false (same result, a sixth slower)", peak(shape, load).total)
+    if config.lora.r > _SMALL_RANK:
+        smaller = replace(shape, trainable=shape.trainable * _SMALL_RANK // config.lora.r)
+        yield Change(f"lora.r: {_SMALL_RANK} (learns less)", peak(smaller, load).total)
+        shape = smaller
+    half = longest // 2
+    load = replace(load, tokens=half, positions=min(load.positions, half))
+    yield Change(f"max_length: {half} with over_length: drop (longer rows are lost)", peak(shape, load).total)
