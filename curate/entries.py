@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import msgspec
 
@@ -11,6 +11,9 @@ from curate.config import Dedup, Recipe, Split
 from curate.core.rows import Row, encode_row
 from curate.keys import make_keys
 from curate.normalize import text_lengths
+
+if TYPE_CHECKING:
+    from curate.kept import Kept
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -269,6 +272,8 @@ class Context:
     folder: Path
     threads: int = 1
     memory: int | None = None
+    kept: "Kept | None" = None
+    """What stages decided in earlier builds, None where nothing is kept."""
 
 
 Stage = Callable[[Sequence[Entry], Context], Outcome]

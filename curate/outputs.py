@@ -23,7 +23,7 @@ from curate.entries import Entry, Rejection, Rows
 from curate.report.html import render_report
 
 MANIFEST = "manifest.json"
-COLUMNS_FOLDER = ".columns"  # what screens measured: it can be made again, and no digest depends on it
+KEPT_FOLDER = ".kept"  # what stages decided and measured: it can be made again, and no digest depends on it
 _UNFINISHED = ".unfinished-"
 _BLOCK_LINES = 512  # enough that hashing and writing them, and not the calls, is the cost
 

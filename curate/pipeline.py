@@ -1,6 +1,7 @@
 """The build: records through the stages into train, val and test, with every row accounted for."""
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,11 +20,11 @@ from curate.core.errors import DataError
 from curate.core.places import find_path
 from curate.core.records import environment, versions
 from curate.entries import Context, Entry, Outcome, Rejection, Rows
-from curate.outputs import COLUMNS_FOLDER, Dataset, check_writable, current_manifest, write_dataset
+from curate.outputs import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
 from curate.sources import InputFile, find_files
 from curate.split import count_labels
 from curate.stage_files import find_stage_files
-from curate.steps import COMPOSING, DUPLICATES, Done, Step, make_steps, wants_screens
+from curate.steps import COMPOSING, DUPLICATES, Done, Step, make_steps, run_step, wants_screens
 
 if TYPE_CHECKING:
     from curate.pieces import Reading
@@ -69,7 +70,9 @@ def build(
         if not force and (manifest := current_manifest(target, input_digest)) is not None:
             return Built(manifest, target, True, manifest["warnings"])
         check_writable(target)
-    dataset = curate_rows(context, files, None if dry_run else target / COLUMNS_FOLDER)
+        if force:
+            shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
+    dataset = curate_rows(context, files, None if dry_run else target / KEPT_FOLDER)
     body = {**dataset.facts, "input_digest": input_digest}
     facts = replace(dataset, facts=body)
     seconds = round(time.monotonic() - started, 3)
@@ -95,8 +98,8 @@ class _Run:
     """The rows before balancing and mixing."""
 
 
-def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path | None = None) -> Dataset:
-    """The rows of every source through every stage; what screens measure is kept in `side_folder`.
+def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | None = None) -> Dataset:
+    """The rows of every source through every stage; what stages decide is kept in `folder`, and looked for there.
 
     Raises: DataError where no row is left for train, or where a guard stops the build.
     """
@@ -105,11 +108,15 @@ def curate_rows(context: Context, files: Sequence[InputFile], side_folder: Path 
     from curate.duplicates import cluster_table, parquet_bytes
     from curate.facts import describe_facts
     from curate.guards import check_guards, idle_filters, refuse
+    from curate.kept import Kept
 
     recipe = context.recipe
     run, lines, inputs_read = _read_all(context, files)
     read = {source.name: lines[source.name] for source in recipe.sources}
-    _run_steps(run, make_steps(recipe, context.folder, side_folder), context)
+    kept = Kept(folder, recipe, files, run.entries) if folder is not None else None
+    _run_steps(run, make_steps(recipe, context.folder), replace(context, kept=kept))
+    if kept is not None:
+        kept.tidy(screens=wants_screens(recipe))
     signs = check_guards(recipe.guards, read, _by_source(run.filtered), run.rejections)
     refuse(signs)
     ties = merge_ties(*run.ties, _seed_ties(run.entries))
@@ -150,7 +157,7 @@ def _run_steps(run: _Run, steps: Sequence[Step], context: Context) -> None:
     run.filtered = run.entries
     with progress("curate", len(steps)) as advance:
         for step in steps:
-            done = step.run(run.entries, context, run.columns)
+            done = run_step(step, run.entries, context, run.columns)
             check_account(step.name, run.entries, done.outcome)
             _take_in(run, step.name, done)
             _check_left(run, step.name)

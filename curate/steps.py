@@ -35,32 +35,55 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stage by its name, ready to run on rows and on the columns of earlier steps."""
+    """A stage by its name, ready to run on rows and on the columns of earlier steps.
+
+    Where it costs something and only takes rows out, `depends` is what it depends on beside the rows: its settings, and
+    the kinds of its input files. Then what it decided is kept for later builds.
+    """
 
     name: str
     run: Callable[[Sequence[Entry], Context, Columns], Done]
+    depends: Callable[[Context], tuple[object, frozenset[str]]] | None = None
 
 
-def make_steps(recipe: Recipe, folder: Path, side_folder: Path | None = None) -> list[Step]:
-    """The steps that the recipe asks for; its paths start at `folder`.
+def run_step(step: Step, entries: Sequence[Entry], context: Context, columns: Columns) -> Done:
+    """What the step does to the rows: worked out, or kept from an earlier build."""
+    kept = context.kept
+    if kept is None:
+        return step.run(entries, context, columns)
+    if step.depends is None:
+        done = step.run(entries, context, columns)
+    else:
+        from curate.kept import Decided
 
-    What screens measure is kept in `side_folder`, where there is one.
-    """
+        key = kept.key(step.name, *step.depends(context))
+        decided = kept.read(key, Decided)
+        if decided is not None:
+            done = Done(decided.outcome(entries, step.name), decided.report, decided.warnings, decided.files)
+        else:
+            done = step.run(entries, context, columns)
+            kept.write(key, Decided.of(entries, done.outcome, done.report, done.warnings, done.files))
+    kept.follow(entries, done.outcome.kept)
+    return done
+
+
+def make_steps(recipe: Recipe, folder: Path) -> list[Step]:
+    """The steps that the recipe asks for; its paths start at `folder`."""
     # Imported here, because numba and jsonschema take a second to load and `--help` must not.
     from curate import exact, known, near, validate
 
     steps = [_plain(validate.STAGE, validate.validate), _plain(exact.STAGE, exact.drop_exact)]
     if wants_screens(recipe):
-        steps.append(_screen_step(side_folder))
+        steps.append(_screen_step())
     if recipe.decontaminate is not None:
         steps.append(_decontaminate_step())
     if known.names_index(recipe.dedup, folder):
-        steps.append(_plain(known.STAGE, known.drop_known))
-    steps.append(_plain(near.STAGE, near.drop_near))
+        steps.append(_plain(known.STAGE, known.drop_known, _near_depends))
+    steps.append(_plain(near.STAGE, near.drop_near, _near_depends))
     if recipe.dedup is not None and recipe.dedup.semantic is not None:
         from curate import meaning
 
-        steps.append(_plain(meaning.STAGE, meaning.drop_same_meaning))
+        steps.append(_plain(meaning.STAGE, meaning.drop_same_meaning, _meaning_depends))
     if recipe.balance is not None:
         steps.append(_balance_step(recipe.balance))
     if recipe.mix is not None:
@@ -73,14 +96,40 @@ def wants_screens(recipe: Recipe) -> bool:
     return any(getattr(recipe.screens, name) for name in type(recipe.screens).model_fields)
 
 
-def _plain(name: str, stage: Stage) -> Step:
-    return Step(name, lambda entries, context, _: Done(stage(entries, context)))
+def _plain(name: str, stage: Stage, depends: Callable[[Context], tuple[object, frozenset[str]]] | None = None) -> Step:
+    return Step(name, lambda entries, context, _: Done(stage(entries, context)), depends)
 
 
-def _screen_step(side_folder: Path | None) -> Step:
+def _near_depends(context: Context) -> tuple[object, frozenset[str]]:
+    recipe = context.recipe
+    dedup = recipe.dedup.model_dump(mode="json", by_alias=True, exclude={"semantic"}) if recipe.dedup else None
+    return [dedup, recipe.seed], frozenset({"against", "index", "adapter", "join"})
+
+
+def _meaning_depends(context: Context) -> tuple[object, frozenset[str]]:
+    from curate.core.embedding import find_embedder
+
+    dedup = context.recipe.dedup
+    assert dedup is not None
+    assert dedup.semantic is not None
+    settings = [dedup.on, dedup.prefer, dedup.newest_by, dedup.score_by, dedup.semantic.threshold]
+    return [*settings, find_embedder(dedup.semantic.embedder, context.folder).digest], frozenset()
+
+
+def _suites_depends(context: Context) -> tuple[object, frozenset[str]]:
+    from curate.core.embedding import find_embedder
+
+    settings = context.recipe.decontaminate
+    assert settings is not None
+    embedder = find_embedder(settings.paraphrases.embedder, context.folder).digest if settings.paraphrases else None
+    return [settings.model_dump(mode="json", by_alias=True), embedder], frozenset({"suite"})
+
+
+def _screen_step() -> Step:
     from curate.screens import stage
 
     def run(entries: Sequence[Entry], context: Context, _: Columns) -> Done:
+        side_folder = None if context.kept is None else context.kept.screens
         screened = stage.screen(
             entries, context.recipe.screens, context.folder, side_folder=side_folder, threads=context.threads
         )
@@ -108,7 +157,7 @@ def _decontaminate_step() -> Step:
         files = {EVIDENCE_FILE: _lines(findings.evidence), TOUCHED_FILE: _lines(findings.touched)}
         return Done(outcome, findings.summary(settings), warnings, files)
 
-    return Step(stage.STAGE, run)
+    return Step(stage.STAGE, run, _suites_depends)
 
 
 def _balance_step(settings: Balance) -> Step:
@@ -116,7 +165,7 @@ def _balance_step(settings: Balance) -> Step:
 
     def run(entries: Sequence[Entry], context: Context, columns: Columns) -> Done:
         if any(_counts_tokens(rule) for rule in settings.rules):
-            columns = {**columns, "tokens": count_tokens(entries, context)}
+            columns = {**columns, "tokens": count_tokens(entries, context, STAGE)}
         balanced = balance_rows(entries, settings, context.recipe.seed, columns)
         return Done(balanced.outcome, msgspec.to_builtins(balanced.report), balanced.report.warnings)
 
@@ -130,27 +179,35 @@ def _mix_step() -> Step:
         settings = context.recipe.mix
         assert settings is not None
         wants_tokens = settings.unit == "tokens" and context.recipe.base is not None
-        tokens = count_tokens(entries, context) if wants_tokens else None
+        tokens = count_tokens(entries, context, STAGE) if wants_tokens else None
         mixed = mix_rows(entries, settings, context.recipe.seed, tokens)
         return Done(mixed.outcome, msgspec.to_builtins(mixed.report), mixed.report.warnings, times=mixed.times)
 
     return Step(STAGE, run)
 
 
-def count_tokens(entries: Sequence[Entry], context: Context) -> dict[str, int]:
+def count_tokens(entries: Sequence[Entry], context: Context, stage: str) -> dict[str, int]:
     """Row id -> its length in tokens of the recipe's base; empty without one. Rows that don't render count 1."""
-    from curate.core.chat import TemplateFault
-
-    if context.recipe.base is None:
+    base, kept = context.recipe.base, context.kept
+    if base is None:
         return {}
+    if kept is None:
+        counts = _counted_tokens(entries, base, context.folder)
+    else:
+        key = kept.key(f"{stage} tokens", base, {"base"})
+        found = kept.read(key, list[int])
+        counts = found if found is not None else _counted_tokens(entries, base, context.folder)
+        if found is None:
+            kept.write(key, counts)
+    return {entry.id: count for entry, count in zip(entries, counts, strict=True)}
+
+
+def _counted_tokens(entries: Sequence[Entry], base: str, folder: Path) -> list[int]:
+    from curate.core.chat import TemplateFault
     from curate.rules.template import chat_format
 
-    form = chat_format(context.recipe.base, context.folder)
-    encoded = form.encode_many((row.messages, row.tools) for row in Rows(entries))
-    return {
-        entry.id: 1 if isinstance(one, TemplateFault) else len(one.ids)
-        for entry, one in zip(entries, encoded, strict=True)
-    }
+    encoded = chat_format(base, folder).encode_many((row.messages, row.tools) for row in Rows(entries))
+    return [1 if isinstance(one, TemplateFault) else len(one.ids) for one in encoded]
 
 
 def _counts_tokens(rule: BalanceRule) -> bool:

@@ -73,16 +73,32 @@ def _faults(
         None if entry.held.sound(entry.at) else _fault(entry.row, rules, severity, warnings) for entry in entries
     ]
     if context.recipe.base is not None:
-        from curate.rules.template import template_faults
-
         whole = [index for index, fault in enumerate(faults) if fault is None]
-        found = template_faults(Rows([entries[index] for index in whole]), context)
+        found = _template_faults([entries[index] for index in whole], context)
         for index, fault in zip(whole, found, strict=True):
             if fault is not None and severity[fault[0]] == "warning":
                 warnings[fault[0]] += 1
             elif fault is not None and severity[fault[0]] == "error":
                 faults[index] = fault
     return faults
+
+
+def _template_faults(entries: Sequence[Entry], context: Context) -> Sequence[Fault | None]:
+    """What the template check finds. Kept is which rows it objects to: they are checked again for what it says."""
+    from curate.rules.template import template_faults
+
+    if context.kept is None:
+        return template_faults(Rows(entries), context)
+    settings = [context.recipe.checks.model_dump(mode="json", by_alias=True), context.recipe.base]
+    key = context.kept.key("template check", settings, {"base", "schema"})
+    known = context.kept.read(key, list[int])
+    if known is None:
+        found = template_faults(Rows(entries), context)
+        context.kept.write(key, [index for index, fault in enumerate(found) if fault is not None])
+        return found
+    again = template_faults(Rows([entries[index] for index in known]), context) if known else []
+    faults = dict(zip(known, again, strict=True))
+    return [faults.get(index) for index in range(len(entries))]
 
 
 def _fault(row: Row, rules: Sequence[Rule], severity: dict[str, Severity], warnings: Counter[str]) -> Fault | None:

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.core.console import say
 from curate.core.jsonl import atomic_write
+from curate.kept import costs_time_alone
 from curate.screens.measures import Chunk, Measure
 from curate.screens.texts import text_series
 
@@ -24,6 +26,11 @@ _DIGEST_BYTES = 16
 def text_digest(text: str) -> bytes:
     """The 16 bytes under which a text's measures are kept."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+
+
+def side_file(measure: Measure) -> str:
+    """The name of the file that keeps what a screen measured."""
+    return f"{measure.name}-{measure.settings.on}-{measure.key}.parquet"
 
 
 def measured(
@@ -45,12 +52,14 @@ def measured(
         return _measure_all(measures, texts, threads)
     digests = pl.Series("digest", [text_digest(text) for text in texts], dtype=pl.Binary)
     rows = pl.DataFrame([text_series(ids).alias("id"), digests])
-    paths = [side_folder / f"{measure.name}-{measure.settings.on}-{measure.key}.parquet" for measure in measures]
+    paths = [side_folder / side_file(measure) for measure in measures]
     kept = [_read_side_file(path) for path in paths]
     # Screens that lack the same texts measure them together, and share what they have in common.
     lacking: dict[tuple[int, ...], list[int]] = {}
     for index, known in enumerate(kept):
         lacking.setdefault(_lacking(rows, known), []).append(index)
+    if texts and not any(lacking):
+        say(f"screens of the {measures[0].settings.on}: kept from before")
     columns: list[pl.DataFrame] = [pl.DataFrame()] * len(measures)
     for new, indices in lacking.items():
         chosen = [measures[index] for index in indices]
@@ -102,7 +111,7 @@ def _measure_all(measures: Sequence[Measure], texts: Sequence[str], threads: int
 
 
 def _write_side_file(path: Path, rows: "pl.DataFrame", columns: "pl.DataFrame") -> None:
-    with atomic_write(path) as file:
+    with costs_time_alone(path.name), atomic_write(path) as file:
         rows.hstack(columns).write_parquet(file)
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry, Outcome, Rejection, reject
-from curate.screens.columns import measured
+from curate.screens.columns import measured, side_file
 from curate.screens.measures import Find, Measure, make_measures
 from curate.screens.settings import Screens
 from curate.screens.spans import Span, placeholder
@@ -78,6 +78,9 @@ def screen(
         here = [measure for measure in measures if measure.settings.on == on]
         found = measured(here, ids, texts, side_folder=side_folder, threads=threads)
         tables.update(zip((measure.name for measure in here), found, strict=True))
+    if side_folder is not None:
+        for old in set(side_folder.glob("*")) - {side_folder / side_file(measure) for measure in measures}:
+            old.unlink()  # of settings that the recipe had before
     values: list[pl.Series] = []
     over: dict[str, dict[int, str]] = {}
     summaries = []

@@ -24,7 +24,7 @@ from tests.curate.row_makers import chat, write_recipe
 
 LONG = "please tell me what the weather in the capital of this country is like today"
 SIDES = {"train.jsonl", "val.jsonl", "test.jsonl"}
-FILES = SIDES | {"rejected.jsonl", "clusters.parquet", "manifest.json", "card.md", "report.html"}
+FILES = SIDES | {".kept", "rejected.jsonl", "clusters.parquet", "manifest.json", "card.md", "report.html"}
 
 
 def records() -> list[object]:
@@ -40,7 +40,7 @@ def records() -> list[object]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     manifest = json.loads(found.pop("manifest.json"))
     manifest.pop("environment")
     return {**found, "manifest": json.dumps(manifest).encode()}
@@ -71,7 +71,7 @@ def test_the_manifest_names_every_input_and_output_and_no_absolute_path(tmp_path
     assert manifest == built.manifest
     assert [item["path"] for item in manifest["inputs"]] == ["rows.jsonl"]
     assert manifest["inputs"][0]["lines"] == len(records())
-    assert set(manifest["outputs"]) == FILES - {"manifest.json"}
+    assert set(manifest["outputs"]) == FILES - {"manifest.json", ".kept"}
     assert str(tmp_path) not in (built.output / "manifest.json").read_text()
     assert str(tmp_path) not in (built.output / "rejected.jsonl").read_text()
 
