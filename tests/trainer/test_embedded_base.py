@@ -34,4 +34,4 @@ def test_the_embedded_base_is_converted_and_learns(tmp_path: Path, monkeypatch: 
     (converted,) = (tmp_path / "cache" / "bases").glob("*/model")
     assert (converted / "model.safetensors").stat().st_size > 500_000_000
     # Only whole results are left, nothing half-made.
-    assert {path.name.split(".")[0] for path in converted.parent.iterdir()} == {"model", "tokenizer"}
+    assert {path.name.split(".")[0] for path in converted.parent.iterdir()} == {"config", "model", "tokenizer"}

@@ -76,6 +76,7 @@ def test_two_runs_differ_in_what_was_changed_and_in_nothing_else(three: Path, ru
         "adapter.step",
         "ending.of",
         "ending.step",
+        "stream",
     }
     assert found.changed["config.learning_rate"] == (1e-2, 2e-2)
     assert found.comparable
