@@ -33,6 +33,36 @@ for _command in (diff, list_runs, merge):
 
 
 @cli.command()
+@click.argument("target", type=_FILE)
+@click.option("--base", help="For a dataset: whose tokenizer and template to take.")
+@click.option("--row", "ids", multiple=True, help="Show the row with this id. Give it several times.")
+@click.option("--rows", "first", type=click.IntRange(min=0), default=2, show_default=True, help="Show the first rows.")
+@click.option("--json", "as_json", is_flag=True, help="Print numbers and rows as JSON.")
+@console.command_options
+def inspect(target: Path, base: str | None, ids: tuple[str, ...], first: int, *, as_json: bool) -> int:
+    """Show rows as the model will see them. TARGET is a training file, or a dataset (a folder or a file of rows).
+
+    A line after `>` counts in the loss, one after `|` doesn't; on a terminal neighbouring tokens differ in shade. Rows
+    that can't be trained on are shown with what is wrong.
+
+    \b
+    Examples:
+      trainer inspect train.yaml --row toolcalls-17
+      trainer inspect demo/dataset --base embedded:smollm2-135m --rows 5
+    """
+    from curate.core.base_model import load_chat_format
+    from trainer.inspection import inspect_files, lines, what_to_inspect
+
+    found, max_length, paths = what_to_inspect(target, base)
+    inspected = inspect_files(paths, load_chat_format(found), max_length, ids=ids, first=first)
+    if as_json:
+        console.print_json(inspected)
+    else:
+        click.echo("\n".join(line for one in inspected for line in lines(one)), color=console.colour())
+    return 0
+
+
+@cli.command()
 @click.argument("file", type=_FILE)
 @click.option("--hardware", type=_FILE, help="A YAML table of hardware with prices, see below.")
 @click.option("--base", "bases", multiple=True, help="Compare with this base too. Give it several times.")

@@ -88,7 +88,7 @@ def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
 
 def preview(inputs: Inputs) -> dict[str, Any]:
     """What `fit` would do, after reading every row but no weights."""
-    train, held_out = read_rows(inputs, load_chat_format(inputs.base))
+    train, held_out = read_datasets(inputs, load_chat_format(inputs.base))
     return {
         "up_to_date": finished(inputs.output, inputs.digest) is not None,
         "output": str(inputs.output),
@@ -129,7 +129,7 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     config = inputs.config
     check_tracker(config.log_to)
     # Rows are read before the weights: a fault in them should not wait for half a minute of loading.
-    rows, held_out = read_rows(inputs, load_chat_format(inputs.base))
+    rows, held_out = read_datasets(inputs, load_chat_format(inputs.base))
     threads = set_threads(config.threads)
     memory = _MemoryWatch(_predicted(inputs, rows, held_out))
     say(f"loading {inputs.base.id}")
@@ -165,7 +165,7 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     return record
 
 
-def read_rows(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
+def read_datasets(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
     """The training and held-out samples, checked against each other."""
     train = read_samples(inputs.files.train, chat, inputs.config)
     if inputs.files.held_out is None:

@@ -66,7 +66,7 @@ def _report(error: Exception, *, debug: bool) -> int:
 
 def say(text: str) -> None:
     """Talk to the user on stderr; colours only on a terminal that wants them."""
-    click.echo(text, err=True, color=_colour())
+    click.echo(text, err=True, color=colour())
 
 
 def warn(text: str) -> None:
@@ -79,7 +79,8 @@ def print_json(value: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def _colour() -> bool | None:
+def colour() -> bool | None:
+    """What click wants to be told about colours: none at all, or None, only on a terminal."""
     return False if os.environ.get("NO_COLOR") else None
 
 

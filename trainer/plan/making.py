@@ -12,7 +12,7 @@ from curate.core.errors import ConfigError
 from trainer.adapter import new_adapter
 from trainer.config import TrainConfig
 from trainer.dataset import Sample
-from trainer.fit import Inputs, read_rows
+from trainer.fit import Inputs, read_datasets
 from trainer.hub import HUB_FIX, check_reachable
 from trainer.loss import CHUNK_POSITIONS
 from trainer.model import LoadedModel, compute_dtype, processor_threads, quiet_libraries
@@ -107,7 +107,7 @@ def make_plan(inputs: Inputs, table: HardwareTable, more_bases: Sequence[str] = 
     `more_bases` are named as in a training file in `folder`. Raises: ConfigError, DataError, ServiceError.
     """
     config = inputs.config
-    rows, held_out = read_rows(inputs, load_chat_format(inputs.base))
+    rows, held_out = read_datasets(inputs, load_chat_format(inputs.base))
     samples = (rows.samples, held_out.samples if held_out else [])
     on_card = work(*samples, config, 1)
     shape, shape_here = (

@@ -1,5 +1,6 @@
 """The peak of a training's memory, from a counted shape: plain arithmetic, every term named."""
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 from trainer.plan.counting import Shape
@@ -7,6 +8,7 @@ from trainer.plan.counting import Shape
 # NF4 with double quantisation: 4 bits, an 8-bit scale for each 64 weights, a 32-bit one for each 256 scales.
 # Source: Dettmers et al., QLoRA (arXiv:2305.14314), section 3.
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
+_MOST_TOKENS = 2**30  # more than any memory holds
 _ADAM_BYTES = 8  # two float32 moments for each trained weight
 
 
@@ -81,6 +83,8 @@ def peak(shape: Shape, load: Load) -> Memory:
 
 def largest_micro_batch(shape: Shape, load: Load, room_bytes: float) -> int:
     """How many tokens can be computed at once in `room_bytes`; 0 where not even one can."""
-    empty = peak(shape, replace(load, tokens=0)).total
-    thousand = peak(shape, replace(load, tokens=1000)).total
-    return max(0, int((room_bytes - empty) / max(thousand - empty, 1.0) * 1000))
+
+    def total(tokens: int) -> float:
+        return peak(shape, replace(load, tokens=tokens)).total
+
+    return max(0, bisect_right(range(_MOST_TOKENS), room_bytes, key=total) - 1)
