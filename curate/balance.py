@@ -8,6 +8,7 @@ from fractions import Fraction
 import msgspec
 
 from curate.apportion import divide_within, draw_order, largest_remainder
+from curate.chosen import labelled
 from curate.composition import LENGTHS, Balance, BalanceRule, Requirement
 from curate.core.errors import DataError
 from curate.entries import Entry, Outcome, Rejection, reject
@@ -93,7 +94,7 @@ def balance_rows(
 def dominant_class(entries: Sequence[Entry], at_least: float = 0.95, by: str = "label") -> str | None:
     """A warning where one class makes `at_least` this part of the rows; for datasets that are not balanced too."""
     value = field_value(by, {})
-    if not any((entry.label if by == "label" else value(entry.row)) is not None for entry in entries):
+    if not labelled(entries) if by == "label" else all(value(entry.row) is None for entry in entries):
         return None
     return _dominant(_count(entries, entries, BalanceRule(by=by, cap=len(entries)), {}), at_least)
 

@@ -1,6 +1,5 @@
 """Rows by the thousand: what was worked out of them in columns, their bytes on disk."""
 
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from curate.config import Dedup, Split
 from curate.core.rows import Row
-from curate.entries import Entry, Place, Rejection
+from curate.entries import Place, Rejection
 from curate.minhash import Banding, Sketches
 from curate.stored import SourceBytes, Spool, Stored
 
@@ -32,14 +31,14 @@ class Columns:
     raw_sizes: NDArray[np.int64]
     lines: bytes
     line_sizes: NDArray[np.int64]
-    keys: bytes
-    lengths: "array[int]"
-    ranks: "array[float]"
-    sides: "array[float]"
-    orders: "array[int]"
+    keys: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    ranks: NDArray[np.float64]
+    sides: NDArray[np.float64]
+    orders: NDArray[np.uint64]
     labels: Mapping[int, str]
     groups: Mapping[int, str]
-    sound: bytes
+    sound: NDArray[np.bool_]
     synthesized: frozenset[int]
     sketches: Sketches | None
     rejections: list[Rejection] = field(default_factory=list)
@@ -94,11 +93,11 @@ class SpooledSketches:
 
 
 class Batch:
-    """The rows of a piece of a file: holds their entries."""
+    """The rows of a piece of a file: what the entries within it refer to."""
 
     __slots__ = (
-        "_columns", "_first_line", "_key_bytes", "_line_starts", "_lines", "_path", "_raw_starts", "_raws",
-        "_settings", "_sketches", "_width", "source",
+        "_first_line", "_line_starts", "_lines", "_path", "_raw_starts", "_raws", "_settings", "_sketches", "columns",
+        "source",
     )  # fmt: skip
 
     def __init__(
@@ -108,9 +107,7 @@ class Batch:
         """`where` are source, path and the lines before the piece; `stores` the file itself, and what spools rows."""
         self.source, self._path, self._first_line = where
         file, spool = stores
-        self._columns, self._settings = columns, settings
-        rows = max(len(columns.sides), 1)
-        self._key_bytes, self._width = len(columns.keys) // rows, len(columns.ranks) // rows
+        self.columns, self._settings = columns, settings
         self._lines = spool
         self._line_starts = _starts(columns.line_sizes, spool.add(columns.lines) if columns.lines else 0)
         columns.lines = b""
@@ -122,10 +119,10 @@ class Batch:
             self._raw_starts = _starts(columns.raw_sizes, spool.add(columns.raws))
             columns.raws = b""
 
-    def entries(self) -> list[Entry]:
-        """An entry for each row; asked for once, since from then on they hold the ids."""
-        names, self._columns.ids = self._columns.ids, []
-        return [Entry.within(self, at, name) for at, name in enumerate(names)]
+    def give_ids(self) -> list[str]:
+        """The ids of the rows; asked for once, since from then on somebody else holds them."""
+        names, self.columns.ids = self.columns.ids, []
+        return names
 
     def sketched(self, wanted: Sketched) -> SpooledSketches | None:
         """Where the sketches of the rows' texts are; None for any others than were made while reading."""
@@ -137,65 +134,65 @@ class Batch:
 
     def raw(self, at: int) -> bytes:
         """The bytes of its record."""
-        return self._raws.read(int(self._raw_starts[at]), int(self._columns.raw_sizes[at]))
+        return self._raws.read(int(self._raw_starts[at]), int(self.columns.raw_sizes[at]))
 
     def size(self, at: int) -> int:
         """How many bytes its record has."""
-        return int(self._columns.raw_sizes[at])
+        return int(self.columns.raw_sizes[at])
 
     def line(self, at: int) -> bytes:
         """The row as a dataset's line."""
-        size = int(self._columns.line_sizes[at])
+        size = int(self.columns.line_sizes[at])
         return self._lines.read(int(self._line_starts[at]), size) if size else self.raw(at)
 
     def verbatim(self, at: int) -> bool:
         """Is its record that line?"""
-        return not self._columns.line_sizes[at]
+        return not self.columns.line_sizes[at]
 
     def place(self, at: int) -> Place:
         """Where it stood."""
-        columns = self._columns
+        columns = self.columns
         return Place(self.source, self._path, self._first_line + int(columns.numbers[at]), int(columns.offsets[at]))
 
     def label(self, at: int) -> str | None:
         """The row's label."""
-        return self._columns.labels.get(at)
+        return self.columns.labels.get(at)
 
     def group(self, at: int) -> str | None:
         """The row's group."""
-        return self._columns.groups.get(at)
+        return self.columns.groups.get(at)
 
     def keys(self, at: int) -> bytes:
         """What `curate.keys` makes of the row."""
-        size = self._key_bytes
-        return self._columns.keys[at * size : (at + 1) * size]
+        found: bytes = self.columns.keys[at].tobytes()
+        return found
 
     def lengths(self, at: int) -> tuple[int, int]:
         """The characters of all its messages, and those of its conversation."""
-        return self._columns.lengths[2 * at], self._columns.lengths[2 * at + 1]
+        whole, conversation = self.columns.lengths[at].tolist()
+        return whole, conversation
 
     def ranks(self, at: int, settings: Dedup) -> tuple[float, ...] | None:
         """The numbers that `curate.preference` goes by."""
         known = self._settings.dedup
         if settings is not known and settings != known:
             return None
-        width = self._width
-        return tuple(self._columns.ranks[at * width : (at + 1) * width])
+        return tuple(self.columns.ranks[at].tolist())
 
     def sound(self, at: int) -> bool:
         """Was it found while reading that validation has nothing to say of the row?"""
-        return self._columns.sound[at] == 1
+        return bool(self.columns.sound[at])
 
     def draws(self, at: int, split: Split, seed: int) -> tuple[float, int] | None:
         """What decides its side and its place there, as `curate.split` draws it."""
         known = self._settings
         if (split is not known.split and split != known.split) or seed != known.seed:
             return None
-        return self._columns.sides[at], self._columns.orders[at]
+        return float(self.columns.sides[at]), int(self.columns.orders[at])
 
     def synthesized(self, at: int) -> bool:
         """Does the row say which seed it was made from?"""
-        return at in self._columns.synthesized
+        return at in self.columns.synthesized
 
 
 def _starts(sizes: NDArray[np.int64], first: int) -> NDArray[np.int64]:

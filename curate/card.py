@@ -1,10 +1,12 @@
 """The card: what a dataset is, in Markdown, for people who decide whether to use it."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from curate.card_reports import report_sections
+from curate.chosen import lengths, names
 from curate.config import Dedup
 from curate.core.rows import Row
 from curate.duplicates import expected_recall, recall_curve
@@ -12,7 +14,7 @@ from curate.entries import Entry
 from curate.facts import fit_sentences
 from curate.markdown import cell, table
 from curate.normalize import message_text
-from curate.sizes import advice
+from curate.sizes import advice, count_doublings
 
 _SAMPLES = 3
 _SAMPLE_CHARACTERS = 1200
@@ -81,8 +83,8 @@ def _fit(facts: Mapping[str, Any], train: Sequence[Entry]) -> str:
     listed = "\n".join(f"- {text}" for text in advice(different))
     text = f"## Fit for fine-tuning\n\n{listed}\n\n" + " ".join(fit_sentences(facts["fit"]))
     listed_ids = set(facts["fit"]["listed"])
-    shown = [entry for entry in train if entry.id in listed_ids]
-    return "\n\n".join([text, *(_sample(entry.row) for entry in shown[:_SAMPLES])])
+    shown = [at for at, name in enumerate(names(train)) if name in listed_ids]
+    return "\n\n".join([text, *(_sample(train[at].row) for at in shown[:_SAMPLES])])
 
 
 def _dedup(recipe: Mapping[str, Any]) -> str:
@@ -113,10 +115,9 @@ def _conflicts(conflicts: Sequence[Sequence[str]]) -> str:
 
 def _lengths(rows: Sequence[Entry]) -> str:
     """A histogram over doublings: row lengths spread over orders of magnitude."""
-    lengths = [entry.held.lengths(entry.at)[0] for entry in rows]
-    if not lengths:
+    if not rows:
         return ""
-    counts = Counter(max(length, 1).bit_length() for length in lengths)
+    counts = count_doublings(np.maximum(lengths(rows)[:, 0], 1))
     widest = max(counts.values())
     bars = []
     for power in range(min(counts), max(counts) + 1):

@@ -21,7 +21,7 @@ CANARIES_FILE = "canaries.jsonl"
 class Sides:
     """The rows of each side. `added` counts train rows that are no row of a source; `canaries` is their record."""
 
-    rows: dict[Side, list[Entry]]
+    rows: dict[Side, Sequence[Entry]]
     added: dict[str, int] = field(default_factory=dict)
     canaries: dict[str, object] | None = None
     files: dict[str, bytes] = field(default_factory=dict)
@@ -44,7 +44,7 @@ def compose(entries: Sequence[Entry], recipe: Recipe, ties: Mapping[str, str], t
     return _with_canaries(sides, recipe.canaries, added)
 
 
-def _with_canaries(sides: dict[Side, list[Entry]], settings: Canaries, added: dict[str, int]) -> Sides:
+def _with_canaries(sides: dict[Side, Sequence[Entry]], settings: Canaries, added: dict[str, int]) -> Sides:
     train = sides["train"]
     before = [entry.row for entry in train]
     planted = plant(before, settings)

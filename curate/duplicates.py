@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from curate.chosen import names
 from curate.config import Dedup
 from curate.entries import Entry, Rejection
 
@@ -28,7 +29,7 @@ def cluster_table(kept: Sequence[Entry], rejections: Iterable[Rejection], ties: 
     repeats = [item for item in rejections if item.because_of is not None and item.id is not None]
     instead = {item.id: item.because_of.id for item in repeats if item.because_of and item.because_of.dataset is None}
     named = {*ties, *(item.id for item in repeats), *(item.because_of.id for item in repeats if item.because_of)}
-    places = {entry.id: entry.place for entry in kept if entry.id in named}
+    places = {name: kept[at].place for at, name in enumerate(names(kept)) if name in named}
     lines: list[tuple[object, ...]] = []
     standing: set[str] = set()
     for item in repeats:

@@ -254,7 +254,7 @@ class Outcome:
     of the stage, such as {"repairs": {rule: how often}}.
     """
 
-    kept: list[Entry]
+    kept: Sequence[Entry]
     rejections: list[Rejection]
     ties: dict[str, str] = field(default_factory=dict)
     conflicts: list[list[str]] = field(default_factory=list)

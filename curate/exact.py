@@ -1,10 +1,14 @@
 """Exact duplicates: rows that say the same in every message, up to case and whitespace. One of each is kept."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.chosen import first_names, first_of_each, keys, names, take
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
-from curate.keys import row_key
+from curate.keys import ROW
 from curate.preference import UNNAMED, preference
 
 STAGE = "exact"
@@ -14,9 +18,11 @@ def drop_exact(entries: Sequence[Entry], context: Context) -> Outcome:
     """One row of each set of exact duplicates, then one of each id that several different rows claim."""
     prefer = preference(context.recipe.dedup or UNNAMED)
     rejections: list[Rejection] = []
+    found = keys(entries, ROW)
+    assert found is not None
     kept = _one_of_each(
         entries,
-        row_key,
+        first_of_each(found),
         prefer,
         lambda entry, best: rejections.append(
             reject(entry, STAGE, "exact-duplicate", f"says the same as {best.id}", Because(best.id, 1.0))
@@ -24,7 +30,7 @@ def drop_exact(entries: Sequence[Entry], context: Context) -> Outcome:
     )
     kept = _one_of_each(
         kept,
-        lambda entry: entry.id,
+        first_names(names(kept)),
         prefer,
         lambda entry, best: rejections.append(
             reject(entry, STAGE, "duplicate-id", f"the row at {best.place.path}:{best.place.line} has this id too")
@@ -34,27 +40,21 @@ def drop_exact(entries: Sequence[Entry], context: Context) -> Outcome:
 
 
 def _one_of_each(
-    entries: Iterable[Entry],
-    key: Callable[[Entry], object],
+    entries: Sequence[Entry],
+    firsts: NDArray[np.int64],
     prefer: Callable[[Entry], tuple[Any, ...]],
     drop: Callable[[Entry, Entry], None],
-) -> list[Entry]:
-    """The best entry of each key, in the order in which the keys came; `drop` gets each other one, and the best."""
-    firsts: dict[object, Entry] = {}
-    groups: dict[object, list[Entry]] = {}
-    for entry in entries:
-        name = key(entry)
-        first = firsts.setdefault(name, entry)
-        if first is not entry:
-            groups.setdefault(name, [first]).append(entry)
-    if not groups:
-        return list(firsts.values())
-    kept = []
-    for name, first in firsts.items():
-        group = groups.get(name, ())
-        best = min(group, key=prefer) if group else first
-        kept.append(best)
-        for entry in group:
-            if entry is not best:
-                drop(entry, best)
-    return kept
+) -> Sequence[Entry]:
+    """The best of the entries with one first, in the order of the firsts; `drop` gets each other one, and the best."""
+    groups: dict[int, list[int]] = {}
+    for at in np.flatnonzero(firsts != np.arange(firsts.size)).tolist():
+        groups.setdefault(int(firsts[at]), [int(firsts[at])]).append(at)
+    stays = np.arange(firsts.size)
+    for first, group in sorted(groups.items()):
+        members = {at: entries[at] for at in group}
+        best = min(group, key=lambda at: prefer(members[at]))
+        stays[first] = best
+        for at in group:
+            if at != best:
+                drop(members[at], members[best])
+    return take(entries, stays[firsts == np.arange(firsts.size)])

@@ -11,9 +11,10 @@ from curate.entries import Context, Rejection
 from curate.keys import make_keys
 from curate.minhash import banding_of, sketch
 from curate.normalize import chosen_text, text_lengths
+from curate.plain import find_plain
 from curate.preference import UNNAMED, ranking
 from curate.readers import Record
-from curate.split import drawing
+from curate.split import drawing_bytes
 from curate.validate import is_sound, make_rules
 
 
@@ -29,8 +30,11 @@ class Working:
         self.settings = Settings(recipe.dedup or UNNAMED, recipe.split, recipe.seed, sketched)
         self.fix = recipe.checks.fix
         self.rules = make_rules(context)
+        # Those that `Plain.is_sound` answers for; repairs and schemas look at what no rule objects to.
+        self.rules_are_usual = not recipe.checks.fix and recipe.checks.target_schema is None
         self.ranks = ranking(recipe.dedup or UNNAMED)
-        self.draws = drawing(recipe.split, recipe.seed)
+        self.draws = drawing_bytes(recipe.split, recipe.seed)
+        self.keyed = recipe.dedup.on if recipe.dedup is not None else "prompt"
 
 
 class Growing:
@@ -42,8 +46,10 @@ class Growing:
         self._on = sketched.on if sketched is not None else None
         self._ids: list[str] = []
         self._numbers, self._offsets, self._starts, self._sizes = (array("q") for _ in range(4))
-        self._line_sizes, self._lengths, self._orders = array("q"), array("q"), array("Q")
-        self._ranks, self._sides, self._sound = array("d"), array("d"), bytearray()
+        self._line_sizes, self._lengths, self._ranks = array("q"), array("q"), array("d")
+        self._sides: list[bytes] = []
+        self._orders: list[bytes] = []
+        self._sound = bytearray()
         self._keys: list[bytes] = []
         self._lines: list[bytes] = []
         self._raws: list[bytes] = []
@@ -69,16 +75,19 @@ class Growing:
         line = b"" if verbatim else encode_row(row)
         self._lines.append(line)
         self._line_sizes.append(len(line))
-        keys = make_keys(row, conversation=self._on == "conversation")
+        plain = find_plain(row)
+        usual = plain is not None and working.keyed == "prompt"
+        keys = plain.keys() if plain is not None and usual else make_keys(row, working.keyed)
         self._keys.append(keys)
         side, order = working.draws(row.id, row.group, keys)
         self._sides.append(side)
         self._orders.append(order)
-        self._lengths.extend(text_lengths(row))
+        self._lengths.extend(plain.lengths() if plain is not None else text_lengths(row))
         self._ranks.extend(working.ranks(row))
-        self._sound.append(is_sound(row, working.rules, fix=working.fix))
+        clear = plain is not None and working.rules_are_usual and plain.is_sound()
+        self._sound.append(clear or is_sound(row, working.rules, fix=working.fix))
         if self._on is not None:
-            self._texts.append(chosen_text(row, self._on))
+            self._texts.append(plain.prompt() if plain is not None and usual else chosen_text(row, self._on))
         if row.label is not None:
             self._labels[len(self._ids)] = sys.intern(row.label)
         if row.group is not None:
@@ -90,6 +99,7 @@ class Growing:
     def columns(self) -> Columns:
         """What was taken in."""
         sketched = self._working.settings.sketched
+        rows = len(self._ids)
         return Columns(
             ids=self._ids,
             numbers=np.array(self._numbers),
@@ -98,17 +108,17 @@ class Growing:
             raw_sizes=np.array(self._sizes),
             lines=b"".join(self._lines),
             line_sizes=np.array(self._line_sizes),
-            keys=b"".join(self._keys),
-            lengths=self._lengths,
-            ranks=self._ranks,
-            sides=self._sides,
-            orders=self._orders,
+            keys=np.frombuffer(b"".join(self._keys), np.uint8).reshape(rows, -1 if rows else 0),
+            lengths=np.array(self._lengths).reshape(rows, 2),
+            ranks=np.array(self._ranks).reshape(rows, -1 if rows else 0),
+            sides=np.frombuffer(b"".join(self._sides), "<u8") / 2.0**64,
+            orders=np.frombuffer(b"".join(self._orders), "<u8"),
             labels=self._labels,
             groups=self._groups,
-            sound=bytes(self._sound),
+            sound=np.frombuffer(bytes(self._sound), np.bool_),
             synthesized=frozenset(self._synthesized),
             sketches=None if sketched is None else sketch(self._texts, sketched.banding),
             rejections=self._rejections,
-            records=len(self._ids) + len(self._rejections),
+            records=rows + len(self._rejections),
             raws=b"".join(self._raws),
         )

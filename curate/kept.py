@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
+from curate.chosen import left_out, lines, names, same, take
 from curate.config import Recipe
 from curate.core.console import say, warn
 from curate.core.digests import digest_bytes, digest_json
@@ -91,9 +93,8 @@ class Kept:
 
     def follow(self, before: Sequence[Entry], after: Sequence[Entry]) -> None:
         """Take in that a stage made of the rows `before` those `after`: they are what the next stage gets."""
-        old, left = {id(entry) for entry in before}, {id(entry) for entry in after}
-        gone = [at for at, entry in enumerate(before) if id(entry) not in left]
-        new = hashlib.sha256(b"".join(entry.line + b"\n" for entry in after if id(entry) not in old))
+        gone = left_out(before, after).tolist()
+        new = hashlib.sha256(b"".join(line + b"\n" for line in lines(take(after, left_out(after, before)))))
         self._rows = digest_json([self._rows, gone, new.hexdigest(), _digest_ids(after)])
 
     def tidy(self, *, screens: bool) -> None:
@@ -142,8 +143,7 @@ class Decided(msgspec.Struct, frozen=True):
         cls, entries: Sequence[Entry], outcome: Outcome, report: Any, warnings: list[str], files: Mapping[str, bytes]
     ) -> "Decided":
         """What a stage made of the entries. Raises: RuntimeError where it changed rows or their order."""
-        left = {id(entry) for entry in outcome.kept}
-        gone = [at for at, entry in enumerate(entries) if id(entry) not in left]
+        gone = left_out(entries, outcome.kept).tolist()
         places: dict[tuple[str, int, str | None], list[int]] = {}
         for at in reversed(gone):
             places.setdefault((entries[at].place.path, entries[at].place.offset, entries[at].id), []).append(at)
@@ -151,8 +151,7 @@ class Decided(msgspec.Struct, frozen=True):
             (places[item.path, item.offset, item.id].pop(), item.reason, item.detail, item.because_of)
             for item in outcome.rejections
         ]
-        stayed = (entry for entry in entries if id(entry) in left)
-        if any(a is not b for a, b in zip(stayed, outcome.kept, strict=True)):
+        if not same(take(entries, np.delete(np.arange(len(entries)), gone)), outcome.kept):
             raise RuntimeError("a stage whose decisions are kept changed rows or their order")
         return cls(rejections, outcome.ties, outcome.conflicts, outcome.counts, report, warnings, dict(files))
 
@@ -161,8 +160,8 @@ class Decided(msgspec.Struct, frozen=True):
         rejections = [
             reject(entries[at], stage, reason, detail, because) for at, reason, detail, because in self.rejections
         ]
-        gone = {at for at, *_ in self.rejections}
-        kept = [entry for at, entry in enumerate(entries) if at not in gone]
+        gone = [at for at, *_ in self.rejections]
+        kept = take(entries, np.delete(np.arange(len(entries)), gone))
         return Outcome(kept, rejections, self.ties, self.conflicts, self.counts)
 
 
@@ -182,4 +181,4 @@ def _digest_read(recipe: Recipe, files: Sequence[InputFile], entries: Sequence[E
 
 
 def _digest_ids(entries: Sequence[Entry]) -> str:
-    return digest_json([entry.id for entry in entries])
+    return digest_json(names(entries))

@@ -1,68 +1,44 @@
 """The keys of an entry, each made once: stages meet rows by them again and again, and making them costs most."""
 
-import functools
 from typing import TYPE_CHECKING
 
-from curate.core.rows import SCENE, Message, Row
-from curate.normalize import KEY_BYTES, chosen_text, join_keys, message_text, text_key
+from curate.core.rows import SCENE, Row
+from curate.normalize import KEY_BYTES, answer_text, chosen_text, message_text, normalized, text_key
+from curate.plain import find_plain, join_keys, role_head, scene
 
 if TYPE_CHECKING:
     from curate.entries import Entry
 
-_PROMPT, _ANSWER, _CONVERSATION = KEY_BYTES, 2 * KEY_BYTES, 3 * KEY_BYTES
-
-
-def row_key(entry: "Entry") -> bytes:
-    """The same bytes for rows that are exact duplicates: all messages with their roles, and the tools."""
-    return entry.keys[:_PROMPT]
-
-
-def prompt_key(entry: "Entry") -> bytes:
-    """`text_key` of the row's prompt without system messages."""
-    return prompt_part(entry.keys)
+ROW, PROMPT, CHOSEN = range(3)
+"""Which key of a row's keys is which: the third is there where `make_keys` was asked for it."""
 
 
 def prompt_part(keys: bytes) -> bytes:
-    """The prompt's of a row's keys."""
-    return keys[_PROMPT:_ANSWER]
+    """The prompt's of a row's keys: `text_key` of its prompt without system messages."""
+    return keys[PROMPT * KEY_BYTES : CHOSEN * KEY_BYTES]
 
 
 def answer_key(entry: "Entry") -> bytes:
     """`text_key` of the row's last answer with its tool calls."""
-    return entry.keys[_ANSWER:_CONVERSATION]
+    return text_key(answer_text(entry.row))
 
 
 def chosen_key(entry: "Entry", on: str) -> bytes:
     """`text_key` of what duplicates are looked for in: `prompt`, `answer` or `conversation`."""
     if on == "prompt":
-        return prompt_key(entry)
-    if on == "answer":
-        return answer_key(entry)
-    return entry.keys[_CONVERSATION:] or text_key(chosen_text(entry.row, on))
+        return prompt_part(entry.keys)
+    return entry.keys[CHOSEN * KEY_BYTES :] or text_key(chosen_text(entry.row, on))
 
 
-def make_keys(row: Row, *, conversation: bool = False) -> bytes:
-    """The keys of a row, one behind the other: those of the row, its prompt, its answer, and where asked the fourth."""
-    keys = [_message_key(message) for message in row.messages]
-    answer = next((at for at in range(len(keys) - 1, -1, -1) if row.messages[at].role == "assistant"), len(keys))
-    turns = [at for at in range(answer) if row.messages[at].role not in SCENE]
-    # One turn, the common case, is the prompt itself: no need to normalise its text again.
-    prompt = keys[turns[0]] if len(turns) == 1 else text_key(chosen_text(row, "prompt"))
-    last = keys[answer] if answer < len(keys) else text_key("")
-    return (
-        join_keys([message.role for message in row.messages], keys, row.tools)
-        + prompt
-        + last
-        + (text_key(chosen_text(row, "conversation")) if conversation else b"")
-    )
+def make_keys(row: Row, on: str = "prompt") -> bytes:
+    """The keys of a row, one behind the other: those of the row and its prompt, and of the text `on` where another."""
+    plain = find_plain(row)
+    keys = plain.keys() if plain is not None else _general_keys(row)
+    return keys if on == "prompt" else keys + text_key(chosen_text(row, on))
 
 
-def _message_key(message: Message) -> bytes:
-    content = message.content
-    if message.tool_calls or not isinstance(content, str):
-        return text_key(message_text(message))
-    return _scene_key(content) if message.role in SCENE else text_key(content)
-
-
-# Whole sources share a few system prompts.
-_scene_key = functools.lru_cache(maxsize=256)(text_key)
+def _general_keys(row: Row) -> bytes:
+    heads = [role_head(message.role) for message in row.messages]
+    given = [(message.role, message_text(message)) for message in row.messages]
+    texts = [scene(text) if role in SCENE else normalized(text) for role, text in given]
+    return join_keys(heads, texts, row.tools) + text_key(chosen_text(row, "prompt"))

@@ -7,15 +7,16 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.batches import Batch, Sketched, SpooledSketches
+from curate.batches import Sketched, SpooledSketches
+from curate.chosen import Chosen, first_of_each, keys, names, take
 from curate.clusters import Clusters, Rules, find_clusters
 from curate.config import Dedup
 from curate.duplicates import similarity_histogram
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
 from curate.folders import index_folder
-from curate.keys import answer_key, chosen_key
+from curate.keys import CHOSEN, PROMPT, answer_key, chosen_key
 from curate.minhash import Sketches, banding_of, joined_sketches, sketch
-from curate.normalize import chosen_text
+from curate.normalize import KEY_BYTES, chosen_text
 from curate.preference import in_order
 from curate.readers import find_inputs
 from curate.room import Room
@@ -33,6 +34,18 @@ class _Earlier:
     counts: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """Compared texts: the position of each one's best row, and by its number those of all its rows where several."""
+
+    heads: NDArray[np.int64]
+    several: dict[int, list[int]]
+
+    def members(self, number: int) -> list[int]:
+        """The positions of a text's rows."""
+        return self.several.get(number) or [int(self.heads[number])]
+
+
 def drop_near(entries: Sequence[Entry], context: Context) -> Outcome:
     """The rows that repeat no better row. Rows with one prompt and different answers stay, as conflicts.
 
@@ -47,12 +60,10 @@ def drop_near(entries: Sequence[Entry], context: Context) -> Outcome:
     nodes, repeated = _nodes(entries, settings, earlier)
     rejections = [_repeats(entries[at], same, 1.0, earlier=True) for same, node in repeated for at in node]
     room = Room(context.memory)
-    sketches, order = _sketches([*known, *(entries[node[0]] for node in nodes)], settings, context, room)
-    rules = Rules(
-        np.array([*(False for _ in known), *(len(_stay(entries, node, settings.on)) > 1 for node in nodes)], np.bool_),
-        len(known),
-        settings.min_shingles,
-    )
+    sketches, order = _sketches(known, take(entries, nodes.heads), settings, context, room)
+    pinned = np.zeros(len(known) + nodes.heads.size, np.bool_)
+    pinned[[len(known) + at for at in nodes.several if len(_stay(entries, nodes.several[at], settings.on)) > 1]] = True
+    rules = Rules(pinned, len(known), settings.min_shingles)
     clusters = find_clusters(sketches, settings.threshold, rules, order=order, threads=context.threads, room=room)
     del sketches
     kept, more, conflicts, ties = _decide(known, entries, nodes, clusters, settings.on)
@@ -80,83 +91,89 @@ def compare_texts(
 
 
 def _sketches(
-    entries: Sequence[Entry], settings: Dedup, context: Context, room: Room
+    known: Sequence[Entry], heads: Sequence[Entry], settings: Dedup, context: Context, room: Room
 ) -> tuple[Sketches, NDArray[np.int64]]:
     """Sketches of the compared texts, and which of them is each entry's: those made while reading, and the others."""
     wanted = Sketched(settings.on, banding_of(settings, context.recipe.seed))
-    order = np.empty(len(entries), np.int64)
-    parts: list[SpooledSketches] = []
-    firsts: dict[int, int] = {}  # by the identity of the batch; -1 where it has no such sketches
-    total = 0
-    fresh = []
-    for number, entry in enumerate(entries):
-        held = entry.held
-        first = firsts.get(id(held), -1)
-        if first < 0 and isinstance(held, Batch) and id(held) not in firsts:
-            # Which n-grams are frequent depends on the texts that are left: then all are sketched now.
-            made = held.sketched(wanted) if settings.ignored_share is None else None
-            if made is not None:
-                first = total
-                total += made.texts
-                parts.append(made)
-            firsts[id(held)] = first
-        if first < 0:
-            fresh.append(number)
-        order[number] = first + entry.at
-    order[fresh] = np.arange(total, total + len(fresh))
-    texts = [chosen_text(entries[number].row, settings.on) for number in fresh]
+    parts: list[SpooledSketches] | None = None
+    # Which n-grams are frequent depends on the texts that are left: then all are sketched now.
+    if isinstance(heads, Chosen) and settings.ignored_share is None:
+        parts = heads.whole.sketches(wanted)
+    fresh = [*known, *(heads if parts is None else ())]
+    texts = [chosen_text(entry.row, settings.on) for entry in fresh]
     last = sketch(texts, wanted.banding, ignored_share=settings.ignored_share, threads=context.threads)
-    if not parts:
-        return last, order
+    if parts is None or not isinstance(heads, Chosen):
+        return last, np.arange(len(texts))
+    total = sum(part.texts for part in parts)
     sizes = (total + len(fresh), sum(part.shingles for part in parts) + last.shingles.size, settings.bands)
+    order = np.concatenate([np.arange(total, total + len(fresh)), heads.numbers])
     return joined_sketches(chain((part.load() for part in parts), (last,)), *sizes, room), order
 
 
 def _decide(
-    known: list[Entry], entries: Sequence[Entry], nodes: list[list[int]], clusters: Clusters, on: str
-) -> tuple[list[Entry], list[Rejection], list[list[str]], dict[str, str]]:
+    known: list[Entry], entries: Sequence[Entry], nodes: _Nodes, clusters: Clusters, on: str
+) -> tuple[Sequence[Entry], list[Rejection], list[list[str]], dict[str, str]]:
     """The rows kept, those dropped, the conflicts, and the ties."""
-    kept: list[int] = []
     rejections: list[Rejection] = []
     conflicts: list[list[str]] = []
     tied: dict[int, list[str]] = {}
-    decided = np.flatnonzero(clusters.kept_instead == np.arange(clusters.kept_instead.size))
-    shared = np.bincount(clusters.component[decided[decided >= len(known)]], minlength=clusters.component.size) > 1
-    is_shared = shared[clusters.component]
-    for number, (node, instead) in enumerate(
-        zip(nodes, clusters.kept_instead[len(known) :].tolist(), strict=True), start=len(known)
-    ):
-        if instead != number:
-            best = known[instead] if instead < len(known) else entries[nodes[instead - len(known)][0]]
-            similarity = float(clusters.similarity[number])
+    numbers = np.arange(clusters.kept_instead.size)
+    stays = clusters.kept_instead == numbers
+    decided = numbers[len(known) :][stays[len(known) :]]
+    shared = np.bincount(clusters.component[decided], minlength=numbers.size) > 1
+    alone = stays & ~shared[clusters.component]
+    alone[[len(known) + at for at in nodes.several]] = False
+    ids = names(entries)
+    kept = nodes.heads[alone[len(known) :]].tolist()
+    for number in np.flatnonzero(~alone[len(known) :]).tolist():
+        node = nodes.members(number)
+        instead = int(clusters.kept_instead[len(known) + number])
+        if instead != len(known) + number:
+            best = known[instead] if instead < len(known) else entries[int(nodes.heads[instead - len(known)])]
+            similarity = float(clusters.similarity[len(known) + number])
             rejections += [_repeats(entries[at], best, similarity, earlier=instead < len(known)) for at in node]
             continue
         stay = _stay(entries, node, on)
         kept += stay.values()
-        if len(stay) > 1 or is_shared[number]:
-            names = [entries[at].id for at in stay.values()]
-            tied.setdefault(int(clusters.component[number]), []).extend(names)
+        component = int(clusters.component[len(known) + number])
+        if len(stay) > 1 or shared[component]:
+            found = [ids[at] for at in stay.values()]
+            tied.setdefault(component, []).extend(found)
             if len(stay) > 1:
-                conflicts.append(sorted(names))
+                conflicts.append(sorted(found))
         if len(node) > len(stay):
             answers = {at: stay[_answer_key(entries[at], on)] for at in node}
             rejections += [_repeats(entries[at], entries[best], 1.0) for at, best in answers.items() if best != at]
     ties = {name: min(ids) for ids in tied.values() if len(ids) > 1 for name in ids}
-    return [entries[at] for at in sorted(kept)], rejections, conflicts, ties
+    return take(entries, np.array(sorted(kept), np.int64)), rejections, conflicts, ties
 
 
 def _nodes(
     entries: Sequence[Entry], settings: Dedup, earlier: _Earlier
-) -> tuple[list[list[int]], list[tuple[Entry, list[int]]]]:
-    """The positions of the rows with each compared text, in order of preference inside and out.
+) -> tuple[_Nodes, list[tuple[Entry, list[int]]]]:
+    """The rows by their compared text, in order of preference inside and out.
 
     Those whose text an earlier dataset has stand apart, beside that dataset's row.
     """
-    nodes: dict[bytes, list[int]] = {}
-    for index in in_order(entries, settings):
-        nodes.setdefault(chosen_key(entries[index], settings.on), []).append(index)
-    repeated = [(earlier.by_key[key], nodes.pop(key)) for key in list(nodes) if key in earlier.by_key]
-    return list(nodes.values()), repeated
+    order = in_order(entries, settings)
+    found = keys(entries, PROMPT if settings.on == "prompt" else CHOSEN)
+    if found is None:
+        made = [chosen_key(entry, settings.on) for entry in entries]
+        found = np.frombuffer(b"".join(made), np.uint8).reshape(len(entries), KEY_BYTES)
+    firsts = first_of_each(found[order])
+    is_head = firsts == np.arange(firsts.size)
+    several: dict[int, list[int]] = {}
+    for at in np.flatnonzero(~is_head).tolist():
+        first = int(firsts[at])
+        several.setdefault(first, [int(order[first])]).append(int(order[at]))
+    repeated: list[tuple[Entry, list[int]]] = []
+    for first in np.flatnonzero(is_head).tolist() if earlier.by_key else ():
+        same = earlier.by_key.get(found[order[first]].tobytes())
+        if same is not None:
+            repeated.append((same, several.pop(first, [int(order[first])])))
+            is_head[first] = False
+    number = np.cumsum(is_head) - 1
+    return _Nodes(order[is_head], {int(number[first]): node for first, node in several.items()}), repeated
 
 
 def _stay(entries: Sequence[Entry], node: list[int], on: str) -> dict[bytes, int]:

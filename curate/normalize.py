@@ -1,7 +1,6 @@
 """The texts of a row that duplicates are looked for in, and keys under which equal texts meet."""
 
 import hashlib
-from collections.abc import Sequence
 
 from curate.core.digests import canonical_json
 from curate.core.rows import SCENE, Message, Row
@@ -46,16 +45,16 @@ def text_lengths(row: Row) -> tuple[int, int]:
     return whole, conversation + max(turns - 1, 0)
 
 
+def normalized(text: str) -> str:
+    """The same text for texts that differ in case and whitespace alone."""
+    return " ".join(text.lower().split())
+
+
 def text_key(text: str) -> bytes:
     """The same 16 bytes for texts that differ in case and whitespace alone."""
-    normal = " ".join(text.lower().split())
-    return hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+    return normal_key(normalized(text))
 
 
-def join_keys(roles: Sequence[str], keys: Sequence[bytes], tools: object) -> bytes:
-    """One key for messages with these roles and text keys, and these tools."""
-    # Keys have one length, and no role comes without one: different rows give different bytes.
-    parts = [b"\x00".join([role.encode(), key]) for role, key in zip(roles, keys, strict=True)]
-    if tools:
-        parts.append(canonical_json(tools))
-    return hashlib.blake2b(b"\x00".join(parts), digest_size=KEY_BYTES).digest()
+def normal_key(text: str) -> bytes:
+    """The key of a text that is normalized already."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()

@@ -5,7 +5,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import IO, Any
 import msgspec
 
 from curate.card import render_card
+from curate.chosen import lines
 from curate.config import Side
 from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
@@ -32,7 +33,7 @@ _BLOCK_LINES = 512  # enough that hashing and writing them, and not the calls, i
 class Dataset:
     """What the stages made: the rows of each side, the rejections, the manifest's facts, and further files."""
 
-    sides: dict[Side, list[Entry]]
+    sides: dict[Side, Sequence[Entry]]
     rejections: list[Rejection]
     facts: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
@@ -46,7 +47,7 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
     The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
     """
     contents: dict[str, Iterable[bytes]] = {
-        f"{side}.jsonl": _blocks(entry.line for entry in rows) for side, rows in dataset.sides.items()
+        f"{side}.jsonl": _blocks(lines(rows)) for side, rows in dataset.sides.items()
     }
     if dataset.facts["recipe"]["parquet"]:
         from curate.row_tables import rows_as_parquet
@@ -95,9 +96,9 @@ def _remove_old(output: Path, names: set[str]) -> None:
             (output / name).unlink(missing_ok=True)
 
 
-def _blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _blocks(given: Iterable[bytes]) -> Iterator[bytes]:
     """The lines with their ends, many at a time."""
-    left = iter(lines)
+    left = iter(given)
     while some := list(itertools.islice(left, _BLOCK_LINES)):
         some.append(b"")
         yield b"\n".join(some)

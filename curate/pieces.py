@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import msgspec
 
 from curate.batches import Batch, Columns
+from curate.chosen import Chosen, Whole
 from curate.config import Source
 from curate.core.errors import DataError, ServiceError, os_errors
-from curate.entries import Context, Entry, Place, Rejection, reject_raw
+from curate.entries import Context, Place, Rejection, reject_raw
 from curate.growing import Growing, Working
 from curate.minhash import Banding, sketch
 from curate.readers import Input, Record, is_plain_lines, read_json_lines, read_records
@@ -49,7 +50,7 @@ class Read:
     """What came of a piece: entries and rejections in order, how many records it has, and its size in bytes."""
 
     input: Input
-    entries: list[Entry]
+    entries: Chosen
     rejections: list[Rejection]
     records: int
     size: int
@@ -95,6 +96,7 @@ class Reading:
         self._folder, self._pool, self._piece_bytes = context.folder, pool, piece_bytes
         self._reader = PieceReader(context)
         self._spool = Spool()
+        self.rows = Whole(self._reader.settings)
         self._files: list[SourceBytes] = []
 
     def read(self, source: Source, inputs: Iterable[Input]) -> Iterator[Read]:
@@ -140,7 +142,7 @@ class Reading:
         where = (piece.source.name, piece.input.shown, first_line)
         size = piece.end - piece.start if piece.records is None else len(columns.raws)
         batch = Batch(columns, where, (file, self._spool), self._reader.settings)
-        return Read(piece.input, batch.entries(), rejections, columns.records, size)
+        return Read(piece.input, self.rows.add(batch), rejections, columns.records, size)
 
 
 def _cut(source: Source, found: Input, piece_bytes: int) -> Iterator[Piece]:

@@ -84,7 +84,7 @@ def build(
 class _Run:
     """What the steps have come to so far."""
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     rejections: list[Rejection]
     counts: list[dict[str, Any]]
     ties: list[dict[str, str]] = field(default_factory=list)
@@ -94,7 +94,7 @@ class _Run:
     files: dict[str, bytes] = field(default_factory=dict)
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
-    filtered: list[Entry] = field(default_factory=list)
+    filtered: Sequence[Entry] = field(default_factory=list)
     """The rows before balancing and mixing."""
 
 
@@ -104,6 +104,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     Raises: DataError where no row is left for train, or where a guard stops the build.
     """
     # Imported here, because these load numba: `--help` must not.
+    from curate.chosen import together
     from curate.composing import compose, describe_added, merge_ties
     from curate.duplicates import cluster_table, parquet_bytes
     from curate.facts import describe_facts
@@ -138,7 +139,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     facts["inputs"] = [_describe(file, lines) for file in files]
     facts["split"] = count_labels(sides.rows)
     facts |= describe_added(sides)
-    facts["fit"] = describe_facts(Rows([entry for rows in sides.rows.values() for entry in rows]))
+    facts["fit"] = describe_facts(Rows(together(list(sides.rows.values()))))
     warned = [
         *signs.warnings,
         *idle_filters(recipe, run.counts, run.reports),
@@ -204,11 +205,15 @@ def _facts(recipe: Recipe, run: _Run, read: dict[str, int]) -> dict[str, Any]:
 
 
 def _by_source(entries: Sequence[Entry]) -> Counter[str]:
-    return Counter(entry.source for entry in entries)
+    from curate.chosen import sources
+
+    return Counter({name: int(at.size) for name, at in sources(entries).items()})
 
 
 def _seed_ties(entries: Sequence[Entry]) -> dict[str, str]:
-    if not any(entry.held.synthesized(entry.at) for entry in entries):
+    from curate.chosen import synthesized
+
+    if not synthesized(entries):
         return {}
     from curate.synthesize.job import seed_ties
 
@@ -228,10 +233,10 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
             inputs = [file.input for file in files if file.kind == "source" and file.name == source.name]
             for part in read.read(source, inputs):
                 advance(part.size)
-                run.entries += part.entries
                 run.rejections += part.rejections
                 lines[f"{source.name}\0{part.input.shown}"] += part.records
                 lines[source.name] += part.records
+    run.entries = read.rows.all()
     run.counts.append(count_stage("read", len(run.entries) + len(run.rejections), Outcome(run.entries, run.rejections)))
     return run, lines, read
 
@@ -260,7 +265,7 @@ def _check_left(run: _Run, stage: str) -> None:
     raise DataError("\n".join(lines), fix="correct the sources, the adapter or the recipe's rules")
 
 
-def _warnings(facts: dict[str, Any], sides: dict[Side, list[Entry]]) -> list[str]:
+def _warnings(facts: dict[str, Any], sides: dict[Side, Sequence[Entry]]) -> list[str]:
     shares = facts["recipe"]["split"]["shares"]
     wanted: list[Side] = [side for side in sides if shares[side] > 0]
     found = [f"{side} is empty: its share is {shares[side]:g}" for side in wanted if not sides[side]]

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from math import inf, isnan
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from curate.chosen import known_ranks, names
 from curate.config import Dedup
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry
@@ -27,21 +28,21 @@ def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
     return key
 
 
-def in_order(entries: Sequence[Entry], settings: Dedup) -> list[int]:
+def in_order(entries: Sequence[Entry], settings: Dedup) -> NDArray[np.int64]:
     """The positions of the entries in order of preference; of entries that are equal in all, the earlier first."""
-    by_id = sorted(range(len(entries)), key=lambda at: entries[at].id)
-    if any(entries[a].id == entries[b].id for a, b in pairwise(by_id)):
+    found = names(entries)
+    if len(set(found)) < len(found):
         # The place in the list comes second, so that two rows that say the same are never compared themselves.
         key = preference(settings)
-        return [at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))]
-    ranks = ranking(settings)
-    if not entries:
-        return []
-    found = [entry.held.ranks(entry.at, settings) or ranks(entry.row) for entry in entries]
-    place = np.empty(len(entries), np.int64)
-    place[by_id] = np.arange(len(entries))
-    order: list[int] = np.lexsort((place, *np.array(found).reshape(len(entries), -1).T[::-1])).tolist()
-    return order
+        return np.array([at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))], np.int64)
+    ranks = known_ranks(entries, settings)
+    if ranks is None:
+        make = ranking(settings)
+        made = [entry.held.ranks(entry.at, settings) or make(entry.row) for entry in entries]
+        ranks = np.array(made, np.float64).reshape(len(entries), -1 if made else 0)
+    place = np.empty(len(found), np.int64)
+    place[sorted(range(len(found)), key=found.__getitem__)] = np.arange(len(found))
+    return np.lexsort((place, *ranks.T[::-1]))
 
 
 def ranking(settings: Dedup) -> Callable[[Row], tuple[float, ...]]:
@@ -74,7 +75,8 @@ class _Content:
 
 
 def _length(row: Row) -> int:
-    return sum(len(message.text) for message in row.messages)
+    sizes = [len(one.content) if isinstance(one.content, str) else len(one.text) for one in row.messages]
+    return sum(sizes)
 
 
 def _found(row: Row, path: str) -> Any:

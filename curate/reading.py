@@ -90,7 +90,9 @@ class RowReader:
             given = self._decode(raw)
         except UNREADABLE:
             return None
-        if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _may_hold_long_numbers(given, raw):
+        if _may_hold_more_than_text(given) and (
+            raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(raw) is not None
+        ):
             return None
         source = self._source
         messages: list[Message] = given.messages  # type: ignore[assignment]  # nothing is put into the list
@@ -193,11 +195,14 @@ class RowReader:
         return row
 
 
-def _may_hold_long_numbers(given: _Given, raw: bytes) -> bool:
-    # Where there is nothing but text, digits are text: the search is spared.
-    if not (given.tools or given.meta or b'"tool_calls"' in raw):
-        return False
-    return _LONG_NUMBER.search(raw) is not None
+def _may_hold_more_than_text(given: _Given) -> bool:
+    # Where there is nothing but text, digits and brackets are text: the search is spared.
+    if given.tools or given.meta:
+        return True
+    for message in given.messages:
+        if message.tool_calls or not (message.content is None or isinstance(message.content, str)):
+            return True
+    return False
 
 
 def _excess(value: object) -> tuple[str, str] | None:

@@ -35,7 +35,7 @@ class Result:
     """What came out. `tables` are what the stage has to tell; `files` is what `write_result` writes."""
 
     read: int
-    kept: list[Entry]
+    kept: Sequence[Entry]
     rejections: list[Rejection]
     stages: list[dict[str, Any]]
     reports: dict[str, Any]
@@ -103,7 +103,8 @@ def run_steps(given: Given, steps: Sequence[Step]) -> Result:
     # Imported here: the pipeline is what one stage alone doesn't need, but its account holds for both.
     from curate.accounts import check_account, count_stage
 
-    entries, rejections = given.entries, list(given.unread)
+    entries: Sequence[Entry] = given.entries
+    rejections = list(given.unread)
     read = len(entries) + len(rejections)
     stages = [count_stage("read", read, Outcome(entries, rejections))]
     reports: dict[str, Any] = {}

@@ -1,6 +1,10 @@
 """How long rows are, and what so many rows are good for."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 # How many rows a task takes, from the smallest to the largest: kind of task -> (at least, enough).
 TASK_ROWS: Mapping[str, tuple[int, int]] = {
@@ -10,9 +14,9 @@ TASK_ROWS: Mapping[str, tuple[int, int]] = {
 }
 
 
-def lengths(values: Sequence[int]) -> dict[str, float]:
+def lengths(values: "Sequence[int] | NDArray[np.int64]") -> dict[str, float]:
     """Smallest, median, 90th percentile, largest and mean; percentiles are values that occur. Zeros for no values."""
-    ordered = sorted(values) or [0]
+    ordered: list[int] = np.sort(np.asarray(values, np.int64)).tolist() or [0]
     last = len(ordered) - 1
     return {
         "min": ordered[0],
@@ -21,6 +25,12 @@ def lengths(values: Sequence[int]) -> dict[str, float]:
         "max": ordered[-1],
         "mean": round(sum(ordered) / len(ordered), 1),
     }
+
+
+def count_doublings(values: NDArray[np.int64]) -> Counter[int]:
+    """How many of these sizes have how many bits."""
+    bits = np.frexp(values.astype(np.float64))[1]  # exact below 2^53
+    return Counter({power: int(count) for power, count in enumerate(np.bincount(bits)) if count})
 
 
 def advice(rows: int) -> list[str]:

@@ -1,64 +1,85 @@
 """Splitting: groups go whole to train, val or test, each by a draw that depends on its name and the seed alone."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.chosen import known_draws, labels, names, take
 from curate.config import SIDES, Side, Split
-from curate.core.seeding import stable_fraction, stable_seed
+from curate.core.seeding import stable_bytes
 from curate.entries import Entry
 from curate.keys import prompt_part
 
 
 def split_rows(
     entries: Sequence[Entry], settings: Split, seed: int, ties: Mapping[str, str]
-) -> dict[Side, list[Entry]]:
+) -> dict[Side, Sequence[Entry]]:
     """The rows of each side, in an order that depends on seed and ids alone. No group and no tie crosses sides.
 
     The draw of a group never changes, so adding rows moves no old one, except where a new row ties two groups
     together: then they follow the one whose draw is smaller. Shares are met on average, not to the row.
     """
-    make = drawing(settings, seed)
-    draws = [entry.held.draws(entry.at, settings, seed) or make(entry.id, entry.group, entry.keys) for entry in entries]
+    draws, orders = _draws(entries, settings, seed)
+    tied = [at for at, name in enumerate(names(entries)) if name in ties] if ties else []
     # Rows of one group have one draw, and no two groups have the same: it stands for the group.
-    together = _merge([(draw[0], tie) for entry, draw in zip(entries, draws, strict=True)
-                       if (tie := ties.get(entry.id)) is not None]) if ties else {}  # fmt: skip
-    sides: dict[Side, list[Entry]] = {side: [] for side in SIDES}
-    of_draw: dict[float, Side] = {}
-    order = sorted(range(len(entries)), key=lambda at: (draws[at][1], entries[at].id))
-    for at in order:
-        draw = draws[at][0]
-        side = _side(together.get(draw, draw), settings)
-        sides[side].append(entries[at])
-        if of_draw.setdefault(draw, side) != side:
-            raise RuntimeError(f"the split tears the group of {entries[at].id} apart")
-    _check(sides, ties)
+    merged = _merge([(float(draws[at]), ties[entries[at].id]) for at in tied])
+    decided = draws.copy()
+    if merged:
+        asked, given = np.array(sorted(merged.items())).T
+        found = np.minimum(np.searchsorted(asked, draws), asked.size - 1)
+        decided = np.where(asked[found] == draws, given[found], draws)
+    order = _in_order(entries, orders)
+    # Test comes first, so that changing the share of val leaves test as it is.
+    edges = (settings.shares.test, settings.shares.test + settings.shares.val)
+    side_of = np.searchsorted(edges, decided, "right")[order]
+    by_side = {"test": 0, "val": 1, "train": 2}
+    sides = {side: take(entries, order[side_of == by_side[side]]) for side in SIDES}
+    _check(sides, draws[order], side_of, ties)
     return sides
+
+
+def _draws(entries: Sequence[Entry], settings: Split, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+    if (known := known_draws(entries, settings, seed)) is not None:
+        return known
+    make = drawing(settings, seed)
+    found = [entry.held.draws(entry.at, settings, seed) or make(entry.id, entry.group, entry.keys) for entry in entries]
+    return np.array([draw for draw, _ in found], np.float64), np.array([order for _, order in found], np.uint64)
+
+
+def _in_order(entries: Sequence[Entry], orders: NDArray[np.uint64]) -> NDArray[np.int64]:
+    order = np.argsort(orders, kind="stable")
+    if (orders[order[1:]] == orders[order[:-1]]).any():
+        order = np.array(sorted(range(len(entries)), key=lambda at: (orders[at], entries[at].id)), np.int64)
+    return order
 
 
 def drawing(settings: Split, seed: int) -> Callable[[str, str | None, bytes], tuple[float, int]]:
     """The function that draws, from a row's id, group and keys, what decides its side, and its place there."""
+    draw = drawing_bytes(settings, seed)
+
+    def drawn(name: str, group: str | None, keys: bytes) -> tuple[float, int]:
+        side, order = draw(name, group, keys)
+        return int.from_bytes(side, "little") / 2**64, int.from_bytes(order, "little")
+
+    return drawn
+
+
+def drawing_bytes(settings: Split, seed: int) -> Callable[[str, str | None, bytes], tuple[bytes, bytes]]:
+    """The same as two numbers of eight bytes, lowest first: the first in 1 / 2^64."""
     chosen = seed if settings.seed is None else settings.seed
     by_group = settings.by == "group"
 
-    def draw(name: str, group: str | None, keys: bytes) -> tuple[float, int]:
+    def draw(name: str, group: str | None, keys: bytes) -> tuple[bytes, bytes]:
         whole = f"group\x00{group}" if by_group and group is not None else f"prompt\x00{prompt_part(keys).hex()}"
-        return stable_fraction(chosen, whole), stable_seed(chosen, name)
+        return stable_bytes(chosen, whole), stable_bytes(chosen, name)
 
     return draw
 
 
 def count_labels(sides: Mapping[Side, Sequence[Entry]]) -> dict[str, dict[str, int]]:
     """How many rows of each label each side has."""
-    return {
-        side: dict(sorted(Counter(entry.label or "(none)" for entry in rows).items())) for side, rows in sides.items()
-    }
-
-
-def _side(draw: float, settings: Split) -> Side:
-    # Test comes first, so that changing the share of val leaves test as it is.
-    if draw < settings.shares.test:
-        return "test"
-    return "val" if draw < settings.shares.test + settings.shares.val else "train"
+    return {side: dict(sorted(labels(rows).items())) for side, rows in sides.items()}
 
 
 def _merge(pairs: Sequence[tuple[float, str]]) -> dict[float, float]:
@@ -79,11 +100,20 @@ def _merge(pairs: Sequence[tuple[float, str]]) -> dict[float, float]:
     return {draw: root(draw) for draw in parents}
 
 
-def _check(sides: Mapping[Side, Sequence[Entry]], ties: Mapping[str, str]) -> None:
-    """Raises: RuntimeError where a tie stands on two sides: that would be a fault of this module."""
+def _check(
+    sides: Mapping[Side, Sequence[Entry]],
+    draws: NDArray[np.float64],
+    side_of: NDArray[np.int64],
+    ties: Mapping[str, str],
+) -> None:
+    """Raises: RuntimeError where a group or a tie stands on two sides: that would be a fault of this module."""
+    by_draw = np.argsort(draws)
+    draws, side_of = draws[by_draw], side_of[by_draw]
+    if ((draws[1:] == draws[:-1]) & (side_of[1:] != side_of[:-1])).any():
+        raise RuntimeError("the split tears a group apart")
     seen: dict[str, Side] = {}
     for side, rows in sides.items() if ties else ():
-        for entry in rows:
-            tie = ties.get(entry.id)
+        for name in names(rows):
+            tie = ties.get(name)
             if tie is not None and seen.setdefault(tie, side) != side:
-                raise RuntimeError(f"the split tears {tie!r} apart at row {entry.id}")
+                raise RuntimeError(f"the split tears {tie!r} apart at row {name}")

@@ -3,9 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from curate.answer_schema import Schemas
+from curate.chosen import sound, take
 from curate.core.rows import Row
-from curate.entries import Context, Entry, Outcome, Rejection, Rows, reject
+from curate.entries import Context, Entry, Outcome, Rows, reject
 from curate.repairs import repair
 from curate.rules.catalog import RULES, SEVERITY, Fault, Rule, Severity
 from curate.rules.conversation import check_messages
@@ -24,15 +27,12 @@ def validate(entries: Sequence[Entry], context: Context) -> Outcome:
     repairs: Counter[str] = Counter()
     warnings: Counter[str] = Counter()
     if settings.fix:
-        entries = [_repaired(entry, repairs) for entry in entries]
+        entries = _repaired(entries, repairs)
     faults = _faults(entries, context, {**SEVERITY, **settings.severity}, warnings)
-    kept: list[Entry] = []
-    rejections: list[Rejection] = []
-    for entry, fault in zip(entries, faults, strict=True):
-        if fault is None:
-            kept.append(entry)
-        else:
-            rejections.append(reject(entry, STAGE, *fault))
+    passed = np.ones(len(entries), np.bool_)
+    passed[list(faults)] = False
+    kept = take(entries, passed)
+    rejections = [reject(entries[at], STAGE, *faults[at]) for at in sorted(faults)]
     counts = {"repairs": dict(sorted(repairs.items())), "warnings": dict(sorted(warnings.items()))}
     return Outcome(kept, rejections, counts={name: found for name, found in counts.items() if found})
 
@@ -56,26 +56,28 @@ def is_sound(row: Row, rules: Sequence[Rule], *, fix: bool) -> bool:
     return True
 
 
-def _repaired(entry: Entry, repairs: Counter[str]) -> Entry:
-    if entry.held.sound(entry.at):
-        return entry
-    old = entry.row
-    row = repair(old, repairs)
-    return entry if row is old else Entry(row, entry.place, entry.raw)
+def _repaired(entries: Sequence[Entry], repairs: Counter[str]) -> Sequence[Entry]:
+    changed: dict[int, Entry] = {}
+    for at in np.flatnonzero(~sound(entries)).tolist():
+        entry = entries[at]
+        old = entry.row
+        row = repair(old, repairs)
+        if row is not old:
+            changed[at] = Entry(row, entry.place, entry.raw)
+    return [changed.get(at, entry) for at, entry in enumerate(entries)] if changed else entries
 
 
 def _faults(
     entries: Sequence[Entry], context: Context, severity: dict[str, Severity], warnings: Counter[str]
-) -> list[Fault | None]:
-    """Per row the first error, None where there is none; `warnings` counts those of rows without errors."""
+) -> dict[int, Fault]:
+    """Position -> the first error of the row there; `warnings` counts those of rows without errors."""
     rules = make_rules(context)
-    faults: list[Fault | None] = [
-        None if entry.held.sound(entry.at) else _fault(entry.row, rules, severity, warnings) for entry in entries
-    ]
+    unclear = np.flatnonzero(~sound(entries)).tolist()
+    faults = {at: fault for at in unclear if (fault := _fault(entries[at].row, rules, severity, warnings)) is not None}
     if context.recipe.base is not None:
-        whole = [index for index, fault in enumerate(faults) if fault is None]
-        found = _template_faults([entries[index] for index in whole], context)
-        for index, fault in zip(whole, found, strict=True):
+        whole = np.delete(np.arange(len(entries)), list(faults))
+        found = _template_faults(take(entries, whole), context)
+        for index, fault in zip(whole.tolist(), found, strict=True):
             if fault is not None and severity[fault[0]] == "warning":
                 warnings[fault[0]] += 1
             elif fault is not None and severity[fault[0]] == "error":

@@ -10,5 +10,9 @@ def stable_fraction(seed: int, key: str) -> float:
 
 def stable_seed(seed: int, key: str) -> int:
     """A 64-bit unsigned integer for this seed and key."""
-    digest = hashlib.blake2b(f"{seed}\x00{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    return int.from_bytes(stable_bytes(seed, key), "little")
+
+
+def stable_bytes(seed: int, key: str) -> bytes:
+    """The bytes of `stable_seed`, lowest first."""
+    return hashlib.blake2b(f"{seed}\x00{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()

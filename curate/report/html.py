@@ -8,8 +8,12 @@ from typing import Any
 
 import jinja2
 import msgspec
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
+from curate import chosen
+from curate.chosen import names, together
 from curate.config import Dedup, Side
 from curate.core.rows import Row
 from curate.duplicates import expected_recall, recall_curve
@@ -17,7 +21,7 @@ from curate.entries import Entry, Rejection
 from curate.facts import fit_sentences
 from curate.normalize import message_text
 from curate.report.lengths import length_charts
-from curate.sizes import advice, lengths
+from curate.sizes import advice, count_doublings, lengths
 
 FOLDER = Path(__file__).parent
 _PAIRS_PER_BIN = 2
@@ -72,8 +76,8 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters.update(visible=visible, count=lambda number: f"{number:,}")
-    rows = [entry for entries in sides.values() for entry in entries]
-    sizes = [entry.held.lengths(entry.at)[1] for entry in rows]
+    rows = together(list(sides.values()))
+    sizes = chosen.lengths(rows)[:, 1]
     originals = len(rows) - sum(facts.get("added", {}).values())
     near: Mapping[str, Any] = next((stage for stage in facts["stages"] if stage["name"] == "near"), {})
     by_source, by_rule = length_charts(facts, sides, rejections)
@@ -88,7 +92,7 @@ def render_report(
         sides={side: len(entries) for side, entries in sides.items()},
         sources=facts["sources"],
         rules=_rules(facts["stages"]),
-        classes=_bars(Counter(entry.label or "(none)" for entry in rows).most_common(_SHOWN_CLASSES), len(rows)),
+        classes=_bars(chosen.labels(rows).most_common(_SHOWN_CLASSES), len(rows)),
         lengths=_length_bars(sizes),
         length=lengths(sizes),
         similarities=_bars(similarities) if any(count for _, count in similarities) else [],
@@ -98,7 +102,7 @@ def render_report(
         lengths_by_rule=by_rule,
         curve=_curve(facts["recipe"]["dedup"]),
         fit=fit_sentences(facts["fit"]),
-        facts_shown=[(entry.id, _text(entry.row)) for entry in rows if entry.id in listed],
+        facts_shown=[(name, _text(rows[at].row)) for at, name in enumerate(names(rows)) if name in listed],
     )
 
 
@@ -131,9 +135,9 @@ def _curve(dedup: Mapping[str, Any] | None) -> Curve | None:
     return Curve(" ".join(points), table, settings.threshold, expected_recall(settings), settings.bands, settings.rows)
 
 
-def _length_bars(sizes: Sequence[int]) -> list[Bar]:
+def _length_bars(sizes: NDArray[np.int64]) -> list[Bar]:
     """A histogram over doublings: row lengths spread over orders of magnitude."""
-    counts = Counter(max(size, 1).bit_length() for size in sizes)
+    counts = count_doublings(np.maximum(sizes, 1))
     if not counts:
         return []
     powers = range(min(counts), max(counts) + 1)
@@ -142,9 +146,10 @@ def _length_bars(sizes: Sequence[int]) -> list[Bar]:
 
 def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[Pair]:
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
-    by_id = {entry.id: entry for entry in rows}
     shown: Counter[int] = Counter()
     near = [item for item in rejections if item.stage in {"near", "semantic"} and item.because_of is not None]
+    wanted = {item.because_of.id for item in near if item.because_of is not None}
+    by_id = {name: at for at, name in enumerate(names(rows)) if name in wanted}
     for item in sorted(near, key=lambda one: (one.because_of.similarity if one.because_of else 0, one.id or "")):
         because = item.because_of
         if because is None or because.id not in by_id or (dropped := _text_of(item.raw)) is None:
@@ -152,7 +157,7 @@ def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[P
         tenth = int(because.similarity * 10)
         if shown[tenth] < _PAIRS_PER_BIN and shown.total() < _SHOWN_PAIRS:
             shown[tenth] += 1
-            yield Pair(because.similarity, item.id or "", dropped, because.id, _text(by_id[because.id].row))
+            yield Pair(because.similarity, item.id or "", dropped, because.id, _text(rows[by_id[because.id]].row))
 
 
 def _text_of(raw: str) -> str | None:

@@ -1,13 +1,19 @@
 """How long the records were and are: a histogram for each source and each rule, over doublings of bytes."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.chosen import sizes, sources, take, together
 from curate.config import Side
 from curate.entries import Entry, Rejection
-from curate.sizes import lengths
+from curate.sizes import count_doublings, lengths
+
+Sizes: TypeAlias = Sequence[int] | NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +45,35 @@ def length_charts(
     """The charts of the sources and of the rules, all on one scale. A record's length is that of its bytes as read."""
     source_of = {item["path"]: item["name"] for item in facts["inputs"] if item["kind"] == "source"}
     names = {source["name"] for source in facts["sources"]}
-    kept: defaultdict[str, list[int]] = defaultdict(list)
+    kept: dict[str, NDArray[np.int64]] = {}
     dropped: defaultdict[str, list[int]] = defaultdict(list)
     ruled: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    repeats = bool(facts.get("added"))
-    for entry in (entry for entries in sides.values() for entry in entries):
-        # Repetitions and canaries are no records of a source.
-        if entry.source in names and not (repeats and "repeat_of" in entry.row.meta):
-            kept[entry.source].append(entry.held.size(entry.at))
+    rows = together(list(sides.values()))
+    for name, at in sources(rows).items():
+        some = take(rows, at)
+        if facts.get("added"):  # repetitions are no records of a source
+            some = [entry for entry in some if "repeat_of" not in entry.row.meta]
+        if name in names and some:  # and neither are canaries
+            kept[name] = sizes(some)
     for item in rejections:
         size = len(item.raw) if item.raw.isascii() else len(item.raw.encode("utf-8", "replace"))
         ruled[item.stage, item.reason].append(size)
         if item.path in source_of:
             dropped[source_of[item.path]].append(size)
-    powers = [size.bit_length() for sizes in (*kept.values(), *ruled.values()) for size in _ends(sizes)]
+    everything: list[Sizes] = [*kept.values(), *ruled.values()]
+    powers = [power for some in everything for power in _powers(some)]
     scale = range(min(powers, default=0), max(powers, default=0) + 1)
-    sources = [_chart(name, "", kept[name], dropped[name], scale) for name in kept.keys() | dropped.keys()]
+    charts = [_chart(name, "", kept.get(name, ()), dropped[name], scale) for name in kept.keys() | dropped.keys()]
     rules = [_chart(reason, stage, [], sizes, scale) for (stage, reason), sizes in ruled.items()]
-    return sorted(sources, key=lambda one: one.name), rules
+    return sorted(charts, key=lambda one: one.name), rules
 
 
-def _ends(sizes: Sequence[int]) -> Iterable[int]:
-    return (min(sizes), max(sizes)) if sizes else ()
+def _powers(some: Sizes) -> Counter[int]:
+    return Counter() if len(some) == 0 else count_doublings(np.asarray(some, np.int64))
 
 
-def _chart(name: str, note: str, kept: Sequence[int], dropped: Sequence[int], scale: range) -> Lengths:
-    below, above = (Counter(size.bit_length() for size in sizes) for sizes in (kept, dropped))
+def _chart(name: str, note: str, kept: Sizes, dropped: Sizes, scale: range) -> Lengths:
+    below, above = _powers(kept), _powers(dropped)
     most = max((below[power] + above[power] for power in scale), default=0) or 1
     width = 100 / len(scale)
     columns = [
@@ -78,5 +87,5 @@ def _chart(name: str, note: str, kept: Sequence[int], dropped: Sequence[int], sc
         )
         for at, power in enumerate(scale)
     ]
-    after = lengths(kept)["median"] if kept else None
+    after = lengths(kept)["median"] if len(kept) else None
     return Lengths(name, note, lengths([*kept, *dropped])["median"], after, columns)

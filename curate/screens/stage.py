@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
+from curate.chosen import take
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry, Outcome, Rejection, reject
 from curate.screens.columns import measured, side_file
@@ -92,43 +94,41 @@ def screen(
         over[measure.name] = dict(zip(rows, details, strict=True))
         summaries.append(_summarise(measure, columns, value, len(rows)))
         values.append(value)
-    kept, rejections = _rejected(entries, measures, over)
-    kept = _redacted(kept, measures, over, entries)
+    left, rejections = _rejected(entries, measures, over)
+    kept = _redacted(left, measures, over, entries)
     table = pl.DataFrame([text_series(ids).alias("id"), *values])
     return Screened(Outcome(kept, rejections), table, summaries)
 
 
 def _rejected(
     entries: Sequence[Entry], measures: Sequence[Measure], over: dict[str, dict[int, str]]
-) -> tuple[list[Entry], list[Rejection]]:
-    names = [measure.name for measure in measures if measure.settings.action == "reject"]
-    kept, rejections = [], []
-    for index, entry in enumerate(entries):
-        name = next((name for name in names if index in over[name]), None)
-        if name is None:
-            kept.append(entry)
-        else:
-            rejections.append(reject(entry, STAGE, name, over[name][index]))
-    return kept, rejections
+) -> tuple[list[int], list[Rejection]]:
+    """The positions of the entries kept, and the rejections of the others."""
+    reasons: dict[int, str] = {}
+    for measure in measures:
+        if measure.settings.action == "reject":
+            reasons = dict.fromkeys(over[measure.name], measure.name) | reasons
+    rejections = [reject(entries[at], STAGE, reasons[at], over[reasons[at]][at]) for at in sorted(reasons)]
+    return [at for at in range(len(entries)) if at not in reasons], rejections
 
 
 def _redacted(
-    kept: list[Entry], measures: Sequence[Measure], over: dict[str, dict[int, str]], entries: Sequence[Entry]
-) -> list[Entry]:
-    """The kept entries, with the findings of each redacting screen replaced in rows over its threshold."""
-    position = {id(entry): index for index, entry in enumerate(entries)}
-    places = [position[id(entry)] for entry in kept]
-    rows = {place: entry.row for place, entry in zip(places, kept, strict=True)}
-    changed: set[int] = set()
+    kept: list[int], measures: Sequence[Measure], over: dict[str, dict[int, str]], entries: Sequence[Entry]
+) -> Sequence[Entry]:
+    """The entries at these positions, the findings of redacting screens replaced in rows over their threshold."""
+    left = set(kept)
+    rows: dict[int, Row] = {}
     for measure in measures:
         if measure.settings.action == "redact" and measure.find is not None:
-            hit = [place for place in over[measure.name] if place in rows]
-            redacted = redact([rows[place] for place in hit], measure.settings.on, measure.find)
-            rows.update(zip(hit, redacted, strict=True))
-            changed.update(hit)
+            hit = [place for place in over[measure.name] if place in left]
+            before = [rows[place] if place in rows else entries[place].row for place in hit]
+            rows.update(zip(hit, redact(before, measure.settings.on, measure.find), strict=True))
+    if not rows:
+        return take(entries, np.array(kept, np.int64))
     return [
-        Entry(rows[place], entry.place, encode_row(rows[place])) if place in changed else entry
-        for place, entry in zip(places, kept, strict=True)
+        Entry(rows[place], entry.place, encode_row(rows[place])) if place in rows else entry
+        for place, entry in enumerate(entries)
+        if place in left
     ]
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def noisy_texts(seed: int, count: int) -> list[str]:
     return texts
 
 
-def by_id(entries: list[Entry]) -> dict[str, Row]:
+def by_id(entries: Sequence[Entry]) -> dict[str, Row]:
     return {entry.row.id: entry.row for entry in entries}
 
 
@@ -339,4 +340,6 @@ def test_the_order_of_preference_is_that_of_its_key(made: list[tuple[str, int, b
     entries = make_entries(rows)
     chosen = Dedup(prefer=["shortest", "newest"])
     key = preference(chosen)
-    assert in_order(entries, chosen) == [at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))]
+    assert in_order(entries, chosen).tolist() == [
+        at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))
+    ]

@@ -1,5 +1,7 @@
 """The split: groups stay whole, new rows move no old ones, order is no input."""
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ def entries_of(pairs: list[tuple[int, str | None]]) -> list[Entry]:
     return make_entries([make_row(f"prompt {n}", id=f"{n}{group}", group=group) for n, group in pairs])
 
 
-def sides_of(sides: dict[Side, list[Entry]]) -> dict[str, Side]:
+def sides_of(sides: dict[Side, Sequence[Entry]]) -> dict[str, Side]:
     return {entry.row.id: side for side, members in sides.items() for entry in members}
 
 
