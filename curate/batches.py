@@ -45,6 +45,8 @@ class Columns:
     lines_read: int = 0
     records: int = 0
     raws: bytes = b""
+    line_starts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Where each line is in the spool, once it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Batch:
     """The rows of a piece of a file: what the entries within it refer to."""
 
     __slots__ = (
-        "_first_line", "_line_starts", "_lines", "_path", "_raw_starts", "_raws", "_settings", "_sketches", "columns",
+        "_first_line", "_lines", "_path", "_raws", "_settings", "_sketches", "columns",
         "source",
     )  # fmt: skip
 
@@ -109,20 +111,23 @@ class Batch:
         file, spool = stores
         self.columns, self._settings = columns, settings
         self._lines = spool
-        self._line_starts = _starts(columns.line_sizes, spool.add(columns.lines) if columns.lines else 0)
+        columns.line_starts = _starts(columns.line_sizes, spool.add(columns.lines) if columns.lines else 0)
         columns.lines = b""
         self._sketches = None if columns.sketches is None else SpooledSketches.of(columns.sketches, spool)
         columns.sketches = None
         self._raws: Stored = spool if file is None else file
-        self._raw_starts = columns.raw_starts
         if file is None:
-            self._raw_starts = _starts(columns.raw_sizes, spool.add(columns.raws))
+            columns.raw_starts = _starts(columns.raw_sizes, spool.add(columns.raws))
             columns.raws = b""
 
     def give_ids(self) -> list[str]:
         """The ids of the rows; asked for once, since from then on somebody else holds them."""
         names, self.columns.ids = self.columns.ids, []
         return names
+
+    def stores(self) -> tuple[Stored, Stored]:
+        """What holds the lines of rows that their records don't say word for word, and what holds the records."""
+        return self._lines, self._raws
 
     def sketched(self, wanted: Sketched) -> SpooledSketches | None:
         """Where the sketches of the rows' texts are; None for any others than were made while reading."""
@@ -134,7 +139,7 @@ class Batch:
 
     def raw(self, at: int) -> bytes:
         """The bytes of its record."""
-        return self._raws.read(int(self._raw_starts[at]), int(self.columns.raw_sizes[at]))
+        return self._raws.read(int(self.columns.raw_starts[at]), int(self.columns.raw_sizes[at]))
 
     def size(self, at: int) -> int:
         """How many bytes its record has."""
@@ -143,7 +148,7 @@ class Batch:
     def line(self, at: int) -> bytes:
         """The row as a dataset's line."""
         size = int(self.columns.line_sizes[at])
-        return self._lines.read(int(self._line_starts[at]), size) if size else self.raw(at)
+        return self._lines.read(int(self.columns.line_starts[at]), size) if size else self.raw(at)
 
     def verbatim(self, at: int) -> bool:
         """Is its record that line?"""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from curate.batches import Batch, Settings, Sketched, SpooledSketches
 
 NO_LABEL = "(none)"
+_LINES = 4096  # rows whose places are looked up at once
 
 
 class Whole:
@@ -263,7 +264,15 @@ def first_names(found: Sequence[str]) -> NDArray[np.int64]:
 def lines(entries: Sequence[Entry]) -> Iterator[bytes]:
     """Each row as a dataset's line."""
     if not isinstance(entries, Chosen):
-        return (entry.line for entry in entries)
-    batches, places = entries.whole.places(entries.numbers)
-    line = [batch.line for batch in entries.whole.batches]
-    return (line[batch](at) for batch, at in zip(batches.tolist(), places.tolist(), strict=True))
+        yield from (entry.line for entry in entries)
+        return
+    stores = [store for batch in entries.whole.batches for store in batch.stores()]
+    for first in range(0, len(entries), _LINES):
+        some = entries[first : first + _LINES]
+        sizes = some.column("line_sizes")
+        verbatim = sizes == 0
+        starts = np.where(verbatim, some.column("raw_starts"), some.column("line_starts"))
+        sizes = np.where(verbatim, some.column("raw_sizes"), sizes)
+        places = 2 * entries.whole.places(some.numbers)[0] + verbatim
+        for place, start, size in zip(places.tolist(), starts.tolist(), sizes.tolist(), strict=True):
+            yield stores[place].read(start, size)
