@@ -51,7 +51,7 @@ def picture(train: Sequence[float], held_out: Sequence[tuple[int, float]], kept:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
         f"<title>Loss in nats per answer token over {len(train)} steps</title><style>{_STYLE}</style>",
-        f'<text x="{_LEFT}" y="18">loss in nats per answer token: training (line), held-out rows (points)</text>',
+        f'<text x="{_LEFT}" y="18">nats per answer token: training (line), held-out rows (points, ring: kept)</text>',
     ]
     for loss in _ticks(top):
         x, y = place(0, loss)

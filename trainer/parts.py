@@ -17,7 +17,7 @@ from trainer.checkpointing import needs_recomputing, recomputing
 from trainer.config import TrainConfig
 from trainer.dataset import Sample
 from trainer.loss import loss_sum
-from trainer.packing import Collate, row_layout
+from trainer.packing import Collate, pack, row_layout, shared_prefix
 
 Gradients = list[torch.Tensor]
 
@@ -69,8 +69,12 @@ class Parts:
         return [sample for part in parts[: self._at_once] for sample in part]
 
     def _split(self, samples: Sequence[Sample]) -> list[list[Sample]]:
-        lengths = [len(sample.ids) for sample in samples]
-        parts = split_by_tokens(range(len(samples)), lengths, self._max_tokens, self._at_once)
+        # A part computes the prefix that its rows share once, so what counts for its size is what each has of its own.
+        # Half of the tokens stay for that: more parts would compute a long prefix more often, for little memory.
+        shared = shared_prefix(samples) if self._collate is pack and len(samples) > 1 else 0
+        own = [len(sample.ids) - shared for sample in samples]
+        room = max(self._max_tokens - self._at_once * shared, self._max_tokens // 2, 1)
+        parts = split_by_tokens(range(len(samples)), own, room, self._at_once)
         return [[samples[row] for row in part] for part in parts]
 
 

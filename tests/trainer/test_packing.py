@@ -132,6 +132,31 @@ def test_parts_on_threads_give_the_gradients_of_the_rows(tiny: BaseModel, thread
     assert relative(flat * supervised, alone_gradient) < 1e-5
 
 
+def test_a_long_prefix_is_computed_once_a_thread_and_not_once_a_few_rows(tiny: BaseModel) -> None:
+    model = with_moved_adapter(load_model(tiny)).model
+    long = PREFIX * 10
+    samples = [Sample(s.row, long + s.ids, [False] * len(long) + s.supervised) for s in make_samples() * 2]
+    own = sum(len(sample.ids) - len(long) for sample in samples)
+    computed: list[int] = []
+    hook = (
+        unwrapped(model)
+        .get_input_embeddings()
+        .register_forward_pre_hook(lambda _, inputs: computed.append(inputs[0].numel()))
+    )
+    # All rows with their prefixes are several times as much as this.
+    config = CONFIG.model_copy(update={"micro_batch_tokens": 2 * own})
+    with parts_of(model, config, samples) as parts:
+        computed.clear()
+        loss, _ = parts.loss_and_gradients(samples)
+    hook.remove()
+    assert len(long) * len(samples) > 2 * own
+    assert sum(computed) == own + len(long) * len(computed)
+    assert len(computed) == torch.get_num_threads()
+    with torch.no_grad():
+        alone = sum(float(loss_sum(model, pad([sample], CPU))) for sample in samples)
+    assert loss == pytest.approx(alone / sum(sample.supervised_count for sample in samples), rel=1e-5)
+
+
 def test_direct_updates_compute_what_peft_computes(shaped: LoadedModel) -> None:
     batch = pad(make_samples(), CPU)
     plain = loss_sum(shaped.model, batch)

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 from curate.core.base_model import find_base
 from trainer.adapter import new_adapter, save_adapter, trainable
 from trainer.config import Lora, TrainConfig
@@ -45,14 +47,20 @@ if not Path(job["adapter"]).exists():
 computed: list[int] = []  # tokens of each pass, a shared prefix once
 embeddings = loaded.model.get_input_embeddings()
 embeddings.register_forward_pre_hook(lambda _, inputs: computed.append(inputs[0].numel()))
-marks: list[tuple[float, float, int, int, int]] = []  # after each step: time, processor time, tokens, computed, in loss
+marks: list[tuple[float, float, float, int, int, int]] = []  # as in run_trl, then tokens computed and in the loss
 losses: list[float] = []
+
+
+def everybody() -> float:
+    """The processor time that everything on this machine has used."""
+    used = psutil.cpu_times()
+    return float(sum(used) - used.idle - getattr(used, "iowait", 0.0) - getattr(used, "guest", 0.0))
 
 
 def watch(record: StepRecord) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    processor = used.ru_utime + used.ru_stime
-    marks.append((time.perf_counter(), processor, record.tokens, sum(computed), record.supervised_tokens))
+    times = (time.perf_counter(), used.ru_utime + used.ru_stime, everybody())
+    marks.append((*times, record.tokens, sum(computed), record.supervised_tokens))
     computed.clear()
     losses.append(record.loss)
 
