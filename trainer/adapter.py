@@ -115,6 +115,16 @@ def using(loaded: LoadedModel, name: str | None) -> Iterator[Any]:
 
 
 @contextmanager
+def without_adapter(model: Any) -> Iterator[Any]:
+    """The model as it is without its adapter; a model without one is itself."""
+    if hasattr(model, "disable_adapter"):
+        with quiet_libraries(), model.disable_adapter():
+            yield model.get_base_model()
+    else:
+        yield model
+
+
+@contextmanager
 def direct_updates(model: Any) -> Iterator[None]:
     """Within the block, plain LoRA layers add their update in the matrix product itself: W x + (alpha / r) B A x.
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from curate.core.seeding import stable_seed
-from trainer.dataset import Sample
+from trainer.sample import Sample
 
 # Rows are sorted by length inside windows of this many batches: about 5 % padding on rows of mixed lengths, while
 # which rows meet in a batch still changes from epoch to epoch.
@@ -75,6 +75,7 @@ def pad(samples: Sequence[Sample], device: torch.device) -> Batch:
 
     No attention mask goes with them: causal attention from real tokens never looks at padding behind them.
     """
+    samples = rows_of(samples)
     longest = max(len(sample.ids) for sample in samples)
     ids = [sample.ids + [_PAD_ID] * (longest - len(sample.ids)) for sample in samples]
     counted = [(b, t) for b, sample in enumerate(samples) for t in range(1, len(sample.ids)) if sample.supervised[t]]
@@ -84,6 +85,11 @@ def pad(samples: Sequence[Sample], device: torch.device) -> Batch:
         torch.tensor([samples[b].ids[t] for b, t in counted], device=device),
         weights_N=weights_of(samples, device),
     )
+
+
+def rows_of(samples: Sequence[Sample]) -> list[Sample]:
+    """What is computed for the samples: themselves, of pairs both answers one behind the other."""
+    return [row for sample in samples for row in sample.rows]
 
 
 def weights_of(samples: Sequence[Sample], device: torch.device) -> torch.Tensor | None:

@@ -8,8 +8,8 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from curate.core.console import say
-from trainer.dataset import Sample
 from trainer.loss import unwrapped
+from trainer.sample import Sample
 
 _PROBE_ROWS = 3
 # What is kept between the passes is most of a step's memory, not all: gradients and the output head need some too.
@@ -35,7 +35,7 @@ def needs_recomputing(loss: Callable[[Sequence[Sample]], torch.Tensor], rows: Se
 
     Counted on the shortest rows, tensor by tensor, so that it holds for any architecture.
     """
-    few = sorted(rows, key=lambda sample: len(sample.ids))[:_PROBE_ROWS]
+    few = sorted(rows, key=lambda sample: sample.size)[:_PROBE_ROWS]
     kept: dict[int, int] = {}
 
     def count(tensor: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ def needs_recomputing(loss: Callable[[Sequence[Sample]], torch.Tensor], rows: Se
 
     with saved_tensors_hooks(count, lambda tensor: tensor):
         measured = loss(few)
-    needed = sum(kept.values()) / sum(len(sample.ids) for sample in few) * tokens
+    needed = sum(kept.values()) / sum(sample.size for sample in few) * tokens
     free = _free_bytes(measured.device)
     if needed <= free * _SHARE_OF_FREE:
         return False

@@ -194,7 +194,9 @@ def _print_gist(record: dict[str, Any], folder: Path) -> None:
         f"measured   {measured['seconds']:.0f} s, {measured['tokens_per_s']:.0f} tokens/s,"
         f" {measured['peak_memory_bytes'] / 2**20:,.0f} MiB at most, {measured['threads']} threads"
     )
-    click.echo(f"\nloss in nats per answer token, {len(losses['train'])} steps")
+    objective = config.get("objective", "sft")
+    unit = "in nats per answer token" if objective == "sft" else f"of {objective}"
+    click.echo(f"\nloss {unit}, {len(losses['train'])} steps")
     for line in curve(losses["train"]):
         click.echo(line)
     for held in losses["held_out"]:

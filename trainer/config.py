@@ -51,6 +51,14 @@ class TrainConfig(Config):
         " of keys, values and inner activations; prefix: learned keys and values before each row; prompt: learned"
         " embeddings before each row; full: every weight is trained, in float32, at 24 bytes each or more.",
     )
+    objective: Literal["sft", "dpo", "ipo", "kto", "orpo"] = Field(
+        "sft",
+        description="sft: the answers; the others: the chosen answer rather than the rejected one, measured from the"
+        " base without the adapter (dpo, ipo, kto) or together with the chosen answer's own loss (orpo).",
+    )
+    beta: float = Field(
+        0.1, gt=0, description="dpo, kto: how closely the base is kept to; ipo: its tau; orpo: the pairs' weight."
+    )
     lora: Lora = Field(Lora(), description="For qlora and lora.")
     virtual_tokens: int = Field(16, ge=1, description="For prefix and prompt: how many are put before each row.")
 
@@ -112,6 +120,12 @@ class TrainConfig(Config):
     def _prefix_is_kept(self) -> Self:
         if self.method == "prefix" and self.checkpointing is True:
             raise ValueError("checkpointing: method prefix gives keys and values to layers, which can't be recomputed")
+        return self
+
+    @model_validator(mode="after")
+    def _base_is_there(self) -> Self:
+        if self.method == "full" and self.objective == "kto":
+            raise ValueError("objective: kto compares with the base at every step, and method full changes it")
         return self
 
     @model_validator(mode="after")

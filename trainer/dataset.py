@@ -1,13 +1,10 @@
 """Rows as samples: tokens, and which of them the loss counts. A dataset with a faulty row is refused as a whole."""
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from msgspec.structs import replace
 
 from curate.core.chat import ChatFormat, TemplateFault
 from curate.core.console import progress, warn
@@ -15,40 +12,12 @@ from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.places import find_path
 from curate.core.records import read_record
-from curate.core.rows import Row
 from curate.core.seeding import stable_seed
 from trainer.config import TrainConfig
 from trainer.rows import read_rows
+from trainer.sample import Sample, tokenised, tokenised_pair
 
 _SHOWN_FAULTS = 10  # enough to see a pattern, few enough to read
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A tokenised row. `supervised[i]`: the loss counts how well token i is predicted from those before it.
-
-    `weights[i]` says how much it counts; None where all count alike.
-    """
-
-    row: str
-    ids: list[int]
-    supervised: list[bool]
-    weights: list[float] | None = None
-
-    @property
-    def supervised_count(self) -> int:
-        """How many tokens the loss counts. The first token is never predicted, so it never counts."""
-        return sum(self.supervised[1:])
-
-    @property
-    def loss_weight(self) -> float:
-        """How much the row's tokens count in all."""
-        return self.supervised_count if self.weights is None else sum(self.weights[1:])
-
-    def cut(self, length: int) -> "Sample":
-        """The first `length` tokens."""
-        weights = None if self.weights is None else self.weights[:length]
-        return Sample(self.row, self.ids[:length], self.supervised[:length], weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +46,17 @@ class Samples:
     @property
     def tokens(self) -> int:
         """All tokens."""
-        return sum(len(sample.ids) for sample in self.samples)
+        return sum(sample.size for sample in self.samples)
 
     @property
     def supervised(self) -> int:
         """All tokens that the loss counts."""
-        return sum(sample.supervised_count for sample in self.samples)
+        return sum(row.supervised_count for sample in self.samples for row in sample.rows)
 
     def token_digest(self) -> str:
         """The digest of every token, every mask bit and every weight that is not 1, in order."""
-        return digest_json(
-            [[sample.ids, sample.supervised, *([sample.weights] if sample.weights else [])] for sample in self.samples]
-        )
+        rows = [row for sample in self.samples for row in sample.rows]
+        return digest_json([[row.ids, row.supervised, *([row.weights] if row.weights else [])] for row in rows])
 
 
 def find_files(config: TrainConfig, folder: Path) -> Files:
@@ -127,10 +95,11 @@ def read_samples(path: Path, chat: ChatFormat, config: TrainConfig) -> Samples:
     `max_length` and the policy is `error`, or where nothing is left.
     """
     rows = list(read_rows(path))
+    make = tokenised if config.objective == "sft" else tokenised_pair
     samples, faults = [], []
     with progress(f"tokenising {path.name}", len(rows)) as advance:
         for name, row in rows:
-            made = row if isinstance(row, TemplateFault) else _sample(chat, row)
+            made = row if isinstance(row, TemplateFault) else make(chat, row)
             if isinstance(made, TemplateFault):
                 faults.append((name, made))
             else:
@@ -144,43 +113,22 @@ def read_samples(path: Path, chat: ChatFormat, config: TrainConfig) -> Samples:
     return found
 
 
-def _sample(chat: ChatFormat, row: Row) -> Sample | TemplateFault:
-    encoded = chat.encode(row.messages, row.tools)
-    if isinstance(encoded, TemplateFault):
-        return encoded
-    uneven = {message.weight for message in row.messages if message.role == "assistant"} - {None, 0, 1}
-    if not uneven:
-        return Sample(row.id, encoded.ids, encoded.supervised)
-    if not all(weight is not None and 0 < weight < math.inf for weight in uneven):
-        return TemplateFault("bad-weight", "a message's weight is a number from 0 up")
-    weights = [float(counts) for counts in encoded.supervised]
-    for weight in uneven:
-        # The answers that have this weight are those that count where all others don't.
-        alone = [replace(message, weight=None if message.weight == weight else 0) for message in row.messages]
-        marked = chat.encode(alone, row.tools)
-        if isinstance(marked, TemplateFault):
-            return marked
-        weights = [weight or 0.0 if here else known for here, known in zip(marked.supervised, weights, strict=True)]
-    return Sample(row.id, encoded.ids, encoded.supervised, weights)
-
-
 def _within(samples: list[Sample], path: Path, chat: ChatFormat, config: TrainConfig) -> Samples:
     """The samples of at most `max_length` tokens, longer ones treated by the policy, and how many those were."""
     limit = config.max_length
-    longer = [sample for sample in samples if len(sample.ids) > limit]
+    longer = [sample for sample in samples if sample.longest > limit]
     if not longer:
         return Samples(samples, 0)
-    longest = max(longer, key=lambda sample: len(sample.ids))
+    longest = max(longer, key=lambda sample: sample.longest)
     what = f"{len(longer)} of {len(samples)} rows are longer than max_length {limit}"
-    what += f"; the longest is {longest.row} with {len(longest.ids)} tokens"
+    what += f"; the longest is {longest.row} with {longest.longest} tokens"
     if config.over_length == "error":
         raise DataError(what, where=path, fix="raise max_length, or set over_length: drop or truncate")
     # A row whose answers all lie behind the cut has nothing to learn from.
-    cut = [s for s in longer if config.over_length == "truncate" and s.cut(limit).loss_weight]
-    # An answer goes on where the last token that is left and the first that is lost are both part of one.
-    unstopped = sum(sample.supervised[limit - 1] and sample.supervised[limit] for sample in cut)
+    cut = [s for s in longer if config.over_length == "truncate" and all(r.loss_weight for r in s.cut(limit).rows)]
+    unstopped = sum(sample.is_cut_within_an_answer(limit) for sample in cut)
     truncated = {id(sample) for sample in cut}
-    kept = [s.cut(limit) if id(s) in truncated else s for s in samples if len(s.ids) <= limit or id(s) in truncated]
+    kept = [s.cut(limit) if id(s) in truncated else s for s in samples if s.longest <= limit or id(s) in truncated]
     dropped = len(longer) - len(cut)
     done = [f"{len(cut)} are cut, {unstopped} of them within an answer, which loses its stop token"] if cut else []
     done += [f"{dropped} are left out" + (": no answer begins before the cut" if cut else "")] if dropped else []

@@ -232,7 +232,7 @@ def _stream_digest(train: Samples, steps: int, config: TrainConfig) -> str:
     """The digest of the tokens in the order in which they were trained on: the rows of each step."""
     from trainer.batches import epoch_batches
 
-    lengths = [len(sample.ids) for sample in train.samples]
+    lengths = [sample.size for sample in train.samples]
     order: list[list[int]] = []
     for epoch in range(config.epochs):
         order += epoch_batches(lengths, config.batch_rows, config.seed, epoch)
@@ -247,7 +247,7 @@ def _counts(samples: Samples) -> dict[str, Any]:
         "unstopped": samples.unstopped,
         "tokens": samples.tokens,
         "supervised_tokens": samples.supervised,
-        "longest": max(len(sample.ids) for sample in samples.samples),
+        "longest": max(sample.longest for sample in samples.samples),
         "token_digest": samples.token_digest(),
     }
 

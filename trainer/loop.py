@@ -19,11 +19,11 @@ from trainer.adapter import State, trainable
 from trainer.batches import epoch_batches
 from trainer.checkpoint import HeldOut, Position, read_checkpoint, write_checkpoint
 from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
-from trainer.dataset import Sample
 from trainer.loss import check_head
 from trainer.parts import Parts, parts_of
 from trainer.probe import probe
 from trainer.record import StepRecord
+from trainer.sample import Sample
 from trainer.schedule import learning_rate, steps_in_all
 from trainer.stopping import reason_to_stop
 
@@ -89,7 +89,10 @@ class _Training:
         self.parameters = trainable(job.model)
         self.initial = _digest(self.parameters)
         self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, weight_decay=job.config.weight_decay)
-        self.lengths = [len(sample.ids) for sample in job.train]
+        self.lengths = [sample.size for sample in job.train]
+        job.model.eval()
+        # Before a checkpoint moves anything: where the whole model is trained, there is no adapter to switch off.
+        self.train, self.held_out = parts.with_references(job.train), parts.with_references(job.held_out)
         self.total = steps_in_all(len(job.train), job.config)
         self.epoch_steps = math.ceil(len(job.train) / job.config.batch_rows)
         self.batches = lru_cache(maxsize=1)(
@@ -139,9 +142,9 @@ class _Training:
         started = time.monotonic()
         epoch, index = divmod(step, self.epoch_steps)
         rows = self.batches(epoch)[index]
-        samples = [self.job.train[row] for row in rows]
-        supervised = sum(sample.supervised_count for sample in samples)
-        tokens = sum(len(sample.ids) for sample in samples)
+        samples = [self.train[row] for row in rows]
+        supervised = sum(row.supervised_count for sample in samples for row in sample.rows)
+        tokens = sum(sample.size for sample in samples)
         torch.manual_seed(stable_seed(self.config.seed, f"step {step}") % 2**63)  # dropout
         self.job.model.train()
         loss, gradients = self.parts.loss_and_gradients(samples)
@@ -174,7 +177,7 @@ class _Training:
         if any(held.step == position.step for held in position.held_out):
             return
         self.job.model.eval()
-        loss = self.parts.mean_loss(self.job.held_out)
+        loss = self.parts.mean_loss(self.held_out)
         if not math.isfinite(loss):
             raise DataError(
                 f"the held-out loss is not a finite number after step {position.step}",

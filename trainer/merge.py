@@ -18,9 +18,10 @@ from curate.core.jsonl import atomic_folder
 from curate.core.places import find_path
 from curate.core.records import environment, peek_record, versions, write_record
 from trainer.config import TrainConfig
-from trainer.dataset import Sample, read_held_out
+from trainer.dataset import read_held_out
 from trainer.hub import check_reachable
 from trainer.record import Run, read_run
+from trainer.sample import Sample
 
 if TYPE_CHECKING:
     from trainer.model import LoadedModel

@@ -9,8 +9,7 @@ D head size.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,9 +17,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from trainer.batches import Batch, pad, weights_of
-from trainer.dataset import Sample
+from trainer.batches import Batch, pad, rows_of, weights_of
 from trainer.loss import loss_sum, unwrapped
+from trainer.sample import Sample
 
 NAME = "acidtest_packed_rows"
 _PROBE_ROWS = 3
@@ -32,14 +31,20 @@ Collate = Callable[[Sequence[Sample], torch.device], Batch]
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Which tokens of a packed sequence belong together: the prefix first, then `spans`, each a row's own tokens."""
+    """Which tokens of a packed sequence belong together: the prefix first, then `spans`, each a row's own tokens.
+
+    `prompts` says which of the spans, by its number, is no row but the prompt that two answers share, for each span
+    that sees one.
+    """
 
     prefix: int
     spans: list[tuple[int, int]]
+    prompts: dict[int, int] = field(default_factory=dict)
 
     def behind(self, count: int) -> "Pack":
         """The same rows behind `count` more tokens that all of them see."""
-        return Pack(self.prefix + count, [(start + count, end + count) for start, end in self.spans])
+        spans = [(start + count, end + count) for start, end in self.spans]
+        return Pack(self.prefix + count, spans, self.prompts)
 
 
 def shared_prefix(samples: Sequence[Sample]) -> int:
@@ -56,23 +61,37 @@ def shared_prefix(samples: Sequence[Sample]) -> int:
 
 
 def pack(samples: Sequence[Sample], device: torch.device) -> Batch:
-    """The samples as one sequence."""
-    prefix = shared_prefix(samples) if len(samples) > 1 else 0
-    ids, positions = list(samples[0].ids[:prefix]), list(range(prefix))
+    """The samples as one sequence; of a pair, what its answers share beyond the prefix stands there once too."""
+    rows = rows_of(samples)
+    prefix = shared_prefix(rows) if len(rows) > 1 else 0
+    ids, positions = list(rows[0].ids[:prefix]), list(range(prefix))
+    spans: list[tuple[int, int]] = []
+    prompts: dict[int, int] = {}
     predicting: list[int] = []
     targets: list[int] = []
-    ends = list(accumulate((len(sample.ids) - prefix for sample in samples), initial=prefix))
-    for start, sample in zip(ends, samples, strict=False):
-        counted = [at for at in range(1, len(sample.ids)) if sample.supervised[at]]
-        predicting += [start + at - 1 - prefix for at in counted]
-        targets += [sample.ids[at] for at in counted]
-        ids += sample.ids[prefix:]
-        positions += range(prefix, len(sample.ids))
-    spans = list(pairwise(ends))
-    ids_1T, positions_1T = torch.tensor([ids], device=device), torch.tensor([positions], device=device)
-    more = {"position_ids": positions_1T, "pack": Pack(prefix, spans)}
+
+    def add(new: list[int], first: int) -> int:
+        start = len(ids)
+        ids.extend(new)
+        positions.extend(range(first, first + len(new)))
+        spans.append((start, len(ids)))
+        return start
+
+    for sample in samples:
+        seen, prompt = prefix, None
+        if sample.rejected and (shared := shared_prefix(sample.rows)) > prefix:
+            add(sample.ids[prefix:shared], prefix)
+            seen, prompt = shared, len(spans) - 1
+        for row in sample.rows:
+            start = add(row.ids[seen:], seen)
+            if prompt is not None:
+                prompts[len(spans) - 1] = prompt
+            counted = [at for at in range(1, len(row.ids)) if row.supervised[at]]
+            predicting += [start + at - 1 - seen for at in counted]
+            targets += [row.ids[at] for at in counted]
+    more = {"position_ids": torch.tensor([positions], device=device), "pack": Pack(prefix, spans, prompts)}
     predicting_N, targets_N = torch.tensor(predicting, device=device), torch.tensor(targets, device=device)
-    return Batch(ids_1T, predicting_N, targets_N, more, weights_of(samples, device))
+    return Batch(torch.tensor([ids], device=device), predicting_N, targets_N, more, weights_of(rows, device))
 
 
 @contextmanager
@@ -83,7 +102,7 @@ def row_layout(model: Any, samples: Sequence[Sample]) -> Iterator[Collate]:
     """
     config = unwrapped(model).config
     before = config._attn_implementation
-    few = sorted(samples, key=lambda sample: len(sample.ids))[:_PROBE_ROWS]
+    few = sorted(samples, key=lambda sample: sample.size)[:_PROBE_ROWS]
     device = next(model.parameters()).device
     try:
         with torch.no_grad():
@@ -126,17 +145,25 @@ def attend(
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
         return out, None
     prefix, before, outs = pack.prefix, key.shape[2] - query.shape[2], []
-    for start, end in [(0, prefix), *pack.spans] if prefix else pack.spans:
-        key_1HSD, value_1HSD = (part[:, :, before + start : before + end] for part in (key, value))
-        seen = before + (prefix if start else 0)
-        if seen:
-            key_1HSD = torch.cat([key[:, :, :seen], key_1HSD], dim=2)
-            value_1HSD = torch.cat([value[:, :, :seen], value_1HSD], dim=2)
+    for number, (start, end) in enumerate([(0, prefix), *pack.spans] if prefix else pack.spans, start=-bool(prefix)):
+        ranges = [(before + start, before + end)]
+        if number in pack.prompts:
+            first, last = pack.spans[pack.prompts[number]]
+            ranges.insert(0, (before + first, before + last))
+        if common := before + (prefix if start else 0):
+            ranges.insert(0, (0, common))
+        key_1HSD, value_1HSD = (_joined(part, ranges) for part in (key, value))
+        seen = key_1HSD.shape[2] - (end - start)
         mask_LS = _sight(end - start, seen, more.get("sliding_window"), query.device)
         span = (query[:, :, start:end], key_1HSD, value_1HSD, mask_LS)
         cap = more.get("softcap")
         outs.append(_capped(*span, scaling, cap) if cap else _plain(*span, scaling))
     return torch.cat(outs, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _joined(part_1HTD: torch.Tensor, ranges: Sequence[tuple[int, int]]) -> torch.Tensor:
+    pieces = [part_1HTD[:, :, start:end] for start, end in ranges]
+    return torch.cat(pieces, dim=2) if len(pieces) > 1 else pieces[0]
 
 
 def _plain(

@@ -7,27 +7,32 @@ independent until their gradients are added, in the parts' order, so that the su
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from trainer.adapter import direct_updates, trainable
+from trainer.adapter import direct_updates, trainable, without_adapter
 from trainer.batches import split_by_tokens
 from trainer.checkpointing import needs_recomputing, recomputing
 from trainer.config import TrainConfig
-from trainer.dataset import Sample
 from trainer.loss import loss_sum
+from trainer.objectives import log_probabilities, mismatched, share, summed_loss
 from trainer.packing import Collate, pack, row_layout, shared_prefix
+from trainer.sample import Sample
 
 Gradients = list[torch.Tensor]
+_MEASURED_FROM_BASE = ("dpo", "ipo", "kto")
 
 
 class Parts:
     """Computes losses and gradients of rows, `at_once` parts at a time."""
 
-    def __init__(self, model: Any, max_tokens: int, collate: Collate, run: Callable[..., Any], at_once: int) -> None:
+    def __init__(
+        self, model: Any, config: TrainConfig, collate: Collate, run: Callable[..., Any], at_once: int
+    ) -> None:
         self._model = model
-        self._max_tokens = max_tokens
+        self._config = config
         self._collate = collate
         self._run = run
         self._at_once = at_once
@@ -35,14 +40,14 @@ class Parts:
         self._parameters = list(trainable(model).values())
 
     def loss_and_gradients(self, samples: Sequence[Sample]) -> tuple[float, Gradients]:
-        """The mean cross-entropy over all supervised tokens of `samples`, by weight, in nats, and its gradients.
+        """The mean loss of `samples` and its gradients: for answers the mean cross-entropy in nats, by weight.
 
-        Divided by all of the step's supervised tokens: how rows are split into parts changes nothing.
+        Divided by all that counts in the step: how rows are split into parts changes nothing.
         """
-        weight = sum(sample.loss_weight for sample in samples)
+        divisor, drift = share(samples, self._config), self._drift(samples)
 
         def compute(part: Sequence[Sample]) -> tuple[float, Sequence[torch.Tensor]]:
-            loss = loss_sum(self._model, self._collate(part, self._device)) / weight
+            loss = self._loss(part, drift) / divisor
             return float(loss.detach()), torch.autograd.grad(
                 loss, self._parameters, allow_unused=True, materialize_grads=True
             )
@@ -54,26 +59,67 @@ class Parts:
         return loss, total or []
 
     def mean_loss(self, samples: Sequence[Sample]) -> float:
-        """The mean cross-entropy over all supervised tokens of `samples`, in nats per token."""
+        """The mean loss of `samples`: for answers in nats per supervised token."""
+        drift = self._drift(samples)
 
         def compute(part: Sequence[Sample]) -> float:
             with torch.no_grad():
-                return float(loss_sum(self._model, self._collate(part, self._device)))
+                return float(self._loss(part, drift))
 
         total: float = sum(self._run(compute, self._split(samples)))
-        return total / sum(sample.loss_weight for sample in samples)
+        return total / share(samples, self._config)
+
+    def with_references(self, samples: Sequence[Sample]) -> list[Sample]:
+        """The samples with what the model without its adapter makes of both answers, where the objective asks for it.
+
+        Once for a training: the reference doesn't move.
+        """
+        if self._config.objective not in _MEASURED_FROM_BASE:
+            return list(samples)
+        with without_adapter(self._model) as reference:
+            found = self._log_probabilities(reference, samples)
+        return [replace(sample, reference=(logps[0], logps[1])) for sample, logps in zip(samples, found, strict=True)]
+
+    def _drift(self, samples: Sequence[Sample]) -> float:
+        """For KTO: how much likelier than before the rows' answers are behind others' prompts, in nats; at least 0."""
+        if self._config.objective != "kto":
+            return 0.0
+        strangers = mismatched(samples)
+        now = self._log_probabilities(self._model, strangers)
+        with without_adapter(self._model) as reference:
+            before = self._log_probabilities(reference, strangers)
+        gained = [sum(a) - sum(b) for a, b in zip(now, before, strict=True)]
+        return max(0.0, sum(gained) / (2 * len(gained)))
+
+    def _log_probabilities(self, model: Any, samples: Sequence[Sample]) -> list[list[float]]:
+        """The log-probability of each row of each sample."""
+
+        def compute(part: Sequence[Sample]) -> list[float]:
+            with torch.no_grad():
+                return log_probabilities(model, self._collate(part, self._device), part)[0].tolist()
+
+        parts, found = self._split(samples), dict[int, list[float]]()
+        for part, logps in zip(parts, self._run(compute, parts), strict=True):
+            remaining = iter(logps)
+            found |= {id(sample): [next(remaining) for _ in sample.rows] for sample in part}
+        return [found[id(sample)] for sample in samples]
+
+    def _loss(self, part: Sequence[Sample], drift: float) -> torch.Tensor:
+        return summed_loss(self._model, self._collate(part, self._device), part, self._config, drift)
 
     def largest(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples of the largest parts of a step, of as many as are computed at once."""
-        parts = sorted(self._split(samples), key=lambda part: -sum(len(sample.ids) for sample in part))
+        parts = sorted(self._split(samples), key=lambda part: -sum(sample.size for sample in part))
         return [sample for part in parts[: self._at_once] for sample in part]
 
     def _split(self, samples: Sequence[Sample]) -> list[list[Sample]]:
         # A part computes the prefix that its rows share once, so what counts for its size is what each has of its own.
         # Half of the tokens stay for that: more parts would compute a long prefix more often, for little memory.
-        shared = shared_prefix(samples) if self._collate is pack and len(samples) > 1 else 0
-        own = [len(sample.ids) - shared for sample in samples]
-        room = max(self._max_tokens - self._at_once * shared, self._max_tokens // 2, 1)
+        limit = self._config.micro_batch_tokens
+        rows = [row for sample in samples for row in sample.rows]
+        shared = shared_prefix(rows) if self._collate is pack and len(rows) > 1 else 0
+        own = [sample.size - shared * len(sample.rows) for sample in samples]
+        room = max(limit - self._at_once * shared, limit // 2, 1)
         parts = split_by_tokens(range(len(samples)), own, room, self._at_once)
         return [[samples[row] for row in part] for part in parts]
 
@@ -89,20 +135,20 @@ def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample]) -> Iter
     with direct_updates(model), row_layout(model, samples) as collate, ExitStack() as more:
         wanted = config.checkpointing
         if wanted == "auto":
-            tokens = max(config.micro_batch_tokens, *(len(sample.ids) for sample in samples))
+            tokens = max(config.micro_batch_tokens, *(sample.size for sample in samples))
             device = next(model.parameters()).device
             wanted = config.method != "prefix" and needs_recomputing(
                 lambda rows: loss_sum(model, collate(rows, device)), samples, tokens
             )
         more.enter_context(recomputing(model, wanted=wanted, draws=at_once == 1))
         if at_once == 1:
-            yield Parts(model, config.micro_batch_tokens, collate, map, 1)
+            yield Parts(model, config, collate, map, 1)
             return
         torch.set_num_threads(1)
         try:
             # A thread keeps the number of torch threads that it started with.
             with ThreadPoolExecutor(at_once, "part", initializer=lambda: torch.set_num_threads(1)) as pool:
-                yield Parts(model, config.micro_batch_tokens, collate, pool.map, at_once)
+                yield Parts(model, config, collate, pool.map, at_once)
         finally:
             torch.set_num_threads(threads)
 

@@ -9,8 +9,8 @@ import torch
 from curate.core.errors import ServiceError
 from trainer.batches import epoch_batches
 from trainer.config import TrainConfig
-from trainer.dataset import Sample
 from trainer.parts import Parts
+from trainer.sample import Sample
 from trainer.schedule import steps_in_all
 
 _NAMED_ROWS = 3
@@ -60,4 +60,4 @@ def _steps(train: Sequence[Sample], config: TrainConfig) -> Iterator[list[Sample
 
 
 def _tokens(samples: Sequence[Sample]) -> int:
-    return sum(len(sample.ids) for sample in samples)
+    return sum(sample.size for sample in samples)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.batches import epoch_batches, pad, split_by_tokens
-from trainer.dataset import Sample
+from trainer.sample import Sample
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200)
 

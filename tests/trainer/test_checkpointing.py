@@ -13,10 +13,10 @@ from tests.trainer.test_packing import with_prefix
 from trainer import checkpointing
 from trainer.checkpointing import needs_recomputing
 from trainer.config import TrainConfig
-from trainer.dataset import Sample
 from trainer.fit import fit
 from trainer.model import load_model
 from trainer.parts import parts_of
+from trainer.sample import Sample
 
 
 def config_of(**changed: Any) -> TrainConfig:

@@ -8,9 +8,9 @@ from tests.models import SHAPES, tiny_base
 from trainer.adapter import new_adapter, trainable
 from trainer.batches import pad
 from trainer.config import Lora
-from trainer.dataset import Sample
 from trainer.loss import check_head, loss_sum
 from trainer.model import LoadedModel, load_model
+from trainer.sample import Sample
 
 LORA = Lora(r=4, alpha=8)
 CPU = torch.device("cpu")

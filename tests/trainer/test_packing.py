@@ -12,11 +12,11 @@ from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with
 from trainer.adapter import direct_updates, trainable
 from trainer.batches import pad
 from trainer.config import TrainConfig
-from trainer.dataset import Sample
 from trainer.loss import loss_sum, unwrapped
 from trainer.model import LoadedModel, load_model
 from trainer.packing import NAME, Pack, pack, row_layout, shared_prefix
 from trainer.parts import parts_of
+from trainer.sample import Sample
 
 PREFIX = [7, 3, 99, 12, 5, 5, 61]
 CONFIG = TrainConfig(base="b", dataset="d", output="o", micro_batch_tokens=64)

@@ -11,7 +11,6 @@ from curate.core.base_model import BaseModel, find_base, load_chat_format, made_
 from curate.core.errors import ConfigError
 from trainer.adapter import new_adapter
 from trainer.config import TrainConfig
-from trainer.dataset import Sample
 from trainer.fit import Inputs, read_datasets
 from trainer.hub import HUB_FIX, check_reachable
 from trainer.loss import CHUNK_POSITIONS
@@ -22,6 +21,7 @@ from trainer.plan.counting import Adapt, Shape, count
 from trainer.plan.hardware import Hardware, HardwareTable, Machine, free_bytes, this_machine
 from trainer.plan.memory import Load, Memory, largest_micro_batch, peak
 from trainer.plan.work import Work, work
+from trainer.sample import Sample
 
 if TYPE_CHECKING:
     from curate.core.chat import ChatFormat

@@ -7,8 +7,8 @@ from heapq import nlargest
 
 from trainer.batches import epoch_batches, split_by_tokens
 from trainer.config import TrainConfig
-from trainer.dataset import Sample
 from trainer.packing import shared_prefix
+from trainer.sample import Sample
 from trainer.schedule import steps_in_all
 
 

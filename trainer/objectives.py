@@ -1,0 +1,73 @@
+# ruff: noqa: N803, N806 - a tensor's name ends in its shape
+"""What rows are trained for: their answers, or one answer rather than another. All on the same masks.
+
+Shapes: P pairs, R rows (each pair's chosen and rejected one behind the other), N predicted tokens.
+Sources: Rafailov et al., DPO (arXiv:2305.18290) equation 7; Azar et al., IPO (arXiv:2310.12036) equation 17;
+Hong et al., ORPO (arXiv:2403.07691) equations 4 to 7; Ethayarajh et al., KTO (arXiv:2402.01306) equation 8.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import logsigmoid
+
+from trainer.batches import Batch
+from trainer.config import TrainConfig
+from trainer.loss import loss_sum, token_losses
+from trainer.sample import Sample
+
+
+def summed_loss(model: Any, batch: Batch, samples: Sequence[Sample], config: TrainConfig, drift: float) -> torch.Tensor:
+    """The objective's loss summed over the samples that `batch` was made of; `drift` is what KTO measures from."""
+    if config.objective == "sft":
+        return loss_sum(model, batch)
+    logps_R, counts_R = log_probabilities(model, batch, samples)
+    beta, references_R = config.beta, [value for sample in samples for value in sample.reference or ()]
+    if config.objective == "orpo":
+        return _odds_ratio(logps_R, counts_R, beta).sum()
+    ratios_R = logps_R - torch.tensor(references_R, device=logps_R.device)
+    if config.objective == "kto":
+        # A chosen answer is desirable and a rejected one is not; both weigh the same.
+        gained_R = (ratios_R - drift) * torch.tensor([1.0, -1.0], device=ratios_R.device).repeat(len(samples))
+        return (1 - torch.sigmoid(beta * gained_R)).sum()
+    margins_P = ratios_R[0::2] - ratios_R[1::2]
+    if config.objective == "ipo":
+        return ((margins_P - 1 / (2 * beta)) ** 2).sum()
+    return -logsigmoid(beta * margins_P).sum()
+
+
+def share(samples: Sequence[Sample], config: TrainConfig) -> float:
+    """What the summed loss of a whole step is divided by: the tokens' weights, the pairs, or for KTO the answers."""
+    if config.objective == "sft":
+        return sum(sample.loss_weight for sample in samples)
+    return len(samples) * (2 if config.objective == "kto" else 1)
+
+
+def log_probabilities(model: Any, batch: Batch, samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The log-probability of each row's counted tokens, logps_R, and how many they are, counts_R."""
+    losses_N = token_losses(model, batch)
+    if batch.weights_N is not None:
+        losses_N = losses_N * batch.weights_N
+    rows = [row for sample in samples for row in sample.rows]
+    logps_R = -torch.stack([part.sum() for part in torch.split(losses_N, [row.supervised_count for row in rows])])
+    return logps_R, torch.tensor([row.loss_weight for row in rows], device=logps_R.device)
+
+
+def mismatched(samples: Sequence[Sample]) -> list[Sample]:
+    """The answers behind the next pair's prompt: what KTO measures the model's drift from its reference on."""
+    shifted = [*samples[1:], *samples[:1]]
+    return [_behind(prompt, answers) for prompt, answers in zip(shifted, samples, strict=True)]
+
+
+def _behind(prompt: Sample, answer: Sample) -> Sample:
+    first, start = (sample.supervised.index(True, 1) for sample in (prompt, answer))
+    ids, supervised = prompt.ids[:first] + answer.ids[start:], [False] * first + answer.supervised[start:]
+    return Sample(answer.row, ids, supervised, rejected=answer.rejected and _behind(prompt, answer.rejected))
+
+
+def _odds_ratio(logps_R: torch.Tensor, counts_R: torch.Tensor, beta: float) -> torch.Tensor:
+    means_R = logps_R / counts_R
+    # log(p / (1 - p)); a probability of 1 has no odds, and rounding may reach it.
+    odds_R = means_R - torch.log(-torch.expm1(means_R.clamp(max=-1e-6)))
+    return -means_R[0::2] - beta * logsigmoid(odds_R[0::2] - odds_R[1::2])
