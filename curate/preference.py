@@ -58,7 +58,10 @@ def ranking(settings: Dedup) -> Callable[[Row], tuple[float, ...]]:
 
 
 class _Content:
-    """A row's content as the last word between rows that are equal in all else: most are never asked for it."""
+    """A row's content as the last word between rows that are equal in all else: most are never asked for it.
+
+    Of rows that say the same, the bytes that would be written decide: they need not be the same.
+    """
 
     __slots__ = ("_entry",)
 
@@ -66,10 +69,13 @@ class _Content:
         self._entry = entry
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Content) and encode_row(self._entry.row) == encode_row(other._entry.row)
+        return isinstance(other, _Content) and self._bytes() == other._bytes()
 
     def __lt__(self, other: "_Content") -> bool:
-        return encode_row(self._entry.row) < encode_row(other._entry.row)
+        return self._bytes() < other._bytes()
+
+    def _bytes(self) -> tuple[bytes, bytes]:
+        return encode_row(self._entry.row), self._entry.line
 
     __hash__ = None  # type: ignore[assignment]  # only ever compared
 

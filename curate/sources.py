@@ -43,7 +43,8 @@ def find_files(context: Context) -> list[InputFile]:
         indexes = [path for path in source.paths if kind == "against" and index_folder(path, folder) is not None]
         named += [(source.name, "index", _index_record(path, folder)) for path in indexes]
         found = [found for path in source.paths if path not in indexes for found in find_inputs(path, folder)]
-        named += [(source.name, kind, pinned(source, item)) for item in found]
+        # By name, so that it makes no difference in which order a recipe or a folder lists them.
+        named += [(source.name, kind, pinned(source, item)) for item in sorted(found, key=lambda item: item.shown)]
         named += [
             (source.name, "join", Input(join.path, find_path(join.path, folder))) for join in source.join.values()
         ]

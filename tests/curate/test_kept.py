@@ -23,6 +23,7 @@ CHECK, SCREENS, SUITES, NEAR, BALANCE, MIX = (
     "template check", "screens of the conversation", "decontaminate", "near", "balance tokens", "mix tokens",
 )  # fmt: skip
 KEPT = [CHECK, SCREENS, SUITES, NEAR, BALANCE, MIX]
+SPOKEN = {"on": "conversation"}
 
 # Runs the command as a user does, but the named function kills the process when it is called: nothing can clean up.
 DRIVER = """
@@ -40,20 +41,7 @@ main()
 
 
 def records() -> list[object]:
-    words = [
-        "amber",
-        "birch",
-        "cedar",
-        "delta",
-        "ember",
-        "fjord",
-        "grove",
-        "heron",
-        "inlet",
-        "jetty",
-        "knoll",
-        "lagoon",
-    ]
+    words = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "jetty", "knoll"]
     draw = random.Random(5)
     rows: list[object] = [
         chat(" ".join(draw.choices(words, k=14)) + f" number {n}?", f"it is {n}", id=f"r{n}", label=f"l{n % 3}")
@@ -75,7 +63,7 @@ def settings(folder: Path, **more: Any) -> dict[str, Any]:
     return {
         "base": "base",
         "validate": {"fix": True},
-        "screens": {"personal_data": {"action": "redact"}, "repetition": {"on": "conversation"}},
+        "screens": {"personal_data": {"action": "redact"}, "repetition": SPOKEN},
         "decontaminate": {"against": [{"path": "suite.jsonl"}]},
         "balance": {"rules": [{"by": "length", "length_in": "tokens", "edges": [60, 120], "cap": 40}]},
         "mix": {"unit": "tokens"},

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,58 @@ def test_the_same_bytes_with_and_without_room_in_memory(tmp_path: Path) -> None:
     roomy = build(recipe, output=tmp_path / "roomy")
     tight = build(recipe, output=tmp_path / "tight", memory=1)
     assert contents(roomy.output) == contents(tight.output)
+
+
+def shards() -> list[bytes]:
+    """Lines of four shards: with duplicates of every kind among them, and equal rows in different bytes."""
+    row = chat("two writers wrote this one row in bytes of their own", "yes", id="written twice", source="rows")
+    twins = [chat("an id for two rows", answer, id="two") for answer in "ab"]
+    near = [chat(f"{LONG} number {n}", f"sunny {n % 4}", id=f"near {n}") for n in range(20)]
+    lines = [item if isinstance(item, bytes) else json.dumps(item).encode() for item in [*records(), *twins, *near]]
+    return [*lines, json.dumps(row).encode(), json.dumps(row, separators=(",", ":")).encode()]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_same_rows_for_any_order_of_shards(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    """Renamed shards, and lines that went to others: what is kept and why the rest is not stays as it was."""
+    found = []
+    for shuffled in (False, True):
+        folder = tmp_path_factory.mktemp("shards")
+        lines = shards()
+        if shuffled:
+            random.Random(seed).shuffle(lines)
+        recipe = write_recipe(folder, [], {"sources": [{"name": "rows", "path": "part-*.jsonl"}]})
+        for number in range(4):
+            (folder / f"part-{number}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[number::4]))
+        out = build(recipe).output
+        sides = {name: (out / name).read_bytes() for name in SIDES}
+        gone = [msgspec.json.decode(line) for line in (out / "rejected.jsonl").read_bytes().splitlines()]
+        places = re.compile(r"part-\d\.jsonl:\d+")
+        why = sorted(
+            (str(item["id"]), item["reason"], places.sub("", item["detail"]), str(item["because_of"]), item["raw"])
+            for item in gone
+        )
+        found.append((sides, why))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("order", [["a.jsonl", "b.jsonl"], ["b.jsonl", "a.jsonl"], "?.jsonl"])
+def test_files_are_read_in_the_order_of_their_names(tmp_path: Path, order: object) -> None:
+    recipe = write_recipe(tmp_path, [], {"sources": [{"name": "rows", "path": order}]})
+    for name, lines in (("b", shards()[::2]), ("a", shards()[1::2])):
+        (tmp_path / f"{name}.jsonl").write_bytes(b"\n".join(lines))
+    out = build(recipe).output
+    assert [item["path"] for item in read_record(out / "manifest.json")["inputs"]] == ["a.jsonl", "b.jsonl"]
+    paths = [item.path for item in decode_lines(out / "rejected.jsonl", Rejection) if item.stage == "near"]
+    assert paths
+    if order == ["a.jsonl", "b.jsonl"]:
+        return
+    (tmp_path / "again").mkdir()
+    again = write_recipe(tmp_path / "again", [], {"sources": [{"name": "rows", "path": ["a.jsonl", "b.jsonl"]}]})
+    for name in "ab":
+        (tmp_path / "again" / f"{name}.jsonl").write_bytes((tmp_path / f"{name}.jsonl").read_bytes())
+    first, second = contents(out), contents(build(again).output)
+    for each in (first, second):
+        del each["manifest"]  # it repeats the recipe, which lists the files as somebody wrote them
+        del each["card.md"]  # and this names the manifest
+    assert first == second
