@@ -73,9 +73,10 @@ def train(job: Job, watch: Watch) -> Trained:
     """
     check_head(job.model)
     with parts_of(job.model, job.config, job.train) as parts:
-        probe(parts, job.model, job.train, job.config)
+        training = _Training(job, parts)
+        probe(parts, job.model, training.train, job.config)
         job.probed()
-        return _Training(job, parts).run(watch)
+        return training.run(watch)
 
 
 class _Training:

@@ -211,9 +211,9 @@ def test_a_loss_that_is_no_number_stops_and_names_the_row(
     make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = make_inputs()
-    from trainer import parts
+    from trainer import objectives
 
-    plain, tokenizer = parts.loss_sum, load_chat_format(inputs.base).tokenizer
+    plain, tokenizer = objectives.loss_sum, load_chat_format(inputs.base).tokenizer
 
     def poisoned(model: object, batch: Any) -> torch.Tensor:
         loss = plain(model, batch)
@@ -221,7 +221,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_row(
         hit = any("13?" in tokenizer.decode(ids) for ids in batch.ids_BT.tolist())
         return loss * float("nan") if hit else loss
 
-    monkeypatch.setattr(parts, "loss_sum", poisoned)
+    monkeypatch.setattr(objectives, "loss_sum", poisoned)
     with pytest.raises(DataError) as caught:
         fit(inputs, checkpoint_every_s=0)
     assert "not a finite number at step" in str(caught.value)
