@@ -1,0 +1,79 @@
+"""Rows by number: what columns answer is what their entries answer one by one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from curate import chosen
+from curate.accounts import check_account
+from curate.chosen import Chosen, first_of_each, take, together
+from curate.entries import Entry, Outcome, reject
+from curate.preference import in_order
+from curate.readers import find_inputs
+from curate.split import split_rows
+from tests.curate.row_makers import chat
+from tests.curate.test_pieces import context, lines
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Chosen:
+    more = [json.dumps(chat(f"row {n} of {n % 3}", label=f"l{n % 4}", group=f"g{n % 5}")).encode() for n in range(30)]
+    (tmp_path / "rows.jsonl").write_bytes(b"\n".join([*lines(), *more]))
+    from curate.pieces import reading
+
+    given = context(tmp_path, 1)
+    with reading(given, 1, piece_bytes=700) as read:
+        for _ in read.read(given.recipe.sources[0], find_inputs("rows.jsonl", tmp_path)):
+            pass
+    return read.rows.all()
+
+
+def test_columns_say_of_rows_what_their_entries_say(rows: Chosen, tmp_path: Path) -> None:
+    recipe = context(tmp_path, 1).recipe
+    assert recipe.dedup is not None
+    some = take(rows, np.array([40, 3, 3, 61, 0, 7]))
+    apart = list(some)
+    assert list(rows[5:9]) == [rows[at] for at in range(5, 9)]
+    assert chosen.names(some) == chosen.names(apart) == [entry.row.id for entry in apart]
+    assert list(chosen.labels(rows).items()) == list(chosen.labels(list(rows)).items())
+    assert chosen.sources(some).keys() == chosen.sources(apart).keys() == {"s"}
+    for ask in (chosen.lengths, chosen.sizes, chosen.sound):
+        assert ask(some).tolist() == ask(apart).tolist()
+    for part in (0, 1):
+        assert np.array_equal(np.asarray(chosen.keys(some, part)), np.asarray(chosen.keys(apart, part)))
+    assert chosen.keys(some, 2) is chosen.keys(apart, 2) is None
+    assert [chosen.labelled(rows), chosen.synthesized(rows), chosen.synthesized(list(rows))] == [True] * 3
+    assert list(chosen.lines(some)) == [entry.line for entry in apart]
+    assert in_order(rows, recipe.dedup).tolist() == in_order(list(rows), recipe.dedup).tolist()
+    sides = [split_rows(given, recipe.split, 0, {rows[1].id: "t", rows[9].id: "t"}) for given in (rows, list(rows))]
+    assert {side: chosen.names(found) for side, found in sides[0].items()} == {
+        side: chosen.names(found) for side, found in sides[1].items()
+    }
+    assert list(together([some, rows])) == list(together([apart, list(rows)])) == [*apart, *rows]
+
+
+def test_accounts_hold_for_numbers_and_for_entries_alike(rows: Chosen) -> None:
+    gone = reject(rows[4], "s", "r", "d")
+    kept = take(rows, np.delete(np.arange(len(rows)), 4))
+    for entries in (rows, list(rows)):
+        for left in (kept, list(kept)):
+            check_account("s", entries, Outcome(left, [gone]))
+    twice = take(rows, np.array([0, *range(4), *range(5, len(rows) - 1)]))
+    for wrong in (Outcome(kept, []), Outcome(rows, [gone]), Outcome(twice, [gone]), Outcome(list(twice), [gone])):
+        with pytest.raises(RuntimeError, match="stage s"):
+            check_account("s", rows, wrong)
+
+
+def test_a_changed_row_counts_for_the_one_it_was(rows: Chosen) -> None:
+    changed: list[Entry] = list(rows)
+    changed[2] = Entry(rows[2].row, rows[2].place, b"{}")
+    check_account("s", rows, Outcome(changed, []))
+
+
+def test_equal_keys_are_found_also_where_their_first_halves_are_equal() -> None:
+    keys = [b"a" * 16, b"a" * 8 + b"b" * 8, b"c" * 16, b"a" * 16, b"c" * 16, b"a" * 8 + b"b" * 8]
+    found = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 16)
+    assert first_of_each(found).tolist() == [0, 1, 2, 0, 2, 1]
+    assert first_of_each(np.empty((0, 16), np.uint8)).size == 0
