@@ -27,7 +27,7 @@ def cli() -> None:
 @cli.command(epilog=EPILOG)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--output", type=_FOLDER, help="Write here instead of where the recipe says.")
-@click.option("--force", is_flag=True, help="Build again even where nothing changed.")
+@click.option("--force", is_flag=True, help="Build again from the start even where nothing changed.")
 @click.option("--dry-run", is_flag=True, help="Count what would come out; write nothing.")
 @click.option("--fix", is_flag=True, help="Repair what can be repaired mechanically, as `validate: {fix: true}` does.")
 @click.option("--memory", type=Bytes(), help="Use temporary files rather than more memory than this, such as 2GB.")
@@ -39,7 +39,7 @@ def build(
     """Build the dataset that RECIPE describes.
 
     Writes train.jsonl, val.jsonl, test.jsonl, rejected.jsonl, manifest.json and card.md. Does nothing where they are
-    there already and neither the recipe nor its inputs changed.
+    there already and neither the recipe nor its inputs changed. A build that was stopped goes on.
 
     \b
     Examples:

@@ -99,10 +99,8 @@ class Kept:
 
     def tidy(self, *, screens: bool) -> None:
         """Remove what this build did not use: of stages that the recipe lost, and of writers that were killed."""
-        if not self._folder.is_dir():
-            return
         with costs_time_alone("the folder"):
-            for path in self._folder.iterdir():
+            for path in (*self._folder.glob(f"*{_SUFFIX}"), *self._folder.glob(".*.tmp")):
                 if path.is_file() and path.name not in self._used:
                     path.unlink(missing_ok=True)
         if not screens:

@@ -78,8 +78,8 @@ def make_steps(recipe: Recipe, folder: Path) -> list[Step]:
     if recipe.decontaminate is not None:
         steps.append(_decontaminate_step())
     if known.names_index(recipe.dedup, folder):
-        steps.append(_plain(known.STAGE, known.drop_known, _near_depends))
-    steps.append(_plain(near.STAGE, near.drop_near, _near_depends))
+        steps.append(_plain(known.STAGE, known.drop_known, _duplicates_depend_on("index")))
+    steps.append(_plain(near.STAGE, near.drop_near, _duplicates_depend_on("against", "adapter", "join")))
     if recipe.dedup is not None and recipe.dedup.semantic is not None:
         from curate import meaning
 
@@ -100,10 +100,13 @@ def _plain(name: str, stage: Stage, depends: Callable[[Context], tuple[object, f
     return Step(name, lambda entries, context, _: Done(stage(entries, context)), depends)
 
 
-def _near_depends(context: Context) -> tuple[object, frozenset[str]]:
-    recipe = context.recipe
-    dedup = recipe.dedup.model_dump(mode="json", by_alias=True, exclude={"semantic"}) if recipe.dedup else None
-    return [dedup, recipe.seed], frozenset({"against", "index", "adapter", "join"})
+def _duplicates_depend_on(*kinds: str) -> Callable[[Context], tuple[object, frozenset[str]]]:
+    def depends(context: Context) -> tuple[object, frozenset[str]]:
+        recipe = context.recipe
+        dedup = recipe.dedup.model_dump(mode="json", by_alias=True, exclude={"semantic"}) if recipe.dedup else None
+        return [dedup, recipe.seed], frozenset(kinds)
+
+    return depends
 
 
 def _meaning_depends(context: Context) -> tuple[object, frozenset[str]]:

@@ -5,6 +5,7 @@ row's id, the digest of its text, and the measures. Spans are offsets; what was 
 """
 
 import hashlib
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,8 +112,11 @@ def _measure_all(measures: Sequence[Measure], texts: Sequence[str], threads: int
 
 
 def _write_side_file(path: Path, rows: "pl.DataFrame", columns: "pl.DataFrame") -> None:
+    # polars would make an error of its own of a full disk.
+    table = io.BytesIO()
+    rows.hstack(columns).write_parquet(table)
     with costs_time_alone(path.name), atomic_write(path) as file:
-        rows.hstack(columns).write_parquet(file)
+        file.write(table.getbuffer())
 
 
 def _read_side_file(path: Path) -> "pl.DataFrame | None":

@@ -81,8 +81,11 @@ def screen(
         found = measured(here, ids, texts, side_folder=side_folder, threads=threads)
         tables.update(zip((measure.name for measure in here), found, strict=True))
     if side_folder is not None:
-        for old in set(side_folder.glob("*")) - {side_folder / side_file(measure) for measure in measures}:
-            old.unlink()  # of settings that the recipe had before
+        # Those of settings that the recipe had before, and of writers that were killed.
+        for old in {*side_folder.glob("*.parquet"), *side_folder.glob(".*.tmp")} - {
+            side_folder / side_file(measure) for measure in measures
+        }:
+            old.unlink(missing_ok=True)
     values: list[pl.Series] = []
     over: dict[str, dict[int, str]] = {}
     summaries = []

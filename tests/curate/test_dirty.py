@@ -12,7 +12,9 @@ import yaml
 
 from curate.core.errors import AcidtestError, DataError
 from curate.core.jsonl import decode_lines
+from curate.core.records import write_record
 from curate.entries import Rejection
+from curate.outputs import verify_dataset
 from curate.pipeline import build
 from tests.conftest import ROOT
 from tests.curate.row_makers import chat, write_recipe
@@ -106,6 +108,78 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_no_half_dataset(tmp_path: 
         [sys.executable, "-c", code, "build", str(recipe)], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert result.returncode in {3, 5}, result.stderr
-    assert "error:" in result.stderr
+    assert "error: File too large" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not list((tmp_path / "out").glob("*.jsonl"))
+
+
+@pytest.mark.system("unshare")
+@pytest.mark.parametrize("room_kb", [4, 40, 400])
+def test_a_full_disk_is_told_and_the_build_goes_on_where_there_is_room(tmp_path: Path, room_kb: int) -> None:
+    """A file system of its own, so small that it is full before, while or after stages keep what they decided."""
+    rows = [chat(f"question {n} " + f"word{n} " * 300, "a", id=str(n)) for n in range(200)]
+    recipe = write_recipe(tmp_path, rows, {"screens": {"personal_data": {"action": "redact"}}})
+    out, report = tmp_path / "out", tmp_path / "left"
+    out.mkdir()
+    build_it = f"{sys.executable} -c 'from curate.cli import main; main()' build {recipe}"
+    script = (
+        f"mount -t tmpfs -o size={room_kb}k tmpfs {out} || exit 77; {build_it}; code=$?; ls -A {out} > {report};"
+        f"mount -o remount,size=40m {out} || exit 77; {build_it} >&2;"
+        f"cp -r {out} {tmp_path / 'copy'}; exit $code"
+    )
+    result = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    if result.returncode == 77 or "unshare" in result.stderr:
+        pytest.skip("this machine lets nobody but its administrator mount a file system")
+    assert result.returncode == 5, result.stderr
+    assert "No space left on device" in result.stderr
+    assert "free some disk space" in result.stderr
+    assert "internal error" not in result.stderr
+    assert set(report.read_text().split()) <= {".kept"}
+    verify_dataset(tmp_path / "copy")
+
+
+def test_a_reference_that_leads_outside_its_schema_is_never_followed(tmp_path: Path) -> None:
+    recipe = write_recipe(
+        tmp_path, [], {"sources": [{"name": "s", "path": str(DIRTY / "schemas.jsonl")}], "dedup": None}
+    )
+    (tmp_path / "outside.json").write_text('{"type": "string"}')
+    (stage,) = [stage for stage in build(recipe).manifest["stages"] if stage["name"] == "validate"]
+    assert stage["warnings"] == {"bad-tool-schema": 2}
+
+
+def test_a_manifest_that_names_files_outside_its_folder_removes_none(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, [chat("a question", "an answer"), chat("another one of them", "too")])
+    manifest = build(recipe).manifest
+    (tmp_path / "precious.txt").write_text("stays")
+    outputs = {**manifest["outputs"], "../precious.txt": {"digest": "sha256:0"}}
+    write_record(tmp_path / "out" / "manifest.json", {**manifest, "outputs": outputs})
+    assert not build(recipe).up_to_date
+    assert (tmp_path / "precious.txt").read_text() == "stays"
+
+
+def test_links_in_the_output_folder_are_not_written_through(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, [chat("a question", "an answer"), chat("another one of them", "too")])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.txt").write_text("stays")
+    (tmp_path / "precious.txt").write_text("stays")
+    (tmp_path / "out" / "train.jsonl").symlink_to(tmp_path / "precious.txt")
+    (tmp_path / "out" / ".kept").symlink_to(tmp_path / "elsewhere")
+    build(recipe)
+    build(recipe, force=True)
+    assert (tmp_path / "precious.txt").read_text() == "stays"
+    assert (tmp_path / "elsewhere" / "mine.txt").read_text() == "stays"
+    assert not (tmp_path / "out" / "train.jsonl").is_symlink()
+
+
+def test_a_cache_folder_that_cannot_be_written_to_is_named(tmp_path: Path, run_cli: Any) -> None:
+    recipe = write_recipe(tmp_path, [chat("a question", "an answer")], {"base": "embedded:smollm2-135m"})
+    (tmp_path / "file").write_text("")
+    environment = {**os.environ, "ACIDTEST_CACHE": str(tmp_path / "file" / "cache")}
+    result = run_cli("curate", "build", recipe, env=environment)
+    assert result.returncode == 5, result.stderr
+    assert "set ACIDTEST_CACHE" in result.stderr
+    assert not (tmp_path / "out").exists()

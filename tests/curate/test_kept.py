@@ -1,6 +1,7 @@
 """Builds that go on: after a kill anywhere, and after a change, with the bytes of a build that was never stopped."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -9,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from curate.core.rows import Row
+from curate.index import add_rows, create_index
 from curate.outputs import KEPT_FOLDER, verify_dataset
 from curate.pipeline import build
 from tests.chat_formats import chat_format
@@ -190,6 +194,32 @@ def test_a_changed_recipe_redoes_what_depends_on_the_change(
     assert contents(build(recipe, output=tmp_path / "fresh").output) == changed
 
 
+def test_duplicates_in_meaning_and_indexes_are_kept_too(tmp_path: Path, said: Callable[[], list[str]]) -> None:
+    pytest.importorskip("sentence_transformers")
+    old = make_rows([chat("the first question of an earlier dataset about llamas", "yes", id="old")])
+    create_index(tmp_path / "seen")
+    add_rows(tmp_path / "seen", "v1", old)
+    dedup = {"semantic": {}, "against": [{"name": "seen", "path": "seen"}]}
+    again = chat("the first question of an earlier dataset about llamas", "no", id="again")
+    recipe = write_recipe(tmp_path, [*records(), again], {"dedup": dedup})
+    first = contents(build(recipe).output)
+    reasons = {json.loads(line)["reason"] for line in first["rejected.jsonl"].splitlines()}
+    assert "in-earlier-dataset" in reasons
+    (tmp_path / "out" / "manifest.json").unlink()
+    assert contents(build(recipe).output) == first
+    assert said() == ["index", "near", "semantic"]
+    write_recipe(tmp_path, [*records(), again], {"dedup": {**dedup, "semantic": {"threshold": 0.9}}})
+    build(recipe)
+    assert said() == ["index", "near"]
+    add_rows(tmp_path / "seen", "v2", make_rows([chat("another question that nobody asked before", "x", id="v2")]))
+    build(recipe)
+    assert said() == ["near", "semantic"]  # the index is asked again, and leaves the same rows
+
+
+def make_rows(found: list[dict[str, Any]]) -> list[Row]:
+    return [msgspec.convert(item, Row) for item in found]
+
+
 def test_force_redoes_everything(tmp_path: Path, said: Callable[[], list[str]]) -> None:
     recipe = write_recipe(tmp_path, records(), settings(tmp_path))
     first = contents(build(recipe).output)
@@ -275,3 +305,20 @@ def test_a_folder_that_cannot_be_written_to_costs_time_alone(
     assert "near: can't be kept for a later build" in done.stderr
     (tmp_path / "out" / KEPT_FOLDER).unlink()
     assert contents(tmp_path / "out") == whole
+
+
+def test_the_same_bytes_for_one_process_and_for_many(tmp_path: Path, run_cli: Any) -> None:
+    """Enough bytes that reading takes processes; and what one build kept is good for the other."""
+    rows = [chat(f"{n} " * 3000, f"it is {n}", id=f"r{n}") for n in range(1600)]
+    recipe = write_recipe(tmp_path, [*rows, *rows[:100]])
+    assert (tmp_path / "rows.jsonl").stat().st_size > 16 << 20
+    alone = {min(os.sched_getaffinity(0))}
+    one = run_cli("curate", "build", recipe, preexec_fn=lambda: os.sched_setaffinity(0, alone))
+    assert one.returncode == 0, one.stderr
+    first = contents(tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").unlink()
+    many = run_cli("curate", "build", recipe)
+    assert "near: kept from before" in many.stderr
+    assert contents(tmp_path / "out") == first
+    assert run_cli("curate", "build", recipe, "--force").returncode == 0
+    assert contents(tmp_path / "out") == first
