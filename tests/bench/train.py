@@ -7,10 +7,10 @@ each in a process of its own. Two kinds of rows:
 - prefix: 64 rows of 60 tokens a step, behind one prompt of 600 tokens.
 
 TRL is measured padded (in our order, so that the losses can be compared), grouped by length, and packed; the best
-counts. With a prefix all rows are of one length, and there is nothing to group or pack. A rate is of the tokens that are
-no padding, after the first pass, which only warms up, over the half of the passes in which other programs used least of
-the machine; how much they used stands beside it, and where it is much, the figures say little. `--seconds` ends a setting
-of TRL's early (not the padded one on `rows`).
+counts. With a prefix all rows are of one length, and there is nothing to group or pack. A rate is of the tokens that
+are no padding, after the first pass, which only warms up, over the half of the passes in which other programs used
+least of the machine; how much they used stands beside it, and where it is much, the figures say little. `--seconds`
+ends a setting of TRL's early (not the padded one on `rows`).
 """
 
 import argparse
