@@ -20,7 +20,7 @@ class Load:
     sets of gradients exist at once. `tokens` are computed at once, `positions` of them have logits at the same time,
     each logit taking `logit_bytes` with its softmax and gradient. `expanded`: NF4 weights are kept expanded instead.
     `copies` are further copies of the trained weights, such as the best so far. `besides` are bytes that are there
-    before the model: the process and its libraries.
+    before the model: the process and its libraries. `slack` is what an allocator takes for each byte of activations.
     """
 
     tokens: int
@@ -35,6 +35,7 @@ class Load:
     copies: int = 0
     threads: int = 1
     besides: float = 0.0
+    slack: float = 1.0
 
     @property
     def packed(self) -> bool:
@@ -72,12 +73,13 @@ def peak(shape: Shape, load: Load) -> Memory:
         activations = load.tokens * shape.inputs
         again = load.tokens * shape.block
         activations, logits = (activations, logits) if logits > again else (activations + again, 0.0)
+    expanding = load.packed * shape.largest * load.number_bytes * load.threads
     return Memory(
         weights=linear + shape.frozen * load.number_bytes,
         adapter=float(shape.trainable * trained),
         activations=activations,
         logits=logits,
-        workspace=load.besides + load.packed * shape.largest * load.number_bytes * load.threads,
+        workspace=load.besides + expanding + (load.slack - 1) * (activations + logits),
     )
 
 
