@@ -1,7 +1,7 @@
 """Accounts: every row that goes into a stage comes out of it, kept or rejected with a reason."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from curate.entries import Entry, Outcome
@@ -9,30 +9,15 @@ from curate.entries import Entry, Outcome
 
 def check_account(name: str, entries: Sequence[Entry], outcome: Outcome) -> None:
     """Raises: RuntimeError where kept and rejected together are not exactly what went in."""
+    from curate.chosen import left_out, take  # with numpy, which commands that print help do not load
+
     # Most rows come out as they went in: the places of the others are what has to be compared.
-    gone, come = _differences(entries, outcome.kept)
-    before, after = Counter(map(_place, gone)), Counter(map(_place, come))
+    before = Counter(map(_place, take(entries, left_out(entries, outcome.kept))))
+    after = Counter(map(_place, take(outcome.kept, left_out(outcome.kept, entries))))
     after.update((rejection.path, rejection.offset) for rejection in outcome.rejections)
     if len(entries) != len(outcome.kept) + len(outcome.rejections) or before != after:
         kept, rejected = len(outcome.kept), len(outcome.rejections)
         raise RuntimeError(f"stage {name}: {len(entries)} rows went in, {kept} kept and {rejected} rejected came out")
-
-
-def _differences(entries: Sequence[Entry], kept: Sequence[Entry]) -> tuple[Iterable[Entry], Iterable[Entry]]:
-    """What of `entries` is not in `kept`, and the other way round."""
-    from curate.chosen import Chosen, differences  # with numpy, which commands that print help do not load
-
-    if isinstance(entries, Chosen) and isinstance(kept, Chosen) and entries.whole is kept.whole:
-        return differences(entries, kept), differences(kept, entries)
-    before, after = list(map(_mark, entries)), list(map(_mark, kept))
-    passed = set(before) & set(after)
-    gone = [entry for entry, mark in zip(entries, before, strict=True) if mark not in passed]
-    return gone, [entry for entry, mark in zip(kept, after, strict=True) if mark not in passed]
-
-
-def _mark(entry: Entry) -> tuple[int, int]:
-    """The same for entries of one row; those of the rows that are given outlive the marks."""
-    return id(entry.held), entry.at
 
 
 def _place(entry: Entry) -> tuple[str, int]:

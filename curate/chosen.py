@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from curate.config import Dedup, Split
 from curate.entries import Entry
+from curate.fields import NO_VALUE
 from curate.normalize import KEY_BYTES
 
 if TYPE_CHECKING:
     from curate.batches import Batch, Settings, Sketched, SpooledSketches
 
-NO_LABEL = "(none)"
 _LINES = 4096  # rows whose places are looked up at once
 
 
@@ -67,10 +67,10 @@ class Whole:
     def labels(self) -> tuple[NDArray[np.int32], list[str]]:
         """The number of each row's label, and the labels by number."""
         numbers = np.zeros(len(self.ids), np.int32)
-        names = {NO_LABEL: 0}
+        names = {NO_VALUE: 0}
         for batch, first in zip(self.batches, self._firsts, strict=True):
             for at, label in batch.columns.labels.items():
-                numbers[first + at] = names.setdefault(label or NO_LABEL, len(names))
+                numbers[first + at] = names.setdefault(label or NO_VALUE, len(names))
         return numbers, list(names)
 
     def sketches(self, wanted: "Sketched") -> list["SpooledSketches"] | None:
@@ -124,13 +124,6 @@ def together(parts: Sequence[Sequence[Entry]]) -> Sequence[Entry]:
     return [entry for part in parts for entry in part]
 
 
-def differences(some: Chosen, others: Chosen) -> Chosen:
-    """Those of some rows that are not among others of the same reading; one that is there more often stays so."""
-    size = len(some.whole.ids)
-    more = np.bincount(some.numbers, minlength=size) - np.bincount(others.numbers, minlength=size)
-    return Chosen(some.whole, np.repeat(np.arange(size), np.maximum(more, 0)))
-
-
 def left_out(entries: Sequence[Entry], others: Sequence[Entry]) -> NDArray[np.int64]:
     """The positions of the entries that are not among the others."""
     if isinstance(entries, Chosen) and isinstance(others, Chosen) and entries.whole is others.whole:
@@ -161,7 +154,7 @@ def names(entries: Sequence[Entry]) -> list[str]:
 def labels(entries: Sequence[Entry]) -> Counter[str]:
     """How many have which label, in the order in which the labels come."""
     if not isinstance(entries, Chosen):
-        return Counter(entry.label or NO_LABEL for entry in entries)
+        return Counter(entry.label or NO_VALUE for entry in entries)
     numbers, known = entries.whole.labels()
     found, firsts, counts = np.unique(numbers[entries.numbers], return_index=True, return_counts=True)
     return Counter({known[found[at]]: int(counts[at]) for at in np.argsort(firsts)})
