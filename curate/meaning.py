@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
+from curate.chosen import names, take
 from curate.composing import merge_ties
 from curate.config import Dedup
 from curate.core.console import progress
@@ -12,7 +13,7 @@ from curate.duplicates import similarity_histogram
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
 from curate.keys import chosen_key
 from curate.normalize import chosen_text
-from curate.preference import preference
+from curate.preference import in_order
 from curate.semantic import Pairs, choose_kept, similar_pairs
 
 STAGE = "semantic"
@@ -44,17 +45,15 @@ def drop_same_meaning(entries: Sequence[Entry], context: Context) -> Outcome:
     dropped = {(item.path, item.offset) for item in rejections}
     kept = [entry for entry in entries if (entry.place.path, entry.place.offset) not in dropped]
     counts = {"similarities": similarity_histogram(rejections, settings.semantic.threshold)}
-    return Outcome(kept, rejections, _ties(pairs, nodes, {entry.row.id for entry in kept}), counts=counts)
+    return Outcome(kept, rejections, _ties(pairs, nodes, set(names(kept))), counts=counts)
 
 
 def _nodes(entries: Sequence[Entry], settings: Dedup) -> list[list[Entry]]:
     """The rows of each text that says something, the preferred first inside and out."""
-    prefer = preference(settings)
     nodes: defaultdict[bytes, list[Entry]] = defaultdict(list)
-    # The place in the list comes second, so that two rows that say the same are never compared themselves.
-    for _, index in sorted((prefer(entry), index) for index, entry in enumerate(entries)):
-        if chosen_text(entries[index].row, settings.on).strip():
-            nodes[chosen_key(entries[index], settings.on)].append(entries[index])
+    for entry in take(entries, in_order(entries, settings)):
+        if chosen_text(entry.row, settings.on).strip():
+            nodes[chosen_key(entry, settings.on)].append(entry)
     return list(nodes.values())
 
 
@@ -68,7 +67,7 @@ def _usable(pairs: Pairs, texts: Sequence[str], nodes: Sequence[Sequence[Entry]]
 
 def _ties(pairs: Pairs, nodes: Sequence[Sequence[Entry]], kept: set[str]) -> dict[str, str]:
     """What holds the kept rows together that a dropped one resembles: they belong on one side of a split."""
-    ids = [node[0].row.id for node in nodes]
+    ids = [node[0].id for node in nodes]
     around: defaultdict[str, list[str]] = defaultdict(list)
     for earlier, later in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True):
         around[ids[later]].append(ids[earlier])
@@ -78,5 +77,5 @@ def _ties(pairs: Pairs, nodes: Sequence[Sequence[Entry]], kept: set[str]) -> dic
 
 def _repeats(entry: Entry, best: Entry, similarity: float) -> Rejection:
     rounded = round(similarity, 4)
-    detail = f"cosine similarity {rounded:.4f} in meaning with {best.row.id}"
-    return reject(entry, STAGE, "same-meaning", detail, Because(best.row.id, rounded))
+    detail = f"cosine similarity {rounded:.4f} in meaning with {best.id}"
+    return reject(entry, STAGE, "same-meaning", detail, Because(best.id, rounded))

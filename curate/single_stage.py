@@ -137,7 +137,7 @@ def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, byt
     from curate.split import count_labels, split_rows
 
     recipe = given.context.recipe
-    repeated = [row for row, count in Counter(entry.row.id for entry in given.entries).items() if count > 1]
+    repeated = [row for row, count in Counter(entry.id for entry in given.entries).items() if count > 1]
     if repeated:
         raise DataError(
             f"{len(repeated)} ids stand on several rows", where=min(repeated), fix="run `curate dedup` on them first"
