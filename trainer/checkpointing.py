@@ -9,6 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from curate.core.console import say
 from trainer.loss import unwrapped
+from trainer.model import free_bytes
 from trainer.sample import Sample
 
 _PROBE_ROWS = 3
@@ -47,7 +48,7 @@ def needs_recomputing(loss: Callable[[Sequence[Sample]], torch.Tensor], rows: Se
     with saved_tensors_hooks(count, lambda tensor: tensor):
         measured = loss(few)
     needed = sum(kept.values()) / sum(sample.size for sample in few) * tokens
-    free = _free_bytes(measured.device)
+    free = free_bytes(measured.device)
     if needed <= free * _SHARE_OF_FREE:
         return False
     say(
@@ -55,11 +56,3 @@ def needs_recomputing(loss: Callable[[Sequence[Sample]], torch.Tensor], rows: Se
         " layers are computed again in the backward pass, which takes about a third longer"
     )
     return True
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    import psutil
-
-    return int(psutil.virtual_memory().available)

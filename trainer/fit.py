@@ -266,7 +266,7 @@ class _MemoryWatch:
     """The peak of memory: predicted before anything is loaded, measured after the largest part, and at the end."""
 
     def __init__(self, predicted: float | None) -> None:
-        from trainer.plan.hardware import free_bytes
+        from trainer.model import free_bytes
 
         self.predicted = None if predicted is None else round(predicted)
         if predicted is not None and predicted > (free := free_bytes()):

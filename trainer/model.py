@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,29 @@ def set_threads(threads: Literal["auto"] | int) -> int:
     count = processor_threads(threads)
     torch.set_num_threads(count)
     return count
+
+
+@contextmanager
+def threads_of_one(count: int) -> Iterator[ThreadPoolExecutor]:
+    """`count` threads that each have torch to themselves. Within the block, torch uses one thread everywhere."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        # A new thread would start with as many torch threads as there are processors.
+        with ThreadPoolExecutor(count, initializer=lambda: torch.set_num_threads(1)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
+
+
+def free_bytes(device: torch.device | None = None) -> int:
+    """The memory that is free on `device`, left out: on the GPU, or without one for this process."""
+    on_gpu = torch.cuda.is_available() if device is None else device.type == "cuda"
+    if on_gpu:
+        return torch.cuda.mem_get_info(device)[0]
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 @contextmanager

@@ -5,8 +5,7 @@ independent until their gradients are added, in the parts' order, so that the su
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,7 @@ from trainer.batches import split_by_tokens
 from trainer.checkpointing import needs_recomputing, recomputing
 from trainer.config import TrainConfig
 from trainer.loss import loss_sum
+from trainer.model import threads_of_one
 from trainer.objectives import log_probabilities, mismatched, share, summed_loss
 from trainer.packing import Collate, pack, row_layout, shared_prefix
 from trainer.sample import Sample
@@ -127,30 +127,29 @@ class Parts:
 @contextmanager
 def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample]) -> Iterator[Parts]:
     """What computes rows for this model and configuration. Within the block, torch's own threads may be set to one."""
-    threads = torch.get_num_threads()
     on_processor = next(model.parameters()).device.type == "cpu"
     # Dropout draws from one generator for all threads: who draws first would be left to chance.
     # Where all weights are trained, every part at once would need gradients of the size of the model.
-    at_once = threads if on_processor and config.method != "full" and not _draws_at_random(model) else 1
-    with direct_updates(model), row_layout(model, samples) as collate, ExitStack() as more:
-        wanted = config.checkpointing
-        if wanted == "auto":
-            tokens = max(config.micro_batch_tokens, *(sample.size for sample in samples))
-            device = next(model.parameters()).device
-            wanted = config.method != "prefix" and needs_recomputing(
-                lambda rows: loss_sum(model, collate(rows, device)), samples, tokens
-            )
-        more.enter_context(recomputing(model, wanted=wanted, draws=at_once == 1))
-        if at_once == 1:
-            yield Parts(model, config, collate, map, 1)
-            return
-        torch.set_num_threads(1)
-        try:
-            # A thread keeps the number of torch threads that it started with.
-            with ThreadPoolExecutor(at_once, "part", initializer=lambda: torch.set_num_threads(1)) as pool:
+    side_by_side = on_processor and config.method != "full" and not _draws_at_random(model)
+    at_once = torch.get_num_threads() if side_by_side else 1
+    with direct_updates(model), row_layout(model, samples) as collate:
+        wanted = _recomputes(model, config, collate, samples)
+        with recomputing(model, wanted=wanted, draws=at_once == 1):
+            if at_once == 1:
+                yield Parts(model, config, collate, map, 1)
+                return
+            with threads_of_one(at_once) as pool:
                 yield Parts(model, config, collate, pool.map, at_once)
-        finally:
-            torch.set_num_threads(threads)
+
+
+def _recomputes(model: Any, config: TrainConfig, collate: Collate, samples: Sequence[Sample]) -> bool:
+    if config.checkpointing != "auto":
+        return config.checkpointing
+    tokens = max(config.micro_batch_tokens, *(sample.size for sample in samples))
+    device = next(model.parameters()).device
+    return config.method != "prefix" and needs_recomputing(
+        lambda rows: loss_sum(model, collate(rows, device)), samples, tokens
+    )
 
 
 def _draws_at_random(model: Any) -> bool:

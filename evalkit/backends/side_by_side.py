@@ -5,15 +5,13 @@ side by side don't.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event
 from typing import Generic, TypeVar
 
-import torch
-
 from curate.core.console import Advance
+from trainer.model import threads_of_one
 
 Share = TypeVar("Share")
 Made = TypeVar("Made")
@@ -59,7 +57,6 @@ def side_by_side(
         said.put(_Move(steps, note))
 
     def run(share: Share) -> None:
-        torch.set_num_threads(1)  # a new thread starts with as many torch threads as there are processors
         try:
             for made in work(share, tell):
                 said.put(_Result(made))
@@ -67,18 +64,13 @@ def side_by_side(
         except BaseException as error:  # noqa: BLE001 - raised again where the results are awaited
             said.put(_End(error))
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(len(shares), "share") as pool:
-            try:
-                for share in shares:
-                    pool.submit(run, share)
-                yield from _heard(said, len(shares), advance)
-            finally:
-                stopped.set()
-    finally:
-        torch.set_num_threads(threads)
+    with threads_of_one(len(shares)) as pool:
+        try:
+            for share in shares:
+                pool.submit(run, share)
+            yield from _heard(said, len(shares), advance)
+        finally:
+            stopped.set()
 
 
 def _heard(said: SimpleQueue[_Result[Made] | _Move | _End], running: int, advance: Advance) -> Iterator[Made]:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
 import torch
 
 from curate.core.chat import ChatFormat
@@ -19,7 +18,7 @@ from curate.core.console import Advance
 from evalkit.backends.attention import Prefix, SlotCache, shared_prefix_attention
 from evalkit.backends.side_by_side import side_by_side
 from evalkit.generate import Answer, Request, failed
-from trainer.model import quiet_libraries
+from trainer.model import free_bytes, quiet_libraries
 
 # Large enough to keep the processor busy, small enough that one layer's activations stay in its cache.
 _READ_TOKENS = 2048
@@ -192,9 +191,7 @@ class TransformersLocal:
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         row_bytes = 2 * config.num_hidden_layers * heads * size * self._inner.dtype.itemsize * columns
-        on_gpu = self._inner.device.type == "cuda"
-        free_bytes = torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available
-        return max(1, min(_MAX_ROWS, int(free_bytes * _MEMORY_SHARE / row_bytes)))
+        return max(1, min(_MAX_ROWS, int(free_bytes(self._inner.device) * _MEMORY_SHARE / row_bytes)))
 
     def _agrees(self, ids: list[int]) -> bool:
         """Whether this model gives the same logits here as through its own attention.

@@ -77,7 +77,7 @@ def test_what_would_not_fit_is_computed_again(
     model = moved(tiny, "rslora").model
     samples = make_samples()
     assert computed(model, config_of(), samples)[2] == computed(model, config_of(checkpointing=False), samples)[2]
-    monkeypatch.setattr(checkpointing, "_free_bytes", lambda _: 1000)
+    monkeypatch.setattr(checkpointing, "free_bytes", lambda _: 1000)
     assert computed(model, config_of(), samples)[2] == 2 * computed(model, config_of(checkpointing=False), samples)[2]
     assert "layers are computed again" in capsys.readouterr().err
 
@@ -90,7 +90,7 @@ def test_what_is_kept_is_counted_tensor_by_tensor(monkeypatch: pytest.MonkeyPatc
         x = torch.ones(100, requires_grad=True) + 0.0
         return (x * x).sum()
 
-    monkeypatch.setattr(checkpointing, "_free_bytes", lambda _: 2 * 400 * 100)
+    monkeypatch.setattr(checkpointing, "free_bytes", lambda _: 2 * 400 * 100)
     assert not needs_recomputing(loss, [sample], 1000)
     assert needs_recomputing(loss, [sample], 1001)
 

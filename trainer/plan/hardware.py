@@ -81,20 +81,12 @@ class Machine:
     rate: float
 
 
-def free_bytes() -> float:
-    """The memory that is free on the GPU, or without one for this process."""
-    import psutil
-    import torch
-
-    return float(torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available)
-
-
 @cache
 def this_machine() -> Machine:
     """What is here. The rate is measured for a moment: on a busy machine it is what others leave to us."""
     import torch
 
-    from trainer.model import compute_dtype
+    from trainer.model import compute_dtype, free_bytes
 
     on_gpu = torch.cuda.is_available()
     return Machine(on_gpu, free_bytes(), _measured_rate("cuda" if on_gpu else "cpu", compute_dtype("auto")))

@@ -14,11 +14,11 @@ from trainer.config import TrainConfig
 from trainer.fit import Inputs, read_datasets
 from trainer.hub import HUB_FIX, check_reachable
 from trainer.loss import CHUNK_POSITIONS
-from trainer.model import LoadedModel, compute_dtype, processor_threads, quiet_libraries
+from trainer.model import LoadedModel, compute_dtype, free_bytes, processor_threads, quiet_libraries
 from trainer.nf4 import EXPANDED_SHARE
 from trainer.plan.advice import Change, Warned, changes, warnings
 from trainer.plan.counting import Adapt, Shape, count
-from trainer.plan.hardware import Hardware, HardwareTable, Machine, free_bytes, this_machine
+from trainer.plan.hardware import Hardware, HardwareTable, Machine, this_machine
 from trainer.plan.memory import Load, Memory, largest_micro_batch, peak
 from trainer.plan.work import Work, work
 from trainer.sample import Sample
