@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.errors import AcidtestError, DataError
-from trainer.record import RECORD, STEPS, read_run
+from trainer.record import RECORD, STEPS, read_run, weights_name
 
 # What a record says about itself, or what follows from something that is compared as well.
 _PASSED_OVER = {"digest", "kind", "schema", "input_digest", "seed", "adapter.digest", "adapter.files", "losses"}
@@ -28,7 +28,7 @@ class Listed:
         if self.record is None:
             return {**start, "trouble": self.trouble}
         record, losses = self.record, final_losses(self.record)
-        files = record["adapter"]["files"]
+        weights = self.folder / weights_name(record["config"]["method"])
         return {
             **start,
             "base": record["base"]["id"],
@@ -38,7 +38,7 @@ class Listed:
             "steps": len(record["losses"]["train"]),
             **losses,
             "adapter_parameters": record["adapter"]["parameters"],
-            "adapter_bytes": sum((self.folder / "adapter" / name).stat().st_size for name in files),
+            "adapter_bytes": sum((weights / name).stat().st_size for name in record["adapter"]["files"]),
             "finished_at": record["environment"]["finished_at"],
         }
 

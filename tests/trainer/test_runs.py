@@ -64,6 +64,13 @@ def test_a_damaged_run_is_listed_as_such_and_the_others_too(three: Path, run_cli
         find_runs([three / "nowhere"])
 
 
+def test_a_model_trained_as_a_whole_is_listed_with_the_size_of_its_weights(make_inputs: MakeInputs) -> None:
+    fitted = fit(make_inputs(method="full", max_steps=1))
+    (listed,) = find_runs([fitted.folder])
+    sizes = [path.stat().st_size for path in (fitted.folder / "model").iterdir()]
+    assert listed.summary()["adapter_bytes"] == sum(sizes) > 0
+
+
 def test_two_runs_differ_in_what_was_changed_and_in_nothing_else(three: Path, run_cli: Run) -> None:
     a, b = three / "a", three / "deep" / "b"
     found = compare(a, b)
