@@ -5,9 +5,10 @@ Shapes: B rows, T tokens.
 """
 
 import heapq
+import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,12 @@ def epoch_batches(lengths: Sequence[int], batch_rows: int, seed: int, epoch: int
         batches += [near[i : i + batch_rows] for i in range(0, len(near), batch_rows)]
     chance.shuffle(batches)
     return [*batches, order[whole:]] if whole < len(order) else batches
+
+
+def step_batches(lengths: Sequence[int], batch_rows: int, seed: int, steps: int) -> Iterator[list[int]]:
+    """The rows of each of the first `steps` steps, epoch after epoch."""
+    epochs = (epoch_batches(lengths, batch_rows, seed, epoch) for epoch in itertools.count())
+    return itertools.islice(itertools.chain.from_iterable(epochs), steps)
 
 
 def split_by_tokens(rows: Sequence[int], lengths: Sequence[int], max_tokens: int, at_once: int = 1) -> list[list[int]]:

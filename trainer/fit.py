@@ -191,7 +191,7 @@ def _record_body(
     from trainer.stopping import overfitting
 
     files = adapter_digests(inputs.output / weights_name(inputs.config.method))
-    chat, position = loaded.chat, trained.position
+    chat, position, counts = loaded.chat, trained.position, _counts(train)
     return {
         "kind": "run",
         "schema": SCHEMA,
@@ -199,13 +199,13 @@ def _record_body(
         "template": {"digest": chat.digest, "text": digest_text(chat.template)},
         "dataset": {
             "manifest": inputs.files.manifest,
-            "train": {"digest": inputs.files.train_digest, **_counts(train)},
+            "train": {"digest": inputs.files.train_digest, **counts},
             "val": {"digest": inputs.files.held_out_digest, **_counts(held_out)} if held_out else None,
         },
         # Where it was written is where the record lies; a copy elsewhere is the same run.
         "config": inputs.config.model_dump(mode="json", exclude={"output"}),
         "input_digest": inputs.digest,
-        "stream": _stream_digest(train, position.step, inputs.config),
+        "stream": _stream_digest(train, counts["token_digest"], position.step, inputs.config),
         "adapter": {
             "digest": adapter_digest(files),
             "initial": trained.initial,
@@ -228,15 +228,12 @@ def _record_body(
     }
 
 
-def _stream_digest(train: Samples, steps: int, config: TrainConfig) -> str:
-    """The digest of the tokens in the order in which they were trained on: the rows of each step."""
-    from trainer.batches import epoch_batches
+def _stream_digest(train: Samples, tokens: str, steps: int, config: TrainConfig) -> str:
+    """The digest of the tokens (of digest `tokens`) in the order in which they were trained on, step by step."""
+    from trainer.batches import step_batches
 
     lengths = [sample.size for sample in train.samples]
-    order: list[list[int]] = []
-    for epoch in range(config.epochs):
-        order += epoch_batches(lengths, config.batch_rows, config.seed, epoch)
-    return digest_json({"tokens": train.token_digest(), "steps": order[:steps]})
+    return digest_json({"tokens": tokens, "steps": list(step_batches(lengths, config.batch_rows, config.seed, steps))})
 
 
 def _counts(samples: Samples) -> dict[str, Any]:

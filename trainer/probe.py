@@ -1,13 +1,13 @@
 """The largest part of any step, computed first: a training that lacks memory says so before its first step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from curate.core.errors import ServiceError
-from trainer.batches import epoch_batches
+from trainer.batches import step_batches
 from trainer.config import TrainConfig
 from trainer.parts import Parts
 from trainer.sample import Sample
@@ -21,14 +21,16 @@ def probe(parts: Parts, model: Any, train: Sequence[Sample], config: TrainConfig
 
     Raises: ServiceError naming the longest rows where the memory is not enough.
     """
-    largest = max((parts.largest(step) for step in _steps(train, config)), key=_tokens)
+    lengths, steps = [sample.size for sample in train], steps_in_all(len(train), config)
+    batches = step_batches(lengths, config.batch_rows, config.seed, steps)
+    largest = max((parts.largest([train[row] for row in rows]) for rows in batches), key=_tokens)
     model.train()
     try:
         parts.loss_and_gradients(largest)
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
-        longest = sorted(largest, key=lambda sample: -len(sample.ids))[:_NAMED_ROWS]
+        longest = sorted(largest, key=lambda sample: -sample.longest)[:_NAMED_ROWS]
         raise ServiceError(
             f"not enough memory for {_tokens(largest)} tokens at once; nothing was trained",
             where=f"rows {', '.join(sample.row for sample in longest)} and those beside them",
@@ -48,15 +50,6 @@ def peak_bytes() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on macOS, which has no /proc
-
-
-def _steps(train: Sequence[Sample], config: TrainConfig) -> Iterator[list[Sample]]:
-    lengths = [len(sample.ids) for sample in train]
-    left, epoch = steps_in_all(len(train), config), 0
-    while left > 0:
-        batches = epoch_batches(lengths, config.batch_rows, config.seed, epoch)[:left]
-        yield from ([train[row] for row in rows] for rows in batches)
-        left, epoch = left - len(batches), epoch + 1
 
 
 def _tokens(samples: Sequence[Sample]) -> int:

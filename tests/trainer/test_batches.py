@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.batches import epoch_batches, pad, split_by_tokens
+from trainer.batches import epoch_batches, pad, split_by_tokens, step_batches
 from trainer.sample import Sample
 
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=200)
@@ -21,6 +21,13 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     assert epoch_batches(lengths, 4, 1, 0) == epoch_batches(lengths, 4, 1, 0)
     assert epoch_batches(lengths, 4, 1, 0) != epoch_batches(lengths, 4, 1, 1)
     assert epoch_batches(lengths, 4, 1, 0) != epoch_batches(lengths, 4, 2, 0)
+
+
+def test_the_batches_of_all_steps_are_those_of_the_epochs() -> None:
+    lengths = [10 + i % 7 for i in range(30)]
+    whole = [batch for epoch in range(3) for batch in epoch_batches(lengths, 4, 1, epoch)]
+    for steps in (0, 1, 8, 9, 20):
+        assert list(step_batches(lengths, 4, 1, steps)) == whole[:steps]
 
 
 def test_rows_of_similar_length_meet() -> None:
