@@ -116,7 +116,10 @@ def make_plan(inputs: Inputs, table: HardwareTable, more_bases: Sequence[str] = 
     shape, shape_here = (
         count_base(inputs.base, config, dtype) for dtype in (torch.bfloat16, compute_dtype(config.dtype))
     )
-    others = [(name, _known_shape(widths, config)) for name, widths in _SIZES.items()]
+    others = [
+        (name, count(llama_config(*widths, tied=tied), _adapt(config), torch.bfloat16))
+        for name, (*widths, tied) in _SIZES.items()
+    ]
     for name in more_bases:
         base = find_base(name, folder)
         check_reachable(base)
@@ -186,11 +189,11 @@ def _adapt(config: TrainConfig) -> Adapt:
     return adapt
 
 
-def _known_shape(widths: tuple[int, int, int, int, int, int, bool], config: TrainConfig) -> Shape:
+def llama_config(hidden: int, inner: int, blocks: int, heads: int, keys: int, words: int, *, tied: bool = False) -> Any:
+    """The config of a Llama of these widths; models of other families with the same layers are described by it too."""
     from transformers import LlamaConfig
 
-    hidden, inner, blocks, heads, keys, words, tied = widths
-    described = LlamaConfig(
+    return LlamaConfig(
         hidden_size=hidden,
         intermediate_size=inner,
         num_hidden_layers=blocks,
@@ -199,7 +202,6 @@ def _known_shape(widths: tuple[int, int, int, int, int, int, bool], config: Trai
         vocab_size=words,
         tie_word_embeddings=tied,
     )
-    return count(described, _adapt(config), torch.bfloat16)
 
 
 def _threads(config: TrainConfig) -> int:

@@ -11,25 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import CONFIG_MAPPING
 
 from trainer.plan.counting import Shape, count
+from trainer.plan.making import llama_config
 from trainer.plan.memory import Load, peak
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WHOLE, CHUNKED = 16, 10  # bytes for each logit: all positions at once, or chunk by chunk
-
-
-def llama(hidden: int, inner: int, blocks: int, heads: int, keys: int, words: int, *, tied: bool = False) -> Any:
-    return CONFIG_MAPPING["llama"](
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=blocks,
-        num_attention_heads=heads,
-        num_key_value_heads=keys,
-        vocab_size=words,
-        tie_word_embeddings=tied,
-    )
 
 
 LLAMA2_7B = (4096, 11008, 32, 32, 32, 32000)
@@ -58,7 +46,7 @@ class Case:
     load: dict[str, Any] = field(default_factory=dict)
 
     def shape(self) -> Shape:
-        return count(llama(*self.base, tied=self.tied), self.adapt, torch.bfloat16)
+        return count(llama_config(*self.base, tied=self.tied), self.adapt, torch.bfloat16)
 
     def adapt(self, model: Any) -> Any:
         from peft import LoraConfig, get_peft_model
