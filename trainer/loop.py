@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import torch
 
-from curate.core.console import progress, warn
+from curate.core.console import progress, uninterrupted, warn
 from curate.core.digests import digest_bytes, digest_json
 from curate.core.errors import AcidtestError, DataError
 from curate.core.seeding import stable_seed
@@ -101,7 +101,6 @@ class _Training:
         )
         self.position = Position(job.input_digest)
         self.best: State = {}
-        self.in_update = False
         self._restore()
 
     def run(self, watch: Watch) -> Trained:
@@ -121,8 +120,8 @@ class _Training:
                         saved = time.monotonic()
                     advance(note=f"loss {record.loss:.3f}  {record.environment['tokens_per_s']:.0f} tokens/s")
         except KeyboardInterrupt:
-            # Between two updates the state is that of a whole step; within one, the last checkpoint is what counts.
-            if not self.in_update and self.position.step:
+            # It comes between two updates, so the state is that of a whole step.
+            if self.position.step:
                 self._save()
             raise
         best = self.config.keep == "best" and self.best
@@ -161,13 +160,12 @@ class _Training:
         return StepRecord(step + 1, epoch, loss, rate, norm, tokens, supervised, times)
 
     def _update(self, step: int, rate: float, loss: float) -> None:
-        self.in_update = True
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["faster"]
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.position = msgspec.structs.replace(self.position, step=step, losses=(*self.position.losses, loss))
-        self.in_update = False
+        with uninterrupted():
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * group["faster"]
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.position = msgspec.structs.replace(self.position, step=step, losses=(*self.position.losses, loss))
 
     def _held_out_is_due(self, step: int) -> bool:
         every = self.config.held_out_every or self.epoch_steps

@@ -128,6 +128,31 @@ def test_an_interrupt_saves_the_last_whole_step(make_inputs: MakeInputs) -> None
     assert seen == [7, 8, 9, 10]
 
 
+def test_an_interrupt_within_an_update_waits_for_its_end(make_inputs: MakeInputs) -> None:
+    import os
+
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    inputs, straight = make_inputs(epochs=2), make_inputs(epochs=2, output="straight")
+    updates: list[int] = []
+
+    def interrupt(*_: object) -> None:
+        updates.append(1)
+        if len(updates) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    hook = register_optimizer_step_pre_hook(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(inputs)
+    finally:
+        hook.remove()
+    assert len(list(inputs.output.glob("checkpoint-*"))) == 1
+    fit(inputs)
+    fit(straight)
+    assert (inputs.output / ADAPTER).read_bytes() == (straight.output / ADAPTER).read_bytes()
+
+
 def test_a_checkpoint_of_other_settings_is_kept_and_not_used(
     make_inputs: MakeInputs, capsys: pytest.CaptureFixture[str]
 ) -> None:
