@@ -14,7 +14,7 @@ from trainer.sample import Sample
 
 _PROBE_ROWS = 3
 # What is kept between the passes is most of a step's memory, not all: gradients and the output head need some too.
-_SHARE_OF_FREE = 0.5
+SHARE_OF_FREE = 0.5
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def needs_recomputing(loss: Callable[[Sequence[Sample]], torch.Tensor], rows: Se
         measured = loss(few)
     needed = sum(kept.values()) / sum(sample.size for sample in few) * tokens
     free = free_bytes(measured.device)
-    if needed <= free * _SHARE_OF_FREE:
+    if needed <= free * SHARE_OF_FREE:
         return False
     say(
         f"a step would keep about {needed / 2**30:.1f} GiB between its passes, and {free / 2**30:.1f} GiB are free:"

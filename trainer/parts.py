@@ -113,15 +113,20 @@ class Parts:
         return [sample for part in parts[: self._at_once] for sample in part]
 
     def _split(self, samples: Sequence[Sample]) -> list[list[Sample]]:
-        # A part computes the prefix that its rows share once, so what counts for its size is what each has of its own.
-        # Half of the tokens stay for that: more parts would compute a long prefix more often, for little memory.
-        limit = self._config.micro_batch_tokens
-        rows = [row for sample in samples for row in sample.rows]
-        shared = shared_prefix(rows) if self._collate is pack and len(rows) > 1 else 0
-        own = [sample.size - shared * len(sample.rows) for sample in samples]
-        room = max(limit - self._at_once * shared, limit // 2, 1)
-        parts = split_by_tokens(range(len(samples)), own, room, self._at_once)
-        return [[samples[row] for row in part] for part in parts]
+        return split_step(samples, self._config.micro_batch_tokens, self._at_once, packed=self._collate is pack)
+
+
+def split_step(
+    samples: Sequence[Sample], micro_batch_tokens: int, at_once: int, *, packed: bool = True
+) -> list[list[Sample]]:
+    """The samples of a step in the parts that are computed, `at_once` at a time."""
+    # A packed part computes the prefix that its rows share once, so what counts for its size is what each has of its
+    # own. Half of the tokens stay for that: more parts would compute a long prefix more often, for little memory.
+    rows = [row for sample in samples for row in sample.rows]
+    shared = shared_prefix(rows) if packed and len(rows) > 1 else 0
+    own = [sample.size - shared * len(sample.rows) for sample in samples]
+    room = max(micro_batch_tokens - at_once * shared, micro_batch_tokens // 2, 1)
+    return [[samples[row] for row in part] for part in split_by_tokens(range(len(samples)), own, room, at_once)]
 
 
 @contextmanager

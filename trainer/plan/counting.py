@@ -24,6 +24,7 @@ from trainer.model import quiet_libraries
 
 NAME = "acidtest_counted"
 _TOKENS = 128  # what a block keeps grows with the tokens alone; what it keeps besides is too small to show
+_ADAPTER_BYTES = 4  # of a number in an adapter
 Adapt = Callable[[Any], Any]
 
 
@@ -89,7 +90,10 @@ def count(config: Any, adapt: Adapt, dtype: torch.dtype) -> Shape:
     What an architecture keeps that can't be run without storage is estimated from its widths; the result says so.
     """
     with quiet_libraries(), torch.device("meta"):
-        model = _made(config, dtype)
+        try:
+            model = _made(config, dtype)
+        except Exception:  # noqa: BLE001 - a model that can't be made without storage may well be loaded with its weights
+            return _from_widths(config.get_text_config(), dtype.itemsize)
         model.requires_grad_(requires_grad=False)
         kinds = _one_of_each(model)
         model = adapt(model).train()
@@ -236,6 +240,28 @@ def _sizes(model: nn.Module, kinds: list[tuple[nn.Module, int]]) -> _Sizes:
     return sizes
 
 
+def _from_widths(text: Any, size: int) -> Shape:
+    """The shape as far as a config's widths tell; how much an adapter adds is left out."""
+    block, forward = _estimate(text, size)
+    blocks, hidden, vocabulary = text.num_hidden_layers, text.hidden_size, text.vocab_size
+    return Shape(
+        blocks=blocks,
+        hidden=hidden,
+        vocabulary=vocabulary,
+        linear=int(forward / 2),
+        frozen=hidden * vocabulary * (1 if getattr(text, "tie_word_embeddings", False) else 2),
+        trainable=0,
+        largest=int(forward / 2 / blocks),
+        saved=block * blocks,
+        block=block,
+        inputs=blocks * hidden * size,
+        forward=forward,
+        training=2 * forward,
+        targets=(),
+        counted=False,
+    )
+
+
 def _estimate(text: Any, size: int) -> tuple[float, float]:
     """What a block keeps for a token, and the operations of all: Llama's formula, for numbers of `size` bytes.
 
@@ -247,4 +273,7 @@ def _estimate(text: Any, size: int) -> tuple[float, float]:
     inner = getattr(text, "moe_intermediate_size", None) or getattr(text, "intermediate_size", None) or 4 * hidden
     inner *= getattr(text, "num_experts_per_tok", None) or 1
     weights = 2 * hidden * (heads * head + keys) + 3 * hidden * inner
-    return (36 * hidden + 4 * keys + 10 * inner) * size / 2, 2.0 * weights * text.num_hidden_layers
+    # Adapters are in float32: where numbers are smaller, their inputs are kept a second time, converted.
+    same, converted = 16 * hidden + 4 * keys + 8 * inner, 36 * hidden + 4 * keys + 10 * inner
+    block = float(same * size / 2 if size == _ADAPTER_BYTES else converted)
+    return block, 2.0 * weights * text.num_hidden_layers

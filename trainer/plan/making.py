@@ -10,6 +10,7 @@ import torch
 from curate.core.base_model import BaseModel, find_base, load_chat_format, made_once
 from curate.core.errors import ConfigError
 from trainer.adapter import new_adapter
+from trainer.checkpointing import SHARE_OF_FREE
 from trainer.config import TrainConfig
 from trainer.fit import Inputs, read_datasets
 from trainer.hub import HUB_FIX, check_reachable
@@ -31,8 +32,8 @@ _LOGIT_BYTES = {torch.float32: 12, torch.bfloat16: 14}
 # Python with the libraries and the rows, before a model is there, and what loading leaves behind.
 _PROCESS_BYTES = 0.6e9
 # What the C library's allocator takes for a byte of activations, freed blocks between those in use counted: seen with
-# SmolLM2-135M on two threads at 800 to 2,100 tokens at once. PEFT's layers over packed weights copy more.
-_SLACK, _SLACK_PACKED = 1.4, 1.8
+# SmolLM2-135M on two quiet threads at 600 to 2,100 tokens at once.
+_SLACK = 1.75
 # NF4 weights are expanded for each product: LitGPT's table has 2.4 against 3.8 minutes on an A100 for the same steps;
 # on processors it costs 16 to 26 %.
 _PACKED_SLOWER_ON_GPU, _PACKED_SLOWER_HERE = 1.6, 1.2
@@ -58,7 +59,8 @@ CARD_SIZES_GB = (12, 16, 24, 48, 80)
 class Option:
     """A training on one kind of hardware. `micro_batch` tokens fit at once, 0: not even the longest row does.
 
-    `sharded_bytes` is the peak on each of several cards if the frozen weights were spread over them.
+    `checkpointing`: the training would compute layers again, and its peak is the checkpointed one. `sharded_bytes` is
+    the peak on each of several cards if the frozen weights were spread over them.
     """
 
     hardware: str
@@ -66,6 +68,7 @@ class Option:
     memory: Memory
     peak_bytes: float
     checkpointed_bytes: float
+    checkpointing: bool
     fits: bool
     micro_batch: int
     seconds: float
@@ -206,11 +209,21 @@ def llama_config(hidden: int, inner: int, blocks: int, heads: int, keys: int, wo
 
 def _threads(config: TrainConfig) -> int:
     """How many parts of a step `trainer.parts` computes at once on this machine."""
-    return 1 if torch.cuda.is_available() or config.lora.dropout else processor_threads(config.threads)
+    alone = torch.cuda.is_available() or config.lora.dropout or config.method == "full"
+    return 1 if alone else processor_threads(config.threads)
 
 
-def _load(todo: Work, config: TrainConfig, dtype: torch.dtype, *, threads: int, held_out: bool) -> Load:
-    return Load(
+def _load(
+    shape: Shape,
+    todo: Work,
+    config: TrainConfig,
+    dtype: torch.dtype,
+    *,
+    threads: int,
+    held_out: bool,
+    room_bytes: float,
+) -> Load:
+    load = Load(
         tokens=todo.at_once,
         positions=min(CHUNK_POSITIONS * threads, todo.positions_at_once),
         number_bytes=dtype.itemsize,
@@ -220,11 +233,17 @@ def _load(todo: Work, config: TrainConfig, dtype: torch.dtype, *, threads: int, 
         copies=int(held_out and config.keep == "best"),
         threads=threads,
     )
+    if config.checkpointing != "auto":
+        return replace(load, checkpointing=config.checkpointing)
+    # As `trainer.checkpointing` decides it once the model is loaded.
+    kept = shape.saved * max(config.micro_batch_tokens, todo.longest)
+    free = room_bytes - peak(shape, load).weights
+    return replace(load, checkpointing=config.method != "prefix" and kept > free * SHARE_OF_FREE)
 
 
 def _load_here(shape: Shape, todo: Work, config: TrainConfig, *, held_out: bool) -> Load:
     dtype = compute_dtype(config.dtype)
-    load = _load(todo, config, dtype, threads=_threads(config), held_out=held_out)
+    load = _load(shape, todo, config, dtype, threads=_threads(config), held_out=held_out, room_bytes=free_bytes())
     if torch.cuda.is_available():
         return load
     expands = config.expand_weights
@@ -232,22 +251,24 @@ def _load_here(shape: Shape, todo: Work, config: TrainConfig, *, held_out: bool)
         expands = shape.linear * dtype.itemsize <= free_bytes() / EXPANDED_SHARE
     # The file that is being quantised stays mapped, and counts as the process's memory as long as there is room.
     mapped = shape.linear * dtype.itemsize if load.quantised else 0
-    load = replace(load, expanded=load.quantised and expands, besides=_PROCESS_BYTES + mapped)
-    return replace(load, slack=_SLACK_PACKED if load.packed else _SLACK)
+    expanded = load.quantised and bool(expands)
+    return replace(load, expanded=expanded, besides=_PROCESS_BYTES + mapped, slack=_SLACK)
 
 
 def _option_here(shape: Shape, todo: Work, config: TrainConfig, machine: Machine) -> Option:
     load = _load_here(shape, todo, config, held_out=todo.held_out > 0)
     slower = (_PACKED_SLOWER_ON_GPU if machine.on_gpu else _PACKED_SLOWER_HERE) if load.packed else 1
     name = "this machine" + ("" if machine.on_gpu else f", {load.threads} threads")
-    seconds = _seconds(shape, todo, machine.rate / slower) + _LAUNCH_S * shape.blocks * todo.parts * machine.on_gpu
+    seconds = (
+        _seconds(shape, todo, load, machine.rate / slower) + _LAUNCH_S * shape.blocks * todo.parts * machine.on_gpu
+    )
     return _judge(name, shape, todo, config, load, machine.room_bytes, seconds)
 
 
 def _option(shape: Shape, todo: Work, config: TrainConfig, on: Hardware) -> Option:
-    load = _load(todo, config, torch.bfloat16, threads=1, held_out=todo.held_out > 0)
+    load = _load(shape, todo, config, torch.bfloat16, threads=1, held_out=todo.held_out > 0, room_bytes=on.room_bytes)
     rate = on.rate / (_PACKED_SLOWER_ON_GPU if load.packed else 1)
-    seconds = _seconds(shape, todo, rate) + _LAUNCH_S * shape.blocks * todo.parts / on.cards
+    seconds = _seconds(shape, todo, load, rate) + _LAUNCH_S * shape.blocks * todo.parts / on.cards
     option = _judge(on.name, shape, todo, config, load, on.room_bytes, seconds)
     spread = option.memory.weights * (1 - 1 / on.cards)
     return replace(
@@ -257,9 +278,10 @@ def _option(shape: Shape, todo: Work, config: TrainConfig, on: Hardware) -> Opti
     )
 
 
-def _seconds(shape: Shape, todo: Work, rate: float) -> float:
+def _seconds(shape: Shape, todo: Work, load: Load, rate: float) -> float:
+    each = shape.training + (shape.forward if load.checkpointing else 0)
     head = 4 * todo.supervised * shape.hidden * shape.vocabulary  # forward, and backward to the hidden states
-    return (todo.tokens * shape.training + todo.held_out * shape.forward + head) / rate
+    return (todo.tokens * each + todo.held_out * shape.forward + head) / rate
 
 
 def _judge(
@@ -274,6 +296,7 @@ def _judge(
         memory=memory,
         peak_bytes=memory.total,
         checkpointed_bytes=peak(shape, replace(load, checkpointing=True)).total,
+        checkpointing=load.checkpointing,
         fits=fits,
         micro_batch=micro_batch if micro_batch >= todo.longest else 0,
         seconds=seconds,
@@ -282,6 +305,6 @@ def _judge(
 
 
 def _size(name: str, shape: Shape, todo: Work, config: TrainConfig) -> Size:
-    load = _load(todo, config, torch.bfloat16, threads=1, held_out=todo.held_out > 0)
+    load = _load(shape, todo, config, torch.bfloat16, threads=1, held_out=todo.held_out > 0, room_bytes=float("inf"))
     checkpointed = peak(shape, replace(load, checkpointing=True)).total
     return Size(name, shape.parameters - shape.trainable, peak(shape, load).total, checkpointed)

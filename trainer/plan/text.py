@@ -79,7 +79,7 @@ def _option(option: Option, currency: str | None) -> tuple[str, ...]:
 
 def _verdict(option: Option) -> str:
     if option.fits:
-        return "yes"
+        return "yes, checkpointed" if option.checkpointing else "yes"
     first = next((change.what for change in option.changes if change.peak_bytes <= option.room_bytes), None)
     return f"with {first.partition(' (')[0]}" if first else "no"
 

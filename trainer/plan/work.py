@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 
-from trainer.batches import epoch_batches, split_by_tokens
+from trainer.batches import epoch_batches
 from trainer.config import TrainConfig
 from trainer.packing import shared_prefix
+from trainer.parts import split_step
 from trainer.sample import Sample
 from trainer.schedule import steps_in_all
 
@@ -18,7 +19,7 @@ class Work:
 
     `tokens` are computed in all steps; a prefix that the rows of a part share counts once. `at_once` of them, and
     `positions_at_once` of the predictions, are in memory together at most. `held_out` tokens go through a forward pass
-    alone, all times together that the held-out loss is measured.
+    alone, all times together that the held-out loss is measured. `longest` is the longest row, with preferences a pair.
     """
 
     steps: int
@@ -39,8 +40,8 @@ def work(train: Sequence[Sample], held_out: Sequence[Sample], config: TrainConfi
     done = batches[:steps]
     passes = tokens = supervised = most = most_positions = 0
     for rows in done:
-        parts = split_by_tokens(rows, lengths, config.micro_batch_tokens, threads)
-        sizes = [_computed([train[row] for row in part]) for part in parts]
+        parts = split_step([train[row] for row in rows], config.micro_batch_tokens, threads)
+        sizes = [_computed(part) for part in parts]
         passes += len(parts)
         tokens += sum(size for size, _ in sizes)
         supervised += sum(positions for _, positions in sizes)
@@ -52,17 +53,18 @@ def work(train: Sequence[Sample], held_out: Sequence[Sample], config: TrainConfi
         parts=round(passes * times),
         tokens=round(tokens * times),
         supervised=round(supervised * times),
-        held_out=_measures(steps, len(batches), config) * sum(len(sample.ids) for sample in held_out),
+        held_out=_measures(steps, len(batches), config) * sum(sample.size for sample in held_out),
         at_once=most,
         positions_at_once=most_positions,
-        longest=max(lengths),
+        longest=max(sample.size for sample in train),
     )
 
 
 def _computed(part: Sequence[Sample]) -> tuple[int, int]:
     """How many tokens a part computes, and how many it predicts."""
-    shared = shared_prefix(part) * (len(part) - 1) if len(part) > 1 else 0
-    return sum(len(sample.ids) for sample in part) - shared, sum(sample.supervised_count for sample in part)
+    rows = [row for sample in part for row in sample.rows]
+    shared = shared_prefix(rows) * (len(rows) - 1) if len(rows) > 1 else 0
+    return sum(len(row.ids) for row in rows) - shared, sum(row.supervised_count for row in rows)
 
 
 def _measures(steps: int, epoch_steps: int, config: TrainConfig) -> int:

@@ -101,3 +101,14 @@ def test_an_architecture_that_asks_for_values_is_estimated_and_says_so() -> None
     assert not counted.counted
     assert counted.saved > 0
     assert counted.forward > 0
+
+
+def test_a_model_that_cannot_be_made_without_storage_is_estimated_from_its_widths() -> None:
+    widths = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    # The padding token lies outside the vocabulary: making the model fails.
+    config = CONFIG_MAPPING["llama"](vocab_size=512, pad_token_id=9999, **widths)
+    sound = count(CONFIG_MAPPING["llama"](vocab_size=512, **widths), with_lora, torch.float32)
+    estimated = count(config, with_lora, torch.float32)
+    assert not estimated.counted
+    assert estimated.saved == pytest.approx(sound.saved, rel=0.1)
+    assert estimated.linear == sound.linear

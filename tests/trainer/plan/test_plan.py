@@ -12,10 +12,11 @@ from curate.core.errors import ConfigError
 from tests.conftest import Run
 from tests.trainer.conftest import MakeInputs
 from tests.trainer.test_loss import CPU
-from trainer.batches import epoch_batches, split_by_tokens
+from trainer.batches import epoch_batches
 from trainer.config import TrainConfig
 from trainer.dataset import Sample
 from trainer.packing import pack
+from trainer.parts import split_step
 from trainer.plan.advice import changes, warnings
 from trainer.plan.counting import Shape
 from trainer.plan.hardware import KNOWN, HardwareTable
@@ -63,8 +64,8 @@ def test_the_work_is_what_the_trainer_packs() -> None:
     rows = samples(18, prefix=6)
     todo = work(rows, rows[:2], config, threads=2)
     lengths = [len(row.ids) for row in rows]
-    steps = [split_by_tokens(step, lengths, 60, 2) for step in epoch_batches(lengths, 4, config.seed, 0)]
-    sizes = [[pack([rows[i] for i in part], CPU).ids_BT.numel() for part in parts] for parts in steps]
+    steps = [split_step([rows[i] for i in step], 60, 2) for step in epoch_batches(lengths, 4, config.seed, 0)]
+    sizes = [[pack(part, CPU).ids_BT.numel() for part in parts] for parts in steps]
     assert todo.steps == 15
     assert todo.tokens == 3 * sum(map(sum, sizes))
     assert todo.at_once == max(sum(sorted(parts)[-2:]) for parts in sizes)
@@ -104,6 +105,10 @@ def test_each_change_saves_memory_and_none_is_repeated() -> None:
         ({"lora": {"targets": "attention"}}, 500, ["attention-only"]),
         ({"lora": {"r": 64}}, 500, ["vllm-rank"]),
         ({"lora": {"r": 1024}}, 500, ["vllm-rank"]),
+        ({"lora": {"dora": True}}, 500, ["vllm-dora"]),
+        ({"method": "ia3", "learning_rate": 1e-2}, 500, ["vllm-method"]),
+        ({"method": "full", "learning_rate": 1e-5}, 500, []),
+        ({"method": "full", "learning_rate": 5e-4}, 500, ["learning-rate"]),
     ],
 )
 def test_what_is_unwise_is_said(changed: dict[str, object], rows: int, rules: list[str]) -> None:
@@ -139,10 +144,10 @@ def test_a_plan_needs_no_weights(make_inputs: MakeInputs, tmp_path: Path, tiny: 
 
 
 def test_what_does_not_fit_says_what_to_change(make_inputs: MakeInputs) -> None:
-    needed = make_plan(make_inputs(), KNOWN).options[0].peak_bytes
+    needed = make_plan(make_inputs(checkpointing=False), KNOWN).options[0].peak_bytes
     small = {"name": "small", "memory_gb": needed / 2**30, "tflops": 1}
     tiny = {"name": "tiny", "memory_gb": needed / 2**30 / 10, "tflops": 1, "cards": 2}
-    plan = make_plan(make_inputs(), HardwareTable.model_validate({"hardware": [small, tiny]}))
+    plan = make_plan(make_inputs(checkpointing=False), HardwareTable.model_validate({"hardware": [small, tiny]}))
     text = "\n".join(plan_lines(plan))
     first, second = plan.options
     assert not first.fits
@@ -165,3 +170,24 @@ def test_the_command_prints_a_table_and_json(run_cli: Run, make_inputs: MakeInpu
     assert as_json["work"]["steps"] == 3
     assert as_json["here"]["memory"]["weights"] > 0
     assert not (tmp_path / "run").exists()
+
+
+def test_checkpointing_that_the_trainer_would_turn_on_is_in_the_plan(make_inputs: MakeInputs) -> None:
+    kept = make_plan(make_inputs(checkpointing=False), KNOWN).options[0]
+    again = make_plan(make_inputs(checkpointing=True), KNOWN).options[0]
+    assert again.peak_bytes == kept.checkpointed_bytes < kept.peak_bytes
+    assert again.seconds > kept.seconds
+    short_of_memory = HardwareTable.model_validate(
+        {"hardware": [{"name": "small", "memory_gb": kept.peak_bytes / 2**30, "tflops": 1}]}
+    )
+    (chosen,) = make_plan(make_inputs(), short_of_memory).options
+    assert chosen.checkpointing
+    assert chosen.fits
+
+
+@pytest.mark.parametrize("method", ["ia3", "prefix", "prompt", "full"])
+def test_every_method_can_be_planned(method: str, make_inputs: MakeInputs) -> None:
+    plan = make_plan(make_inputs(method=method), KNOWN)
+    assert plan.counted
+    assert plan.trainable > 0
+    assert plan.here.memory.activations > 0
