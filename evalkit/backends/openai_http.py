@@ -15,6 +15,7 @@ import msgspec
 
 from curate.core.chat_api import Failure, Reply, read_failure, read_key, read_reply
 from curate.core.rows import Message
+from evalkit.backends.timed_socket import TimedSocket, latency_s
 from evalkit.endpoint import Endpoint, Running
 
 _MOST_BYTES = 32 << 20  # of one answer: far above any model's, far below this machine's memory
@@ -36,6 +37,29 @@ def request_body(
     }
 
 
+class _Line:
+    """One connection to an endpoint, for one request at a time, so that its socket's times are this request's."""
+
+    def __init__(self, headers: dict[str, str], timeout: aiohttp.ClientTimeout) -> None:
+        self._socket: TimedSocket | None = None
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1, socket_factory=self._open),
+            timeout=timeout,
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    def _open(self, address: tuple[Any, ...]) -> TimedSocket:
+        family, kind, protocol, *_ = address
+        self._socket = TimedSocket(family, kind, protocol)
+        self._socket.stamp()
+        return self._socket
+
+    def latency_s(self, measured_s: float) -> float:
+        """How long the last request took at the socket, of the time measured around it."""
+        return latency_s(self._socket, measured_s)
+
+
 class Client:
     """The connections to one endpoint. Never raises for trouble with one request.
 
@@ -47,19 +71,15 @@ class Client:
         self._base = endpoint.base_url
         self._chat = f"{endpoint.base_url}/chat/completions"
         self._proxy = _proxy(endpoint.base_url)
-        self._timeout_s = running.timeout_s
-        self._session = aiohttp.ClientSession(
-            # How many are in flight is decided by who calls, so that no request waits in here, inside its latency.
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
-            timeout=aiohttp.ClientTimeout(
-                total=running.timeout_s + running.connect_timeout_s, sock_connect=running.connect_timeout_s
-            ),
-            headers={
-                "content-type": "application/json",
-                **({"authorization": f"Bearer {self._key}"} if self._key else {}),
-            },
-            cookie_jar=aiohttp.DummyCookieJar(),
+        self._timeout = aiohttp.ClientTimeout(
+            total=running.timeout_s + running.connect_timeout_s, sock_connect=running.connect_timeout_s
         )
+        self._timeout_s = running.timeout_s
+        self._headers = {"content-type": "application/json"}
+        if self._key:
+            self._headers["authorization"] = f"Bearer {self._key}"
+        self._lines: list[_Line] = []
+        self._idle: list[_Line] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,23 +87,35 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        for line in self._lines:
+            await line.session.close()
 
     async def chat(self, body: bytes) -> tuple[Reply | Failure, float]:
-        """One POST to /chat/completions, and the milliseconds until the answer was there."""
+        """One POST to /chat/completions, and the milliseconds from its last byte to the answer's."""
+        line = self._line()
         started = time.perf_counter()
-        found = await self._send("POST", self._chat, body)
-        latency_ms = (time.perf_counter() - started) * 1000
+        found = await self._send(line, "POST", self._chat, body)
+        latency_ms = line.latency_s(time.perf_counter() - started) * 1000
+        self._idle.append(line)
         return (found if isinstance(found, Failure) else read_reply(found, self._key)), latency_ms
 
     async def models(self) -> bytes | Failure:
         """The body of GET /models."""
-        return await self._send("GET", f"{self._base}/models", None)
+        line = self._line()
+        found = await self._send(line, "GET", f"{self._base}/models", None)
+        self._idle.append(line)
+        return found
 
-    async def _send(self, method: str, url: str, body: bytes | None) -> bytes | Failure:
+    def _line(self) -> _Line:
+        if not self._idle:
+            self._idle.append(_Line(self._headers, self._timeout))
+            self._lines.append(self._idle[-1])
+        return self._idle.pop()
+
+    async def _send(self, line: _Line, method: str, url: str, body: bytes | None) -> bytes | Failure:
         try:
             # A redirect would take the key to another address.
-            async with self._session.request(
+            async with line.session.request(
                 method, url, data=body, allow_redirects=False, proxy=self._proxy
             ) as response:
                 data = await _read(response)
