@@ -64,6 +64,56 @@ def run_suite(suite: Path, dry_run: bool, as_json: bool, **chosen: Any) -> int:
 
 
 @cli.command(epilog=EPILOG)
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(min=1), help="Plan for only this many items, chosen by the suite's seed.")
+@click.option("--contender", "contenders", multiple=True, help="Plan for only this contender; may be given repeatedly.")
+@click.option("--cache", type=_FOLDER, help="The folder where answers are kept, if not the suite's output.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@command_options
+def plan(suite: Path, as_json: bool, **chosen: Any) -> int:
+    """Say what SUITE asks, costs and takes, before a token is spent. Asks and writes nothing.
+
+    \b
+    Examples:
+      evalkit plan suite.yaml
+      evalkit plan suite.yaml --limit 200 --json
+    """
+    from evalkit import pipeline
+
+    _print_plan(pipeline.plan(suite, pipeline.Choice(**chosen)), as_json=as_json)
+    return 0
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("url")
+@click.option("--model", help="The model to try out; without it only the models there are listed.")
+@click.option("--key-env", help="The environment variable that holds the key.")
+@click.option("--context", type=click.IntRange(min=1), help="Try whether a prompt of about this many tokens fits.")
+@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds for an answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@command_options
+def doctor(url: str, as_json: bool, **chosen: Any) -> int:
+    """Try out the OpenAI-compatible endpoint at URL (it ends in /v1): what it can do of what a suite may need.
+
+    About ten short questions are asked. Ends with 1 where something is missing that every suite needs.
+
+    \b
+    Examples:
+      evalkit doctor http://localhost:8000/v1
+      evalkit doctor http://localhost:8000/v1 --model my-adapter
+      evalkit doctor https://api.openai.com/v1 --model gpt-4.1-mini --key-env OPENAI_API_KEY --json
+    """
+    from evalkit import doctor as clinic
+
+    findings = clinic.examine(url, **chosen)
+    if as_json:
+        print_json(findings)
+    else:
+        clinic.print_findings(findings)
+    return 0 if findings["fit"] else 1
+
+
+@cli.command(epilog=EPILOG)
 @click.argument("results", type=_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print result.json.")
 @command_options
@@ -140,17 +190,23 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from evalkit.plan import describe_total
+
     if as_json:
         print_json(plan)
         return
     table = Table(title=Text(f"{plan['suite']}: {plan['items']} items"), title_justify="left", box=None, pad_edge=False)
     table.add_column("contender")
-    for column in ("prompt tokens", "longest", "answers kept", "can't be asked"):
+    for column in ("questions", "prompt tokens", "longest", "answers kept", "can't be asked"):
         table.add_column(column, justify="right")
     for contender in plan["contenders"]:
-        keys = ("prompt_tokens", "longest_prompt", "answers_kept", "cannot_be_asked")
-        table.add_row(Text(contender["name"]), *(f"{contender[key]:,}" for key in keys))
+        about = "~" if contender["estimated"] else ""
+        lengths = (f"{about}{contender[key]:,}" for key in ("prompt_tokens", "longest_prompt"))
+        counts = (f"{contender[key]:,}" for key in ("answers_kept", "cannot_be_asked"))
+        table.add_row(Text(contender["name"]), f"{contender['questions']:,}", *lengths, *counts)
     Console(highlight=False).print(table)
+    for line in describe_total(plan):
+        click.echo(line)
     say(f"would write {plan['output']}" + (" (up to date already)" if plan["up_to_date"] else ""))
 
 
