@@ -12,6 +12,7 @@ from curate.core.digests import digest_bytes
 from curate.core.rows import Row, encode_row
 
 FILE = "decisions.jsonl"
+REJECTED = "rejected.jsonl"
 UNDO, REDO, NOTE = "undo", "redo", "note"
 # Of these no decision is left: the item is still to be decided.
 _OPEN = frozenset({NOTE})

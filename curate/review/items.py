@@ -53,6 +53,7 @@ class Choice:
     label: str
     action: str
     value: str = ""
+    in_footer: bool = True
 
     def made(self, event: Event) -> bool:
         """Is this the choice that the decision made?"""
@@ -67,6 +68,8 @@ class Kind:
     title: str
     choices: tuple[Choice, ...]
     editable: bool = False
+    digits: str = ""
+    """What the footer says of digits that it does not list."""
     pairs: bool = False
 
     def label(self, event: Event) -> str:

@@ -59,7 +59,7 @@ def make_keys(kind: Kind, changed: Mapping[str, str] | None = None, where: Path 
     Raises: ConfigError naming every command that does not exist and every key that would do two things.
     """
     changed = changed or {}
-    made = [Key(one.key, one.name, one.label, f"Decide: {one.label}", one) for one in kind.choices]
+    made = [Key(one.key, one.name, one.label, f"Decide: {one.label}", one, one.in_footer) for one in kind.choices]
     table = [*made, *([_EDIT] if kind.editable else []), *_COMMANDS]
     # A keymap is for all kinds of items: a name that another kind has is no fault.
     faults = [

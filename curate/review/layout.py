@@ -1,10 +1,11 @@
 """An item, and how far the review is, as lines of text: the same for the full screen and for plain output."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
+from curate.core.errors import ConfigError
 from curate.core.rows import Row
 from curate.review.decisions import Event
 from curate.review.items import Block, Facts, Item
@@ -14,6 +15,7 @@ from curate.review.text import Line, Span, json_spans, laid_out, one_line, shown
 
 _BESIDE = 100  # cells from which two texts stand side by side
 _SIGNS = {"keep": "+", "drop": "x", "edit": "e", "flag": "!", "skip": "-", "class": "=", "prefer": "=", "grade": "="}
+_PARTS = ("raw", "metadata", "diff")
 Tokens = Callable[[Row], Sequence[Span]]
 
 
@@ -25,6 +27,15 @@ class Look:
     metadata: bool = False
     diff: bool = False
     tokens: Tokens | None = None
+
+
+def toggled(look: Look, name: str, tokens: Tokens | None) -> Look:
+    """The look with a part of it turned on or off."""
+    if name == "tokens":
+        if tokens is None:
+            raise ConfigError("no base model is known, so there are no tokens to show", fix="name one with --base")
+        return replace(look, tokens=None if look.tokens else tokens)
+    return Look(**{**{one: getattr(look, one) for one in _PARTS}, name: not getattr(look, name)}, tokens=look.tokens)
 
 
 def item_lines(item: Item, decision: Event | None, width: int, look: Look, label: str = "") -> Iterator[Line]:
@@ -104,12 +115,18 @@ def queue_line(session: Session, place: int, width: int) -> Line:
     return ((f"{pointer}{sign} {text}", style),)
 
 
-def footer(keys: Sequence[Key], width: int) -> list[tuple[str, Key]]:
-    """The keys that fit into a line, choices first, each with its text; the last is always the one for all keys."""
+def footer(keys: Sequence[Key], width: int, digits: str = "") -> list[tuple[str, Key | None]]:
+    """The keys that fit into a line, choices first, each with its text; the last is always the one for all keys.
+
+    `digits` is said of the choices by digit, where they are not listed one by one.
+    """
     last = next((one for one in keys if one.name == "help"), None)
     room = width - (cell_len(_footer_text(last)) if last else 0)
-    made: list[tuple[str, Key]] = []
+    made: list[tuple[str, Key | None]] = []
     for one in keys:
+        if digits and one.choice is None and not any(key is None for _, key in made):
+            made.append((f" {digits} ", None))
+            room -= cell_len(made[-1][0])
         text = _footer_text(one)
         if one is not last and one.in_footer and cell_len(text) <= room:
             made.append((text, one))

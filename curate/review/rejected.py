@@ -17,14 +17,14 @@ from curate.entries import Place, Rejection
 from curate.readers import Record
 from curate.reading import RowReader
 from curate.review.clusters import Clusters
+from curate.review.decisions import REJECTED as FILE
 from curate.review.decisions import Key
 from curate.review.items import FLAG, SKIP, Block, Choice, Item, Kind
 from curate.review.layout import row_blocks
 from curate.review.lines import LineIndex
 from curate.review.rows import RowDeck, heading, metadata
 
-FILE = "rejected.jsonl"
-REJECTED = Kind(
+KIND = Kind(
     "rejected", "rejected rows",
     (Choice("a", "keep", "take it back", "keep"), Choice("x", "drop", "rightly left out", "drop"), FLAG, SKIP),
 )  # fmt: skip
@@ -41,7 +41,7 @@ PAIRS = Kind(
 class RejectedDeck:
     """The rows of `rejected.jsonl`. What a recipe's adapter read is shown as the record that it got."""
 
-    def __init__(self, folder: Path, kind: Kind = REJECTED) -> None:
+    def __init__(self, folder: Path, kind: Kind = KIND) -> None:
         self.kind, self.folder = kind, folder
         if not (folder / FILE).is_file():
             raise DataError(

@@ -40,9 +40,10 @@ def row_kind(classes: Sequence[str] = ()) -> Kind:
     """Rows: kept, dropped, edited; digits are reasons to drop one, or the `classes` to put one into."""
     named = [(str(number), name) for number, name in enumerate(classes or REASONS, start=1)]
     action = "class" if classes else "drop"
-    digits = [Choice(key, key, f"{action}: {name}", action, name) for key, name in named]
+    digits = [Choice(key, key, f"{action}: {name}", action, name, in_footer=False) for key, name in named]
     keep, drop = Choice("a", "keep", "keep", "keep"), Choice("x", "drop", "drop", "drop")
-    return Kind("rows", "rows", (keep, drop, FLAG, SKIP, *digits), editable=True)
+    what = "1-9 class" if classes else "1-9 drop, why"
+    return Kind("rows", "rows", (keep, drop, FLAG, SKIP, *digits), editable=True, digits=what)
 
 
 class _Head(msgspec.Struct):

@@ -129,7 +129,7 @@ def test_undo_of_a_bulk_takes_back_all_of_it(deck: RowDeck) -> None:
     session.decide(CHOICES["keep"])
     session.show(session.matching("label:refund"), "label:refund")
     assert session.decide_all(CHOICES["drop"]) == 4
-    assert state(session) == {at: ("drop", "", "") for at in (0, 2, 4, 6)}
+    assert state(session) == dict.fromkeys((0, 2, 4, 6), ("drop", "", ""))
     session.undo()
     assert state(session) == {0: ("keep", "", "")}
     assert session.at == 0
