@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from curate.core.rows import Message, Row
+from curate.core.visible import escape_invisible, visible
 
 PARENT = "parent"
 """The key under `meta` that says which row an edited one was made of, by its digest."""
@@ -16,12 +17,15 @@ _REST = "row"
 
 
 def as_text(row: Row) -> str:
-    """The row with a header for each message; as JSON where its messages hold more than text, or such a header."""
+    """The row with a header for each message; as JSON where its messages hold more than visible text, or such a
+    header.
+    """
     plain = all(isinstance(message.content, str) and message.tool_calls is None for message in row.messages)
-    if not plain or any(_HEAD.search(message.text) for message in row.messages):
-        return msgspec.json.format(msgspec.json.encode(row), indent=2).decode()
+    hides = any(visible(message.text) != message.text for message in row.messages)
+    if not plain or hides or any(_HEAD.search(message.text) for message in row.messages):
+        return escape_invisible(msgspec.json.format(msgspec.json.encode(row), indent=2).decode())
     parts = [f"=== {message.role} ===\n{message.text}\n" for message in row.messages]
-    rest = msgspec.json.format(msgspec.json.encode(_rest(row)), indent=2).decode()
+    rest = escape_invisible(msgspec.json.format(msgspec.json.encode(_rest(row)), indent=2).decode())
     return "".join([*parts, f"=== {_REST} ===\n{rest}\n"])
 
 

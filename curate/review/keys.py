@@ -23,7 +23,10 @@ class Key:
     """A second key that does the same, which no keymap changes."""
 
 
-_EDIT = Key("e", "edit", "edit", "Edit the row; it is checked before it is accepted")
+_EDIT = (
+    Key("e", "edit", "edit", "Edit the row; it is checked before it is accepted"),
+    Key("E", "edit-outside", "edit", "Edit the row in the editor that $VISUAL or $EDITOR names", in_footer=False),
+)
 _COMMANDS = (
     Key("u", "undo", "undo", "Take the last step back, and go to where it was made"),
     Key("U", "redo", "redo", "Do again what was taken back", in_footer=False),
@@ -42,9 +45,14 @@ _COMMANDS = (
     Key("t", "tokens", "tokens", "Tokens, and which of them count in the loss, on or off", in_footer=False),
     Key("b", "bulk", "bulk", "Decide everything that is shown, after a look at five of them", in_footer=False),
     Key("l", "list", "list", "The list of items, on or off", in_footer=False),
+    Key("pagedown", "scroll-down", "down", "Scroll down in a long item", in_footer=False),
+    Key("pageup", "scroll-up", "up", "Scroll up in a long item", in_footer=False),
     Key("?", "help", "keys", "All keys"),
     Key("q", "quit", "quit", "Quit; every decision is on disk already"),
 )
+
+
+_NAMED = frozenset({"space", "enter", "tab", "up", "down", "left", "right", "pageup", "pagedown"})
 
 
 class Keymap(Config):
@@ -60,7 +68,7 @@ def make_keys(kind: Kind, changed: Mapping[str, str] | None = None, where: Path 
     """
     changed = changed or {}
     made = [Key(one.key, one.name, one.label, f"Decide: {one.label}", one, one.in_footer) for one in kind.choices]
-    table = [*made, *([_EDIT] if kind.editable else []), *_COMMANDS]
+    table = [*made, *(_EDIT if kind.editable else ()), *_COMMANDS]
     # A keymap is for all kinds of items: a name that another kind has is no fault.
     faults = [
         f"{name}: nothing is called so" for name in changed if name not in {*_every_name(), *(k.name for k in table)}
@@ -92,8 +100,8 @@ def find_key(keys: Sequence[Key], pressed: str) -> Key | None:
 
 def _every_name() -> set[str]:
     digits = {str(number) for number in range(10)}
-    return {one.name for one in (_EDIT, *_COMMANDS)} | {"keep", "drop", "flag", "skip"} | digits
+    return {one.name for one in (*_EDIT, *_COMMANDS)} | {"keep", "drop", "flag", "skip"} | digits
 
 
 def _is_key(key: str) -> bool:
-    return key in ("space", "enter", "tab", "up", "down", "left", "right") or (len(key) == 1 and key.isprintable())
+    return key in _NAMED or (len(key) == 1 and key.isprintable())

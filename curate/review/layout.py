@@ -11,8 +11,9 @@ from curate.review.decisions import Event
 from curate.review.items import Block, Facts, Item
 from curate.review.keys import Key
 from curate.review.session import Session
-from curate.review.text import Line, Span, json_spans, laid_out, one_line, shown, word_diff, wrap
+from curate.review.text import SHOWN, Line, Span, json_spans, laid_out, one_line, shown, word_diff, wrap
 
+_RAW = 1_000_000  # characters of the raw view: no reviewer reads more, and laying them out takes a second
 _BESIDE = 100  # cells from which two texts stand side by side
 _SIGNS = {"keep": "+", "drop": "x", "edit": "e", "flag": "!", "skip": "-", "class": "=", "prefer": "=", "grade": "="}
 _PARTS = ("raw", "metadata", "diff")
@@ -81,9 +82,9 @@ def row_blocks(row: Row) -> tuple[Block, ...]:
 
 def status(session: Session, width: int) -> Line:
     """How far the review is: done, left, pace, what was decided, and what is shown."""
-    total = len(session.deck)
     place = f"{session.cursor + 1:,}/{len(session):,}" if len(session) else "nothing shown"
-    parts = [place, f"done {session.done:,} of {total:,}", f"left {session.left:,}"]
+    here = f" ({session.left_here:,} here)" if session.filter else ""
+    parts = [place, f"{session.done:,} done, {session.left:,} left{here}"]
     if (pace := session.seconds_each) is not None:
         parts.append(f"{60 / max(pace, 0.01):.0f}/min, {duration(pace * session.left)} to go")
     counted = [f"{name} {count:,}" for name, count in session.counts.most_common() if count]
@@ -185,8 +186,9 @@ def _compared(sides: tuple[Block, Block], width: int, *, diff: bool) -> Iterator
 
 def _block(block: Block, width: int) -> Iterator[Line]:
     yield ((_rule(block.title, width), block.role),)
-    text = block.text if block.role == "raw" else shown(block.text)
-    yield from wrap([(shown(text, None), "text")] if block.role == "raw" else _spans(text), width)
+    is_raw = block.role == "raw"
+    text = shown(block.text, _RAW if is_raw else SHOWN)
+    yield from wrap([(text, "text")] if is_raw else _spans(text), width)
 
 
 def _spans(text: str) -> list[Span]:

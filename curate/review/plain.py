@@ -60,7 +60,9 @@ class PlainReview:
             return
         elif key.name == "bulk":
             self._bulk(rest, lines)
-        elif key.name == "edit":
+        elif key.name.startswith("scroll"):
+            return  # everything is printed
+        elif key.name in ("edit", "edit-outside"):
             self._edit_row()
         else:
             notice = command(session, key.name, rest)

@@ -111,6 +111,13 @@ class Session:
         return len(self.deck) - self.done
 
     @property
+    def left_here(self) -> int:
+        """How many of the items that are shown are still to be decided."""
+        if isinstance(self._view, range):
+            return self.left
+        return int(np.frombuffer(self._open, np.uint8)[np.asarray(self._view, np.int64)].sum())
+
+    @property
     def can_undo(self) -> bool:
         """Is there a step to take back?"""
         return bool(self._history.done)
@@ -122,18 +129,22 @@ class Session:
         apart = [later - earlier for earlier, later in itertools.pairwise(times)]
         return median(apart) if len(apart) > 1 else None
 
-    def decide(self, choice: Choice, value: str | None = None) -> None:
+    def decide(self, choice: Choice) -> None:
         """Decide the item that the reviewer is at, and move on to the next pending one."""
         at = self.at
         if at is None:
             return
-        row = self.row if choice.action == "class" else None
-        chosen = choice.value if value is None else value
-        if row is not None:
-            row = with_parent(msgspec.structs.replace(row, label=chosen), self.deck.key(at).digest)
-        self._write([self._event(at, choice.action, value=chosen, row=row)])
+        self._write([self._event(at, choice.action, value=choice.value, row=self._classed(at, choice))])
         self._times.append(self._clock())
         self.next_pending()
+
+    def _classed(self, at: int, choice: Choice) -> Row | None:
+        """The row in the class that the choice puts it into, None for any other choice."""
+        if choice.action != "class":
+            return None
+        held, item = self._held.get(at), self.deck.item(at)
+        row = held.row if held is not None and held.row is not None else item.row
+        return None if row is None else with_parent(msgspec.structs.replace(row, label=choice.value), item.key.digest)
 
     def edit(self, row: Row) -> Sequence[str]:
         """Put a row in the place of the one that the reviewer is at, or say what stands in its way."""
@@ -162,7 +173,14 @@ class Session:
         """Decide every item that is shown, in one step that one undo takes back; returns how many."""
         first = self._history.last + 1
         events = [
-            self._event(int(at), choice.action, value=choice.value, seq=first + number, bulk=first)
+            self._event(
+                int(at),
+                choice.action,
+                value=choice.value,
+                row=self._classed(int(at), choice),
+                seq=first + number,
+                bulk=first,
+            )
             for number, at in enumerate(self._view)
         ]
         if events:
@@ -336,7 +354,10 @@ class Session:
         for one, step in ((before, -1), (event, 1)):
             if one is not None and one.decides:
                 self.done += step
-                self.counts[one.value if one.action in _CLASSES else one.action] += step
+                name = one.value if one.action in _CLASSES else one.action
+                self.counts[name] += step
+                if not self.counts[name]:
+                    del self.counts[name]
         if event is not None:
             self._held[at] = event
         self._open[at] = event is None or not event.decides
