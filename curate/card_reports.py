@@ -1,4 +1,4 @@
-"""The card's sections on what screens, decontamination, balancing, mixing and canaries found."""
+"""The card's sections on what screens, decontamination, reviewers, balancing, mixing and canaries did."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -82,9 +82,17 @@ def _mix(report: Mapping[str, Any]) -> str:
     return f"## Mix\n\nSynthetic: {report['synthetic_share']:.1%} of the {report['counted']}.\n\n" + table(head, rows)
 
 
+def _review(report: Mapping[str, Any]) -> str:
+    counts = [("decided", report["decisions"]), ("applied", report["applied"]), ("taken back", report["taken_back"])]
+    rows = [[what, ", ".join(f"{name} {count}" for name, count in one.items()) or "-"] for what, one in counts]
+    stale = f"{report['stale']} decisions are on rows that have changed since or are gone; they were not applied."
+    return f"## Human decisions\n\n{stale}\n\n" + table(["", "rows"], rows)
+
+
 _SECTIONS: dict[str, Callable[[Any], str]] = {
     "screen": _screens,
     "decontaminate": _decontaminate,
     "balance": _balance,
+    "review": _review,
     "mix": _mix,
 }

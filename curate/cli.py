@@ -7,6 +7,7 @@ import click
 
 from curate import dataset_commands, index_commands, stage_commands
 from curate.core.console import EPILOG, Bytes, command_options, print_json, run, say, warn
+from curate.review.commands import review
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -142,7 +143,7 @@ def _print_summary(manifest: dict[str, Any]) -> None:
     console.print(split)
 
 
-for _command in (*stage_commands.COMMANDS, *dataset_commands.COMMANDS, index_commands.index):
+for _command in (*stage_commands.COMMANDS, *dataset_commands.COMMANDS, index_commands.index, review):
     cli.add_command(_command)
 
 

@@ -14,6 +14,7 @@ from curate.normalize import text_lengths
 
 if TYPE_CHECKING:
     from curate.kept import Kept
+    from curate.review.stage import Decisions
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -274,6 +275,8 @@ class Context:
     memory: int | None = None
     kept: "Kept | None" = None
     """What stages decided in earlier builds, None where nothing is kept."""
+    decisions: "Decisions | None" = None
+    """What people decided on the rows of the dataset that is built again, None where nobody has reviewed it."""
 
 
 Stage = Callable[[Sequence[Entry], Context], Outcome]

@@ -21,6 +21,8 @@ from curate.core.places import find_path
 from curate.core.records import environment, versions
 from curate.entries import Context, Entry, Outcome, Rejection, Rows
 from curate.outputs import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
+from curate.review.stage import STAGE as REVIEW
+from curate.review.stage import find_decisions, with_review
 from curate.sources import InputFile, find_files
 from curate.split import count_labels
 from curate.stage_files import find_stage_files
@@ -64,7 +66,9 @@ def build(
         recipe = recipe.model_copy(update={"checks": recipe.checks.model_copy(update={"fix": True})})
     context = Context(recipe, recipe_path.parent, _usable_processors(), memory)
     target = output if output is not None else find_path(recipe.output, context.folder)
-    files = find_files(context) + find_stage_files(context)
+    decisions, journals = find_decisions(target)
+    context = replace(context, decisions=decisions)
+    files = find_files(context) + find_stage_files(context) + journals
     input_digest = _input_digest(recipe, files)
     if not dry_run:
         if not force and (manifest := current_manifest(target, input_digest)) is not None:
@@ -115,7 +119,8 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     run, lines, inputs_read = _read_all(context, files)
     read = {source.name: lines[source.name] for source in recipe.sources}
     kept = Kept(folder, recipe, files, run.entries) if folder is not None else None
-    _run_steps(run, make_steps(recipe, context.folder), replace(context, kept=kept))
+    steps = with_review(make_steps(recipe, context.folder), context.decisions)
+    _run_steps(run, steps, replace(context, kept=kept))
     if kept is not None:
         kept.tidy(screens=wants_screens(recipe))
     signs = check_guards(recipe.guards, read, _by_source(run.filtered), run.rejections)
@@ -162,7 +167,7 @@ def _run_steps(run: _Run, steps: Sequence[Step], context: Context) -> None:
             check_account(step.name, run.entries, done.outcome)
             _take_in(run, step.name, done)
             _check_left(run, step.name)
-            if step.name not in COMPOSING:
+            if step.name not in (*COMPOSING, REVIEW):  # both take out good rows on purpose
                 run.filtered = run.entries
             advance(1, step.name)
 

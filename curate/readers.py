@@ -25,6 +25,7 @@ MAX_LINE_BYTES = 16 << 20
 _SHOWN_BYTES = 4096
 _BOM = b"\xef\xbb\xbf"
 _GLOB = frozenset("*?[")
+_DECISIONS = "decisions.jsonl"  # what `curate review` leaves beside the rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ def find_inputs(value: str, folder: Path) -> list[Input]:
             raise DataError("an index has no rows to read", where=value, fix="name it in `dedup: {against: ...}`")
         with os_errors(path):
             ours = row_files(path)
-            found = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES)) if ours is None else ours
+            rows = (file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.name != _DECISIONS)
+            found = sorted(rows) if ours is None else ours
         inputs = [Input(f"{value.rstrip('/')}/{file.name}", file) for file in found]
         fix = f"put files ending in {', '.join(SUFFIXES)} there, or name another folder"
     else:

@@ -26,7 +26,7 @@ UNKNOWN = "unknown"  # what the manifest says of a file whose first records are 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file that the dataset depends on: a source, against, join, adapter, schema or base; `name` is the source's."""
+    """A file that the dataset depends on: a source, join, adapter, decisions and so on; `name` is the source's."""
 
     name: str
     kind: str

@@ -47,11 +47,9 @@ class Step:
 
 
 def run_step(step: Step, entries: Sequence[Entry], context: Context, columns: Columns) -> Done:
-    """What the step does to the rows: worked out, or kept from an earlier build."""
+    """What the step does to the rows: worked out, or kept from an earlier build; then what people overruled of it."""
     kept = context.kept
-    if kept is None:
-        return step.run(entries, context, columns)
-    if step.depends is None:
+    if kept is None or step.depends is None:
         done = step.run(entries, context, columns)
     else:
         from curate.kept import Decided
@@ -63,7 +61,10 @@ def run_step(step: Step, entries: Sequence[Entry], context: Context, columns: Co
         else:
             done = step.run(entries, context, columns)
             kept.write(key, Decided.of(entries, done.outcome, done.report, done.warnings, done.files))
-    kept.follow(entries, done.outcome.kept)
+    if context.decisions is not None:
+        done = context.decisions.take_back(step.name, entries, done, context)
+    if kept is not None:
+        kept.follow(entries, done.outcome.kept)
     return done
 
 

@@ -167,6 +167,29 @@ def _log_lines(label: str, total: float) -> Iterator[Advance]:
     yield advance
 
 
+class CommandWithMore(click.Group):
+    """A command that works on its argument, or, where a name of one of `commands` stands first, is that command."""
+
+    allow_interspersed_args = True
+    subcommand_metavar = ""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of the command that the first word names, else of this one."""
+        if args and (named := self.commands.get(args[0])) is not None:
+            return named.make_context(f"{info_name} {args[0]}", args[1:], parent=parent, **extra)
+        return super().make_context(info_name, args, parent=parent, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as a command does, options after arguments too."""
+        return click.Command.parse_args(self, ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run this command itself."""
+        return click.Command.invoke(self, ctx)
+
+
 class Bytes(click.ParamType[int]):
     """A number of bytes as people write it: 500MB, 2GB, 1.5GiB."""
 

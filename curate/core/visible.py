@@ -22,6 +22,17 @@ def visible(text: str, limit: int | None = None) -> str:
     return f"{shown} … ({left:,} more characters)" if left else shown
 
 
+def escape_invisible(text: str) -> str:
+    """JSON text with invisible characters as `\\u` escapes: it says the same, and nothing in it hides."""
+    return _INVISIBLE.sub(lambda match: "".join(f"\\u{unit:04x}" for unit in _units(match.group())), text)
+
+
+def _units(character: str) -> list[int]:
+    """The UTF-16 units of a character."""
+    data = character.encode("utf-16-be", "surrogatepass")
+    return [int.from_bytes(data[at : at + 2]) for at in range(0, len(data), 2)]
+
+
 def _sign(match: re.Match[str]) -> str:
     code = ord(match.group())
     if code < 0x20:

@@ -1,0 +1,1 @@
+"""The full screen: keys to actions, state to widgets. The only place that imports Textual."""
