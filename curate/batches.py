@@ -21,7 +21,7 @@ class Columns:
     """What reading a piece of a file gives: a column for each thing that stages ask, and what was no row.
 
     `raw_starts` are places in the file, empty where the records are not in it as they are; `lines` holds the rows that
-    their records don't say word for word, one behind the other, `line_sizes` 0 for the others.
+    their records don't say word for word, each with its line end, `line_sizes` (without it) is 0 for the others.
     """
 
     ids: list[str]
@@ -111,7 +111,8 @@ class Batch:
         file, spool = stores
         self.columns, self._settings = columns, settings
         self._lines = spool
-        columns.line_starts = _starts(columns.line_sizes, spool.add(columns.lines) if columns.lines else 0)
+        first = spool.add(columns.lines) if columns.lines else 0
+        columns.line_starts = _starts(np.where(columns.line_sizes, columns.line_sizes + 1, 0), first)
         columns.lines = b""
         self._sketches = None if columns.sketches is None else SpooledSketches.of(columns.sketches, spool)
         columns.sketches = None

@@ -22,7 +22,7 @@ from curate.core.errors import DataError, ServiceError, os_errors
 from curate.entries import Context, Place, Rejection, reject_raw
 from curate.growing import Growing, Working
 from curate.minhash import Banding, sketch
-from curate.readers import Input, Record, is_plain_lines, read_json_lines, read_records
+from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines, read_json_lines, read_records, split_json_lines
 from curate.reading import STAGE, Adapter, Joined, RowReader, Unread
 from curate.sources import load_adapter, load_joined, make_reader, pinned
 from curate.stored import SourceBytes, Spool
@@ -69,6 +69,13 @@ class PieceReader:
         if piece.records is not None:
             return self._columns(piece, reader, piece.records)
         with os_errors(piece.input.path), piece.input.path.open("rb") as file:
+            size = piece.end - piece.start
+            if size <= MAX_LINE_BYTES // 2:  # so that no line in it is too long
+                file.seek(piece.start)
+                data = file.read(size)
+                columns = self._columns(piece, reader, split_json_lines(data, piece.start))
+                columns.lines_read = data.count(b"\n")
+                return columns
             columns = self._columns(piece, reader, read_json_lines(file, piece.start, piece.end))
             file.seek(piece.start)
             left = piece.end - piece.start

@@ -90,7 +90,12 @@ class RowReader:
             given = self._decode(raw)
         except UNREADABLE:
             return None
-        if _may_hold_more_than_text(given) and (
+        more_than_text = bool(given.tools or given.meta)
+        for message in given.messages:
+            if message.tool_calls or not (message.content is None or isinstance(message.content, str)):
+                more_than_text = True
+        # Where there is nothing but text, digits and brackets are text: the search is spared.
+        if more_than_text and (
             raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(raw) is not None
         ):
             return None
@@ -193,16 +198,6 @@ class RowReader:
             # What comes from JSON can be written as JSON; what a function returns may hold anything.
             msgspec.json.encode(row)
         return row
-
-
-def _may_hold_more_than_text(given: _Given) -> bool:
-    # Where there is nothing but text, digits and brackets are text: the search is spared.
-    if given.tools or given.meta:
-        return True
-    for message in given.messages:
-        if message.tool_calls or not (message.content is None or isinstance(message.content, str)):
-            return True
-    return False
 
 
 def _excess(value: object) -> tuple[str, str] | None:
