@@ -28,7 +28,7 @@ _ORDER = np.array(
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
         [14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3],
     ],
-    U8,
+    U64,
 ).ravel()  # fmt: skip
 BLOCK = 128
 # What is XORed into the first word beside the digest's size: no key, no tree.
@@ -87,7 +87,7 @@ def digest(text: NDArray[np.uint8], eights: NDArray[np.uint64], size: Number, wi
     state[0] ^= _SEQUENTIAL ^ U64(width)
     for block in range(blocks):
         is_last = block == blocks - 1
-        _compress(state, eights, block * 16, U64(size if is_last else (block + 1) * BLOCK), is_last)
+        _compress(state, eights, U64(block * 16), U64(size if is_last else (block + 1) * BLOCK), is_last)
 
 
 @compiled
@@ -98,16 +98,16 @@ def _compress(state: NDArray[np.uint64], words: NDArray[np.uint64], first: Numbe
     d0, d1, d2, d3 = U64(_START[4] ^ counted), _START[5], _START[6], _START[7]
     if is_last:
         d2 = ~d2
-    for at in range(0, 192, 16):
-        o = _ORDER[at : at + 16]
-        a0, b0, c0, d0 = _mix(a0, b0, c0, d0, words[first + o[0]], words[first + o[1]])
-        a1, b1, c1, d1 = _mix(a1, b1, c1, d1, words[first + o[2]], words[first + o[3]])
-        a2, b2, c2, d2 = _mix(a2, b2, c2, d2, words[first + o[4]], words[first + o[5]])
-        a3, b3, c3, d3 = _mix(a3, b3, c3, d3, words[first + o[6]], words[first + o[7]])
-        a0, b1, c2, d3 = _mix(a0, b1, c2, d3, words[first + o[8]], words[first + o[9]])
-        a1, b2, c3, d0 = _mix(a1, b2, c3, d0, words[first + o[10]], words[first + o[11]])
-        a2, b3, c0, d1 = _mix(a2, b3, c0, d1, words[first + o[12]], words[first + o[13]])
-        a3, b0, c1, d2 = _mix(a3, b0, c1, d2, words[first + o[14]], words[first + o[15]])
+    # Unsigned places: for signed ones the compiler tests each access for Python's negative indices.
+    for at in range(U64(0), U64(192), U64(16)):
+        a0, b0, c0, d0 = _mix(a0, b0, c0, d0, words[first + _ORDER[at + U64(0)]], words[first + _ORDER[at + U64(1)]])
+        a1, b1, c1, d1 = _mix(a1, b1, c1, d1, words[first + _ORDER[at + U64(2)]], words[first + _ORDER[at + U64(3)]])
+        a2, b2, c2, d2 = _mix(a2, b2, c2, d2, words[first + _ORDER[at + U64(4)]], words[first + _ORDER[at + U64(5)]])
+        a3, b3, c3, d3 = _mix(a3, b3, c3, d3, words[first + _ORDER[at + U64(6)]], words[first + _ORDER[at + U64(7)]])
+        a0, b1, c2, d3 = _mix(a0, b1, c2, d3, words[first + _ORDER[at + U64(8)]], words[first + _ORDER[at + U64(9)]])
+        a1, b2, c3, d0 = _mix(a1, b2, c3, d0, words[first + _ORDER[at + U64(10)]], words[first + _ORDER[at + U64(11)]])
+        a2, b3, c0, d1 = _mix(a2, b3, c0, d1, words[first + _ORDER[at + U64(12)]], words[first + _ORDER[at + U64(13)]])
+        a3, b0, c1, d2 = _mix(a3, b0, c1, d2, words[first + _ORDER[at + U64(14)]], words[first + _ORDER[at + U64(15)]])
     state[0] ^= a0 ^ c0
     state[1] ^= a1 ^ c1
     state[2] ^= a2 ^ c2

@@ -13,7 +13,7 @@ from curate.entries import Context, Rejection
 from curate.keys import make_keys
 from curate.minhash import banding_of, sketch
 from curate.normalize import KEY_BYTES, chosen_text, text_key, text_lengths
-from curate.plain import is_plain, work_out
+from curate.plain import all_plain, is_plain, work_out
 from curate.preference import UNNAMED, ranks_of
 from curate.readers import Record
 from curate.split import draw_all
@@ -120,7 +120,7 @@ class _WorkedOut:
 
 def _work_out(rows: Sequence[Row], working: Working) -> _WorkedOut:
     """The plain rows at once, the others one by one."""
-    plain = np.fromiter(map(is_plain, rows), np.bool_, len(rows))
+    plain = np.ones(len(rows), np.bool_) if all_plain(rows) else np.array(list(map(is_plain, rows)), np.bool_)
     usual = np.flatnonzero(plain).tolist()
     made = work_out(rows if len(usual) == len(rows) else [rows[at] for at in usual])
     keys, lengths = np.empty((len(rows), 2 * KEY_BYTES), np.uint8), np.empty((len(rows), 2), np.int64)

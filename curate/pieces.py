@@ -27,10 +27,10 @@ from curate.reading import STAGE, Adapter, Joined, RowReader, Unread
 from curate.sources import load_adapter, load_joined, make_reader, pinned
 from curate.stored import SourceBytes, Spool
 
-# Large enough that handing a piece over costs nothing, small enough to share a file out evenly.
-_PIECE_BYTES = 4 << 20
+# Large enough that handing a piece over costs nothing, small enough that what is made of it stays in a core's cache.
+_PIECE_BYTES = 1 << 20
 _PIECE_RECORDS = 8192
-_AHEAD = 8  # pieces that wait for their turn: enough that no process ever does
+_AHEAD = 16  # pieces that wait for their turn: enough that no process ever does
 _POOL_BYTES = 16 << 20  # starting processes takes as long as reading this much
 
 

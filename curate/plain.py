@@ -18,6 +18,7 @@ from curate.rules.conversation import check_messages
 from curate.rules.text import is_clear
 
 _SHAPES = 1024  # orders of roles that are remembered: datasets have a few, up to hundreds where talks are long
+_LINE_END = b"\n"
 _TURN, _ANSWER, _SCENE = 0, 1, 2  # what a role is, as machine code knows it
 
 
@@ -43,6 +44,14 @@ def is_plain(row: Row) -> bool:
     return bool(row.messages)
 
 
+def all_plain(rows: Sequence[Row]) -> bool:
+    """Are all of these rows plain, as most pieces of most files are? Quicker than asking each."""
+    messages = [message for row in rows for message in row.messages]
+    if any([message.tool_calls for message in messages]) or not all([row.messages for row in rows]):
+        return False
+    return set(map(type, [message.content for message in messages])) <= {str}
+
+
 def work_out(rows: Sequence[Row]) -> Plain:
     """What is asked of each of these rows, all of them plain."""
     orders = [tuple([message.role for message in row.messages]) for row in rows]
@@ -61,7 +70,7 @@ def work_out(rows: Sequence[Row]) -> Plain:
         odd[at] = not _is_clear_scene(texts[at])
     data, ends = _encoded(parts, odd)
     heads, head_ends = _laid_out([role_head(role).encode("utf-8", "surrogatepass") for role in numbers])
-    tails, tail_ends = _laid_out([b"\n" + canonical_json(row.tools) if row.tools else b"" for row in rows])
+    tails, tail_ends = _laid_out([_LINE_END + canonical_json(row.tools) if row.tools else b"" for row in rows])
     keys = np.empty((len(rows), 2 * KEY_BYTES), U8)
     clear = np.empty(len(rows), np.bool_)
     asked = np.empty((len(rows), 2), np.int64)
@@ -203,9 +212,8 @@ def _work_out(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
                 if end > used and prompt_used:
                     prompt[prompt_used] = 0x20
                     prompt_used += 1
-                for at in range(used, end):
-                    prompt[prompt_used] = whole[at]
-                    prompt_used += 1
+                prompt[prompt_used : prompt_used + end - used] = whole[used:end]
+                prompt_used += end - used
             used = end
         first = last
         clear[row] = is_fine
@@ -244,8 +252,8 @@ def _copied(
     data: NDArray[np.uint8], ends: NDArray[np.int64], number: Number, out: NDArray[np.uint8], used: Number
 ) -> Number:
     """Copy a part of `data` to out[used:] and return where it ends there."""
-    for at in range(ends[number - 1] if number else 0, ends[number]):
-        out[used] = data[at]
+    for at in range(U64(ends[number - 1] if number else 0), U64(ends[number])):
+        out[U64(used)] = data[at]
         used += 1
     return used
 
@@ -258,21 +266,23 @@ def _normalized(
 
     Clear is what is not blank and has none of the characters that `is_clear` looks for. What is beyond ASCII is copied.
     """
-    first, fine, before, waiting = used, True, U8(0), False
-    for at in range(begin, end):
+    # Unsigned places: for signed ones the compiler tests each access for Python's negative indices.
+    first, fine, before, waiting = U64(used), True, U8(0), False
+    here = first
+    for at in range(U64(begin), U64(end)):
         byte = data[at]
         # What `str.split` splits ASCII by.
         if byte <= 0x20 and (byte == 0x20 or 0x09 <= byte <= 0x0D or 0x1C <= byte <= 0x1F):
-            waiting = used > first
+            waiting = here > first
             before = byte
             continue
         if waiting:
-            out[used] = 0x20
-            used += 1
+            out[here] = 0x20
+            here += U64(1)
             waiting = False
-        if byte in (0x00, 0x3C, 0x5B) or (byte == 0x7B and before == 0x7B):
+        if byte == 0x00 or byte == 0x3C or byte == 0x5B or (byte == 0x7B and before == 0x7B):  # noqa: PLR1714 - quicker
             fine = False
         before = byte
-        out[used] = U8(byte | 0x20) if 0x41 <= byte <= 0x5A else byte
-        used += 1
-    return used, fine and used > first
+        out[here] = U8(byte | 0x20) if U8(byte - U8(0x41)) < U8(26) else byte
+        here += U64(1)
+    return np.int64(here), fine and here > first
