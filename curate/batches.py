@@ -98,8 +98,8 @@ class Batch:
     """The rows of a piece of a file: what the entries within it refer to."""
 
     __slots__ = (
-        "_first_line", "_lines", "_path", "_raws", "_settings", "_sketches", "columns",
-        "source",
+        "_lines", "_raws", "_settings", "_sketches", "columns",
+        "first_line", "path", "source",
     )  # fmt: skip
 
     def __init__(
@@ -107,7 +107,7 @@ class Batch:
         settings: Settings,
     ) -> None:  # fmt: skip
         """`where` are source, path and the lines before the piece; `stores` the file itself, and what spools rows."""
-        self.source, self._path, self._first_line = where
+        self.source, self.path, self.first_line = where
         file, spool = stores
         self.columns, self._settings = columns, settings
         self._lines = spool
@@ -126,7 +126,7 @@ class Batch:
         names, self.columns.ids = self.columns.ids, []
         return names
 
-    def stores(self) -> tuple[Stored, Stored]:
+    def stores(self) -> tuple[Spool, Stored]:
         """What holds the lines of rows that their records don't say word for word, and what holds the records."""
         return self._lines, self._raws
 
@@ -158,7 +158,7 @@ class Batch:
     def place(self, at: int) -> Place:
         """Where it stood."""
         columns = self.columns
-        return Place(self.source, self._path, self._first_line + int(columns.numbers[at]), int(columns.offsets[at]))
+        return Place(self.source, self.path, self.first_line + int(columns.numbers[at]), int(columns.offsets[at]))
 
     def label(self, at: int) -> str | None:
         """The row's label."""

@@ -25,7 +25,7 @@ from curate.minhash import Banding, sketch
 from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines, read_json_lines, read_records, split_json_lines
 from curate.reading import STAGE, Adapter, Joined, RowReader, Unread
 from curate.sources import load_adapter, load_joined, make_reader, pinned
-from curate.stored import SourceBytes, Spool
+from curate.stored import Shelved, SourceBytes, Spool
 
 # Large enough that handing a piece over costs nothing, small enough that what is made of it stays in a core's cache.
 _PIECE_BYTES = 1 << 20
@@ -142,7 +142,7 @@ class Reading:
 
     def _taken_in(self, piece: Piece, columns: Columns, file: SourceBytes | None, first_line: int) -> Read:
         rejections = [
-            msgspec.structs.replace(item, line=item.line + first_line) if first_line else item
+            msgspec.structs.replace(item, line=item.line + first_line, held=self._shelved(item.held))
             for item in columns.rejections
         ]
         columns.rejections = []
@@ -150,6 +150,10 @@ class Reading:
         size = piece.end - piece.start if piece.records is None else len(columns.raws)
         batch = Batch(columns, where, (file, self._spool), self._reader.settings)
         return Read(piece.input, self.rows.add(batch), rejections, columns.records, size)
+
+    def _shelved(self, text: str) -> Shelved:
+        data = text.encode()
+        return Shelved(self._spool, self._spool.add(data), len(data))
 
 
 def _cut(source: Source, found: Input, piece_bytes: int) -> Iterator[Piece]:

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from curate.config import Recipe
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
 from curate.core.jsonl import atomic_write
-from curate.entries import Context, Entry, Outcome, Rejection
+from curate.entries import Context, Entry, Outcome, Rejection, encode_rejection
 from curate.outputs import check_writable
 from curate.readers import find_inputs
 from curate.sources import read_source
@@ -126,7 +124,7 @@ def run_steps(given: Given, steps: Sequence[Step]) -> Result:
         from curate.redaction import redact_rejections
 
         rejections = redact_rejections(rejections, recipe.screens, given.context.folder)
-    files |= {"kept.jsonl": lines_of(entries), "rejected.jsonl": encode_lines(rejections)}
+    files |= {"kept.jsonl": lines_of(entries), "rejected.jsonl": rejected_lines(rejections)}
     return Result(read, entries, rejections, stages, reports, warnings, files)
 
 
@@ -151,7 +149,7 @@ def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, byt
     links = {kept: f"kept\0{kept}" for kept in instead.values()}
     sides = split_rows(given.entries, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links))
     files = {f"{side}.jsonl": lines_of(rows) for side, rows in sides.items()}
-    return count_labels(sides), {**files, "rejected.jsonl": encode_lines(given.unread)}
+    return count_labels(sides), {**files, "rejected.jsonl": rejected_lines(given.unread)}
 
 
 def write_files(files: Mapping[str, bytes], output: Path) -> None:
@@ -167,9 +165,9 @@ def lines_of(entries: Sequence[Entry]) -> bytes:
     return b"".join(entry.line + b"\n" for entry in entries)
 
 
-def encode_lines(items: Sequence[msgspec.Struct]) -> bytes:
-    """Records as JSON Lines."""
-    return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+def rejected_lines(rejections: Sequence[Rejection]) -> bytes:
+    """The rejections as lines of JSON."""
+    return b"".join(encode_rejection(item) + b"\n" for item in rejections)
 
 
 def reasons(result: Result) -> list[tuple[str, str, int]]:

@@ -17,7 +17,7 @@ from curate.core.places import find_path, load_function
 from curate.core.records import environment, versions, write_record
 from curate.core.rows import Row, encode_row
 from curate.core.seeding import stable_seed
-from curate.entries import Entry, Rejection
+from curate.entries import Entry, Rejection, encode_rejection
 from curate.readers import find_inputs
 from curate.sources import read_source
 from curate.synthesize.asking import Asker
@@ -190,7 +190,7 @@ def _write(
 ) -> dict[str, dict[str, Any]]:
     files = {
         "rows.jsonl": [encode_row(row) for row in rows],
-        "rejected.jsonl": [msgspec.json.encode(rejection) for rejection in rejections],
+        "rejected.jsonl": [encode_rejection(rejection) for rejection in rejections],
         "audit.jsonl": [encode_row(row) for row in audit],
     }
     for name, lines in files.items():
