@@ -74,7 +74,9 @@ def room_for(size: int) -> NDArray[np.uint64]:
 
 
 @compiled
-def digest(text: NDArray[np.uint8], eights: NDArray[np.uint64], size: Number, width: int, state: NDArray[np.uint64]) -> None:
+def digest(
+    text: NDArray[np.uint8], eights: NDArray[np.uint64], size: Number, width: int, state: NDArray[np.uint64]
+) -> None:
     """Write the digest of `width` bytes of text[:size] to `state`; `eights` is the text as numbers, lowest byte first.
 
     There is room for whole blocks of 128 bytes, and what is behind the text becomes zero.
@@ -91,7 +93,9 @@ def digest(text: NDArray[np.uint8], eights: NDArray[np.uint64], size: Number, wi
 
 
 @compiled
-def _compress(state: NDArray[np.uint64], words: NDArray[np.uint64], first: Number, counted: Number, is_last: bool) -> None:
+def _compress(
+    state: NDArray[np.uint64], words: NDArray[np.uint64], first: Number, counted: Number, is_last: bool
+) -> None:
     a0, a1, a2, a3 = state[0], state[1], state[2], state[3]
     b0, b1, b2, b3 = state[4], state[5], state[6], state[7]
     c0, c1, c2, c3 = _START[0], _START[1], _START[2], _START[3]

@@ -302,7 +302,7 @@ def _write_lines(entries: Chosen, room: NDArray[np.uint8]) -> tuple[int, NDArray
     starts = entries.column("raw_starts")[verbatim]
     out = room.data
     given = zip(verbatim.tolist(), batches[verbatim].tolist(), starts.tolist(), ends[verbatim].tolist(), strict=True)
-    for at, batch, start, end in given:
-        size = int(sizes[at])
+    for row, batch, start, end in given:
+        size = int(sizes[row])
         out[end - size : end] = entries.whole.batches[batch].stores()[1].read(start, size - 1) + b"\n"
     return int(ends[-1]), room

@@ -45,9 +45,7 @@ def cluster_table(kept: Sequence[Entry], rejections: Iterable[Rejection], ties: 
         shared = (because.id, because.similarity, item.stage, because.dataset, item.path, item.line)
         lines.append((ties.get(last, last), item.id, *shared))
     standing.update(name for name in ties if name in places)
-    lines += [
-        (ties.get(name, name), name, name, 1.0, None, None, *places[name][:2]) for name in standing
-    ]
+    lines += [(ties.get(name, name), name, name, 1.0, None, None, *places[name][:2]) for name in standing]
     types = dict.fromkeys(COLUMNS, pl.String) | {"similarity": pl.Float64, "line": pl.Int64}
     table = pl.DataFrame(lines, schema=types, orient="row")
     return table.sort("cluster", "similarity", "id", "path", "line", descending=[False, True, False, False, False])

@@ -37,4 +37,3 @@ def make_keys(row: Row, on: str = "prompt") -> bytes:
     texts = [scene(text) if role in SCENE else normalized(text) for role, text in given]
     keys = join_keys(heads, texts, row.tools) + text_key(chosen_text(row, "prompt"))
     return keys if on == "prompt" else keys + text_key(chosen_text(row, on))
-

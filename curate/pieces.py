@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,11 +18,20 @@ import msgspec
 from curate.batches import Batch, Columns
 from curate.chosen import Chosen, Whole
 from curate.config import Source
+from curate.core.console import progress
 from curate.core.errors import DataError, ServiceError, os_errors
-from curate.entries import Context, Place, Rejection, reject_raw
+from curate.entries import Context, Entry, Place, Rejection, reject_raw
 from curate.growing import Growing, Working
 from curate.minhash import Banding, sketch
-from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines, read_json_lines, read_records, split_json_lines
+from curate.readers import (
+    MAX_LINE_BYTES,
+    Input,
+    Record,
+    is_plain_lines,
+    read_json_lines,
+    read_records,
+    split_json_lines,
+)
 from curate.reading import STAGE, Adapter, Joined, RowReader, Unread
 from curate.sources import load_adapter, load_joined, make_reader, pinned
 from curate.stored import Shelved, SourceBytes, Spool
@@ -197,6 +206,17 @@ def reading(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_source(context: Context, source: Source, inputs: Sequence[Input]) -> tuple[Sequence[Entry], list[Rejection]]:
+    """The rows of the source's files, and what is none. Raises: as `Reading.read`."""
+    size = sum(found.path.stat().st_size for found in inputs if found.path.is_file())
+    unread: list[Rejection] = []
+    with reading(context, size) as read, progress("read", size) as advance:
+        for part in read.read(source, inputs):
+            advance(part.size)
+            unread += part.rejections
+    return read.rows.all(), unread
 
 
 def _start_method() -> multiprocessing.context.BaseContext:

@@ -47,15 +47,15 @@ def is_plain(row: Row) -> bool:
 def all_plain(rows: Sequence[Row]) -> bool:
     """Are all of these rows plain, as most pieces of most files are? Quicker than asking each."""
     messages = [message for row in rows for message in row.messages]
-    if any([message.tool_calls for message in messages]) or not all([row.messages for row in rows]):
-        return False
-    return set(map(type, [message.content for message in messages])) <= {str}
+    calls = [message.tool_calls for message in messages]
+    lists = [row.messages for row in rows]
+    return not any(calls) and all(lists) and set(map(type, [message.content for message in messages])) <= {str}
 
 
 def work_out(rows: Sequence[Row]) -> Plain:
     """What is asked of each of these rows, all of them plain."""
     orders = [tuple([message.role for message in row.messages]) for row in rows]
-    texts = [message.content for row in rows for message in row.messages]
+    texts: list[str] = [message.content for row in rows for message in row.messages]  # type: ignore[misc]  # plain
     sizes = np.fromiter(map(len, texts), np.int64, len(texts))
     lasts = np.cumsum(np.fromiter(map(len, orders), np.int64, len(orders)))
     roles = list(chain.from_iterable(orders))
@@ -80,7 +80,7 @@ def work_out(rows: Sequence[Row]) -> Plain:
     )  # fmt: skip
     clear &= _sums(odd, lasts) == 0
     clear &= np.fromiter(map(_is_sound_order, orders), np.bool_, len(orders))
-    return Plain(keys, _lengths(sizes, is_scene, lasts), clear, _prompts(texts, asked, lasts, is_scene))
+    return Plain(keys, _lengths(sizes, is_scene, lasts), clear, _prompts(texts, asked, is_scene))
 
 
 def _encoded(parts: list[str], odd: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -108,16 +108,12 @@ def _sums(values: NDArray[np.int64] | NDArray[np.bool_], lasts: NDArray[np.int64
     return np.diff(sums, prepend=0)
 
 
-def _lengths(
-    sizes: NDArray[np.int64], is_scene: NDArray[np.bool_], lasts: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _lengths(sizes: NDArray[np.int64], is_scene: NDArray[np.bool_], lasts: NDArray[np.int64]) -> NDArray[np.int64]:
     turns = _sums(~is_scene, lasts)
     return np.stack([_sums(sizes, lasts), _sums(np.where(is_scene, 0, sizes), lasts) + np.maximum(turns - 1, 0)], 1)
 
 
-def _prompts(
-    texts: list[str], asked: NDArray[np.int64], lasts: NDArray[np.int64], is_scene: NDArray[np.bool_]
-) -> list[str]:
+def _prompts(texts: list[str], asked: NDArray[np.int64], is_scene: NDArray[np.bool_]) -> list[str]:
     """The turns before the last answer. One, the common case, is the prompt itself."""
     found = [texts[first] if count == 1 else "" for first, count in asked.tolist()]
     for row in np.flatnonzero(asked[:, 1] > 1).tolist():
@@ -165,7 +161,7 @@ def _is_sound_order(roles: tuple[str, ...]) -> bool:
 
 
 @compiled
-def _work_out(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
+def _work_out(
     texts: tuple[NDArray[np.uint8], NDArray[np.int64]],
     roles: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]],
     heads: tuple[NDArray[np.uint8], NDArray[np.int64]],
@@ -182,7 +178,7 @@ def _work_out(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
     of_message, kinds, lasts = roles
     head_data, head_ends = heads
     tail_data, tail_ends = tails
-    size = _most_bytes(ends, of_message, lasts, head_ends, tail_ends)
+    size = _most_bytes(ends, lasts, head_ends, tail_ends)
     whole_eights, prompt_eights, state = room_for(size), room_for(size), np.empty(8, np.uint64)
     whole, prompt = whole_eights.view(np.uint8), prompt_eights.view(np.uint8)
     first = 0
@@ -192,7 +188,8 @@ def _work_out(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
         for message in range(first, last):
             if kinds[of_message[message]] == _ANSWER:
                 answer = message
-        used, prompt_used, is_fine = 0, 0, True
+        used, prompt_used = 0, 0
+        is_fine: Number = True
         asked[row, 0], asked[row, 1] = first, 0
         for message in range(first, last):
             if used:
@@ -228,7 +225,6 @@ def _work_out(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
 @compiled
 def _most_bytes(
     ends: NDArray[np.int64],
-    of_message: NDArray[np.int64],
     lasts: NDArray[np.int64],
     head_ends: NDArray[np.int64],
     tail_ends: NDArray[np.int64],
@@ -261,14 +257,15 @@ def _copied(
 @compiled
 def _normalized(
     data: NDArray[np.uint8], begin: Number, end: Number, out: NDArray[np.uint8], used: Number
-) -> tuple[Number, bool]:
+) -> tuple[Number, Number]:
     """Write `normalized` of ASCII text to out[used:]; return where it ends there, and whether the text is clear.
 
     Clear is what is not blank and has none of the characters that `is_clear` looks for. What is beyond ASCII is copied.
     """
     # Unsigned places: for signed ones the compiler tests each access for Python's negative indices.
-    first, fine, before, waiting = U64(used), True, U8(0), False
-    here = first
+    first, before, waiting = U64(used), U8(0), False
+    here: Number = first
+    fine: Number = True
     for at in range(U64(begin), U64(end)):
         byte = data[at]
         # What `str.split` splits ASCII by.

@@ -44,7 +44,9 @@ def test_screens_that_only_report_change_nothing() -> None:
 
 def test_names_in_objects_and_messages_are_redacted_too() -> None:
     raw = json.dumps({"messages": [], KEY: 1, "meta": {"jane.doe@bigcorp.com": "a", "john.roe@bigcorp.com": "b"}})
-    quoting = Rejection(id=None, path="p", line=1, offset=0, stage="s", reason="r", detail=f"no field {KEY!r}", held=raw)
+    quoting = Rejection(
+        id=None, path="p", line=1, offset=0, stage="s", reason="r", detail=f"no field {KEY!r}", held=raw
+    )
     (clean,) = redact_rejections([quoting], SCREENS, Path())
     text = clean.raw + clean.detail
     assert KEY not in text
