@@ -9,20 +9,15 @@ from curate.entries import Entry, Outcome
 
 def check_account(name: str, entries: Sequence[Entry], outcome: Outcome) -> None:
     """Raises: RuntimeError where kept and rejected together are not exactly what went in."""
-    from curate.chosen import left_out, take  # with numpy, which commands that print help do not load
+    from curate.chosen import left_out, spots, take  # with numpy, which commands that print help do not load
 
     # Most rows come out as they went in: the places of the others are what has to be compared.
-    before = Counter(map(_place, take(entries, left_out(entries, outcome.kept))))
-    after = Counter(map(_place, take(outcome.kept, left_out(outcome.kept, entries))))
-    after.update((rejection.path, rejection.offset) for rejection in outcome.rejections)
+    before = Counter((path, at) for path, _, at in spots(take(entries, left_out(entries, outcome.kept))))
+    after = Counter((path, at) for path, _, at in spots(take(outcome.kept, left_out(outcome.kept, entries))))
+    after.update([(rejection.path, rejection.offset) for rejection in outcome.rejections])
     if len(entries) != len(outcome.kept) + len(outcome.rejections) or before != after:
         kept, rejected = len(outcome.kept), len(outcome.rejections)
         raise RuntimeError(f"stage {name}: {len(entries)} rows went in, {kept} kept and {rejected} rejected came out")
-
-
-def _place(entry: Entry) -> tuple[str, int]:
-    place = entry.place
-    return place.path, place.offset
 
 
 def count_stage(name: str, rows_in: int, outcome: Outcome) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Columns:
     """What reading a piece of a file gives: a column for each thing that stages ask, and what was no row.
 
     `raw_starts` are places in the file, empty where the records are not in it as they are; `lines` holds the rows that
-    their records don't say word for word, one behind the other, `line_sizes` 0 for the others.
+    their records don't say word for word, each with its line end, `line_sizes` (without it) is 0 for the others.
     """
 
     ids: list[str]
@@ -98,8 +98,8 @@ class Batch:
     """The rows of a piece of a file: what the entries within it refer to."""
 
     __slots__ = (
-        "_first_line", "_lines", "_path", "_raws", "_settings", "_sketches", "columns",
-        "source",
+        "_lines", "_raws", "_settings", "_sketches", "columns",
+        "first_line", "path", "source",
     )  # fmt: skip
 
     def __init__(
@@ -107,11 +107,12 @@ class Batch:
         settings: Settings,
     ) -> None:  # fmt: skip
         """`where` are source, path and the lines before the piece; `stores` the file itself, and what spools rows."""
-        self.source, self._path, self._first_line = where
+        self.source, self.path, self.first_line = where
         file, spool = stores
         self.columns, self._settings = columns, settings
         self._lines = spool
-        columns.line_starts = _starts(columns.line_sizes, spool.add(columns.lines) if columns.lines else 0)
+        first = spool.add(columns.lines) if columns.lines else 0
+        columns.line_starts = _starts(np.where(columns.line_sizes, columns.line_sizes + 1, 0), first)
         columns.lines = b""
         self._sketches = None if columns.sketches is None else SpooledSketches.of(columns.sketches, spool)
         columns.sketches = None
@@ -125,7 +126,7 @@ class Batch:
         names, self.columns.ids = self.columns.ids, []
         return names
 
-    def stores(self) -> tuple[Stored, Stored]:
+    def stores(self) -> tuple[Spool, Stored]:
         """What holds the lines of rows that their records don't say word for word, and what holds the records."""
         return self._lines, self._raws
 
@@ -157,7 +158,7 @@ class Batch:
     def place(self, at: int) -> Place:
         """Where it stood."""
         columns = self.columns
-        return Place(self.source, self._path, self._first_line + int(columns.numbers[at]), int(columns.offsets[at]))
+        return Place(self.source, self.path, self.first_line + int(columns.numbers[at]), int(columns.offsets[at]))
 
     def label(self, at: int) -> str | None:
         """The row's label."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from curate.config import Dedup, Split
 from curate.entries import Entry
 from curate.fields import NO_VALUE
+from curate.machine_code import call, copy_parts
 from curate.normalize import KEY_BYTES
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Whole:
         self.batches: list[Batch] = []
         self._firsts: list[int] = []
         self._columns: dict[str, NDArray[Any]] = {}
+        self._names: NDArray[np.object_] | None = None
 
     def add(self, batch: "Batch") -> "Chosen":
         """The rows of a batch, as the last ones."""
@@ -38,6 +40,12 @@ class Whole:
             self._firsts.append(first)
             self._columns.clear()
         return Chosen(self, np.arange(first, len(self.ids)))
+
+    def names(self) -> NDArray[np.object_]:
+        """The ids of all rows, as an array: many of them are taken out of it at once."""
+        if self._names is None or self._names.size != len(self.ids):
+            self._names = np.array(self.ids, np.object_)
+        return self._names
 
     def all(self) -> "Chosen":
         """Every row."""
@@ -147,8 +155,20 @@ def _identity(entry: Entry) -> tuple[int, int]:
 def names(entries: Sequence[Entry]) -> list[str]:
     """The id of each."""
     if isinstance(entries, Chosen):
-        return list(map(entries.whole.ids.__getitem__, entries.numbers.tolist()))
+        found: list[str] = entries.whole.names()[entries.numbers].tolist()
+        return found
     return [entry.id for entry in entries]
+
+
+def spots(entries: Sequence[Entry]) -> list[tuple[str, int, int]]:
+    """Path, line and offset of each."""
+    if not isinstance(entries, Chosen):
+        return [(place.path, place.line, place.offset) for place in (entry.place for entry in entries)]
+    batches = entries.whole.batches
+    of = entries.whole.places(entries.numbers)[0]
+    lines = entries.column("numbers") + np.array([batch.first_line for batch in batches], np.int64)[of]
+    paths = [batch.path for batch in batches]
+    return list(zip([paths[at] for at in of.tolist()], lines.tolist(), entries.column("offsets").tolist(), strict=True))
 
 
 def labels(entries: Sequence[Entry]) -> Counter[str]:
@@ -254,18 +274,35 @@ def first_names(found: Sequence[str]) -> NDArray[np.int64]:
     return np.fromiter((seen.setdefault(name, at) for at, name in enumerate(found)), np.int64, len(found))
 
 
-def lines(entries: Sequence[Entry]) -> Iterator[bytes]:
-    """Each row as a dataset's line."""
-    if not isinstance(entries, Chosen):
-        yield from (entry.line for entry in entries)
-        return
-    stores = [store for batch in entries.whole.batches for store in batch.stores()]
+def blocks(entries: Sequence[Entry]) -> Iterator[memoryview]:
+    """The rows as a dataset's lines with their ends, many at a time; each block holds until the next is asked for."""
+    room = np.empty(0, np.uint8)
     for first in range(0, len(entries), _LINES):
         some = entries[first : first + _LINES]
-        sizes = some.column("line_sizes")
-        verbatim = sizes == 0
-        starts = np.where(verbatim, some.column("raw_starts"), some.column("line_starts"))
-        sizes = np.where(verbatim, some.column("raw_sizes"), sizes)
-        places = 2 * entries.whole.places(some.numbers)[0] + verbatim
-        for place, start, size in zip(places.tolist(), starts.tolist(), sizes.tolist(), strict=True):
-            yield stores[place].read(start, size)
+        if isinstance(some, Chosen):
+            size, room = _write_lines(some, room)
+            yield room[:size].data
+        else:
+            yield memoryview(b"".join([line for entry in some for line in (entry.line, b"\n")]))
+
+
+def _write_lines(entries: Chosen, room: NDArray[np.uint8]) -> tuple[int, NDArray[np.uint8]]:
+    """Write the lines into the room, or a larger one, and return how many bytes they are."""
+    spooled = entries.column("line_sizes")
+    sizes = np.where(spooled, spooled, entries.column("raw_sizes")) + 1
+    ends = np.cumsum(sizes)
+    if ends[-1] > room.size:
+        room = np.empty(int(ends[-1]), np.uint8)
+    batches = entries.whole.places(entries.numbers)[0]
+    lines, _ = entries.whole.batches[0].stores()
+    if spooled.any():
+        at = np.flatnonzero(spooled)
+        call(copy_parts, lines.view(), entries.column("line_starts")[at], sizes[at], (ends - sizes)[at], room)
+    verbatim = np.flatnonzero(spooled == 0)
+    starts = entries.column("raw_starts")[verbatim]
+    out = room.data
+    given = zip(verbatim.tolist(), batches[verbatim].tolist(), starts.tolist(), ends[verbatim].tolist(), strict=True)
+    for row, batch, start, end in given:
+        size = int(sizes[row])
+        out[end - size : end] = entries.whole.batches[batch].stores()[1].read(start, size - 1) + b"\n"
+    return int(ends[-1]), room

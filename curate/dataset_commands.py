@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from curate.core.console import EPILOG, command_options, print_json, progress, say, warn
 from curate.stage_commands import print_table, stage_options, write
@@ -89,22 +90,23 @@ def canary(count: int | None, copies: tuple[int, ...], into: str | None, seed: i
     """
     from curate.canary import plant
     from curate.core.rows import encode_row
-    from curate.single_stage import encode_lines, read_rows
+    from curate.entries import Rows
+    from curate.single_stage import read_rows, rejected_lines
 
     options = {"count": count, "copies": list(copies) or None, "into": into, "seed": seed}
     rows = read_rows(given["paths"], {"canaries": options}, recipe=given["recipe"], form=given["form"])
     settings = rows.context.recipe.canaries
     assert settings is not None
-    planted = plant([entry.row for entry in rows.entries], settings)
+    planted = plant(Rows(rows.entries), settings)
     record = planted.record()
     if given["as_json"]:
         print_json({**record, "rows": len(planted.rows), "unread": len(rows.unread)})
     else:
         click.echo(f"{record['count']} canaries, planted {record['planted']} times in {len(planted.rows)} rows")
     files = {
-        "kept.jsonl": b"".join(encode_row(row) + b"\n" for row in planted.rows),
-        "canaries.jsonl": encode_lines(planted.canaries),
-        "rejected.jsonl": encode_lines(rows.unread),
+        "kept.jsonl": (encode_row(row) + b"\n" for row in planted.rows),
+        "canaries.jsonl": (msgspec.json.encode(canary) + b"\n" for canary in planted.canaries),
+        "rejected.jsonl": rejected_lines(rows.unread),
     }
     write(files, given["output"], dry_run=given["dry_run"])
     return 0

@@ -6,7 +6,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from curate.chosen import names
+import numpy as np
+
+from curate.chosen import names, spots, take
 from curate.config import Dedup
 from curate.entries import Entry, Rejection
 
@@ -29,7 +31,9 @@ def cluster_table(kept: Sequence[Entry], rejections: Iterable[Rejection], ties: 
     repeats = [item for item in rejections if item.because_of is not None and item.id is not None]
     instead = {item.id: item.because_of.id for item in repeats if item.because_of and item.because_of.dataset is None}
     named = {*ties, *(item.id for item in repeats), *(item.because_of.id for item in repeats if item.because_of)}
-    places = {name: kept[at].place for at, name in enumerate(names(kept)) if name in named}
+    at = np.array([at for at, name in enumerate(names(kept)) if name in named], np.int64)
+    found = take(kept, at)
+    places = dict(zip(names(found), spots(found), strict=True))
     lines: list[tuple[object, ...]] = []
     standing: set[str] = set()
     for item in repeats:
@@ -41,9 +45,7 @@ def cluster_table(kept: Sequence[Entry], rejections: Iterable[Rejection], ties: 
         shared = (because.id, because.similarity, item.stage, because.dataset, item.path, item.line)
         lines.append((ties.get(last, last), item.id, *shared))
     standing.update(name for name in ties if name in places)
-    lines += [
-        (ties.get(name, name), name, name, 1.0, None, None, places[name].path, places[name].line) for name in standing
-    ]
+    lines += [(ties.get(name, name), name, name, 1.0, None, None, *places[name][:2]) for name in standing]
     types = dict.fromkeys(COLUMNS, pl.String) | {"similarity": pl.Float64, "line": pl.Int64}
     table = pl.DataFrame(lines, schema=types, orient="row")
     return table.sort("cluster", "similarity", "id", "path", "line", descending=[False, True, False, False, False])

@@ -118,6 +118,11 @@ class Entry:
         return self.held.raw(self.at)
 
     @property
+    def size(self) -> int:
+        """How many bytes the record has."""
+        return self.held.size(self.at)
+
+    @property
     def verbatim(self) -> bool:
         """Are these bytes the row as it is?"""
         return self.held.verbatim(self.at)
@@ -234,7 +239,10 @@ class Because(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rejection(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that is left out: which, from where, by which stage and rule, and because of which other row."""
+    """A row that is left out: which, from where, by which stage and rule, and because of which other row.
+
+    Its text stays where it is until it is asked for: a build may leave out millions of rows.
+    """
 
     id: str | None
     path: str
@@ -244,7 +252,29 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     detail: str
     because_of: Because | None = None
-    raw: str
+    held: Any = msgspec.field(name="raw")
+    """The record's text, or an entry or `stored.Shelved` that has its bytes."""
+
+    @property
+    def raw(self) -> str:
+        """The record's text; bytes that aren't UTF-8 are shown as `\\xff`."""
+        return self.held if isinstance(self.held, str) else _as_text(self.held)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        if not isinstance(self.held, str):
+            return int(self.held.size)
+        return len(self.held) if self.held.isascii() else len(self.held.encode("utf-8", "replace"))
+
+
+def _as_text(held: Any) -> str:
+    raw: bytes = held.raw
+    return raw.decode("utf-8", "backslashreplace")
+
+
+encode_rejection: Callable[[Rejection], bytes] = msgspec.json.Encoder(enc_hook=_as_text).encode
+"""The rejection as one line of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +314,15 @@ Stage = Callable[[Sequence[Entry], Context], Outcome]
 
 def reject(entry: Entry, stage: str, reason: str, detail: str, because_of: Because | None = None) -> Rejection:
     """The rejection of an entry."""
-    return reject_raw(entry.place, entry.raw, stage, reason, detail, id=entry.id, because_of=because_of)
+    return _reject(entry.place, entry, stage, reason, detail, id=entry.id, because_of=because_of)
 
 
 def reject_raw(place: Place, raw: bytes, stage: str, reason: str, detail: str, **more: Any) -> Rejection:
-    """The rejection of bytes that may not be a row at all; those that aren't UTF-8 are shown as `\\xff`."""
+    """The rejection of bytes that may not be a row at all."""
+    return _reject(place, raw.decode("utf-8", "backslashreplace"), stage, reason, detail, **more)
+
+
+def _reject(place: Place, held: Any, stage: str, reason: str, detail: str, **more: Any) -> Rejection:
     return Rejection(
         **{"id": None, **more},
         path=place.path,
@@ -296,6 +330,6 @@ def reject_raw(place: Place, raw: bytes, stage: str, reason: str, detail: str, *
         offset=place.offset,
         stage=stage,
         reason=reason,
-        detail=detail.encode("utf-8", "backslashreplace").decode(),
-        raw=raw.decode("utf-8", "backslashreplace"),
+        detail=detail if detail.isascii() else detail.encode("utf-8", "backslashreplace").decode(),
+        held=held,
     )

@@ -1,21 +1,25 @@
 """Columns as they grow row by row: what stages ask of every row, worked out once, while the row is at hand."""
 
 import sys
-from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.batches import Columns, Settings, Sketched
-from curate.core.rows import Row, encode_row
+from curate.core.rows import Row, encode_rows
 from curate.entries import Context, Rejection
 from curate.keys import make_keys
 from curate.minhash import banding_of, sketch
-from curate.normalize import chosen_text, text_lengths
-from curate.plain import find_plain
-from curate.preference import UNNAMED, ranking
+from curate.normalize import KEY_BYTES, chosen_text, text_key, text_lengths
+from curate.plain import all_plain, is_plain, work_out
+from curate.preference import UNNAMED, ranks_of
 from curate.readers import Record
-from curate.split import drawing_bytes
+from curate.split import draw_all
 from curate.validate import is_sound, make_rules
+
+_LINE_END = 10
 
 
 class Working:
@@ -30,10 +34,8 @@ class Working:
         self.settings = Settings(recipe.dedup or UNNAMED, recipe.split, recipe.seed, sketched)
         self.fix = recipe.checks.fix
         self.rules = make_rules(context)
-        # Those that `Plain.is_sound` answers for; repairs and schemas look at what no rule objects to.
+        # Those that `Plain.sound` answers for; repairs and schemas look at what no rule objects to.
         self.rules_are_usual = not recipe.checks.fix and recipe.checks.target_schema is None
-        self.ranks = ranking(recipe.dedup or UNNAMED)
-        self.draws = drawing_bytes(recipe.split, recipe.seed)
         self.keyed = recipe.dedup.on if recipe.dedup is not None else "prompt"
 
 
@@ -42,21 +44,9 @@ class Growing:
 
     def __init__(self, working: Working, *, is_in_file: bool) -> None:
         self._working, self._is_in_file = working, is_in_file
-        sketched = working.settings.sketched
-        self._on = sketched.on if sketched is not None else None
-        self._ids: list[str] = []
-        self._numbers, self._offsets, self._starts, self._sizes = (array("q") for _ in range(4))
-        self._line_sizes, self._lengths, self._ranks = array("q"), array("q"), array("d")
-        self._sides: list[bytes] = []
-        self._orders: list[bytes] = []
-        self._sound = bytearray()
-        self._keys: list[bytes] = []
-        self._lines: list[bytes] = []
-        self._raws: list[bytes] = []
-        self._texts: list[str] = []
-        self._labels: dict[int, str] = {}
-        self._groups: dict[int, str] = {}
-        self._synthesized: list[int] = []
+        self._records: list[Record] = []
+        self._rows: list[Row] = []
+        self._verbatim: list[bool] = []
         self._rejections: list[Rejection] = []
 
     def reject(self, rejection: Rejection) -> None:
@@ -65,60 +55,84 @@ class Growing:
 
     def add(self, record: Record, row: Row, verbatim: bool) -> None:
         """Take in a row; `verbatim`: its record's bytes are its line."""
-        working, raw = self._working, record.raw
-        self._numbers.append(record.number)
-        self._offsets.append(record.offset)
-        self._starts.append(record.start)
-        self._sizes.append(len(raw))
-        if not self._is_in_file:
-            self._raws.append(raw)
-        line = b"" if verbatim else encode_row(row)
-        self._lines.append(line)
-        self._line_sizes.append(len(line))
-        plain = find_plain(row)
-        usual = plain is not None and working.keyed == "prompt"
-        keys = plain.keys() if plain is not None and usual else make_keys(row, working.keyed)
-        self._keys.append(keys)
-        side, order = working.draws(row.id, row.group, keys)
-        self._sides.append(side)
-        self._orders.append(order)
-        self._lengths.extend(plain.lengths() if plain is not None else text_lengths(row))
-        self._ranks.extend(working.ranks(row))
-        clear = plain is not None and working.rules_are_usual and plain.is_sound()
-        self._sound.append(clear or is_sound(row, working.rules, fix=working.fix))
-        if self._on is not None:
-            self._texts.append(plain.prompt() if plain is not None and usual else chosen_text(row, self._on))
-        if row.label is not None:
-            self._labels[len(self._ids)] = sys.intern(row.label)
-        if row.group is not None:
-            self._groups[len(self._ids)] = row.group
-        if "synthetic" in row.meta:
-            self._synthesized.append(len(self._ids))
-        self._ids.append(row.id)
+        self._records.append(record)
+        self._rows.append(row)
+        self._verbatim.append(verbatim)
 
     def columns(self) -> Columns:
         """What was taken in."""
-        sketched = self._working.settings.sketched
-        rows = len(self._ids)
+        working, rows, records = self._working, self._rows, self._records
+        settings, keyed = working.settings, working.keyed
+        found = _work_out(rows, working)
+        ids = [row.id for row in rows]
+        keys, prompts = found.keys, found.prompts
+        if keyed != "prompt":
+            texts = [chosen_text(row, keyed) for row in rows]
+            more = np.frombuffer(b"".join(map(text_key, texts)), np.uint8).reshape(-1, KEY_BYTES)
+            keys, prompts = np.concatenate([keys, more], 1), texts
+        groups = {at: row.group for at, row in enumerate(rows) if row.group is not None}
+        sides, orders = draw_all(settings.split, settings.seed, ids, groups, found.keys)
+        lines, line_sizes = self._lines()
         return Columns(
-            ids=self._ids,
-            numbers=np.array(self._numbers),
-            offsets=np.array(self._offsets),
-            raw_starts=np.array(self._starts),
-            raw_sizes=np.array(self._sizes),
-            lines=b"".join(self._lines),
-            line_sizes=np.array(self._line_sizes),
-            keys=np.frombuffer(b"".join(self._keys), np.uint8).reshape(rows, -1 if rows else 0),
-            lengths=np.array(self._lengths).reshape(rows, 2),
-            ranks=np.array(self._ranks).reshape(rows, -1 if rows else 0),
-            sides=np.frombuffer(b"".join(self._sides), "<u8") / 2.0**64,
-            orders=np.frombuffer(b"".join(self._orders), "<u8"),
-            labels=self._labels,
-            groups=self._groups,
-            sound=np.frombuffer(bytes(self._sound), np.bool_),
-            synthesized=frozenset(self._synthesized),
-            sketches=None if sketched is None else sketch(self._texts, sketched.banding),
+            ids=ids,
+            numbers=np.array([record.number for record in records], np.int64),
+            offsets=np.array([record.offset for record in records], np.int64),
+            raw_starts=np.array([record.start for record in records], np.int64),
+            raw_sizes=np.array([len(record.raw) for record in records], np.int64),
+            lines=lines,
+            line_sizes=line_sizes,
+            keys=keys,
+            lengths=found.lengths,
+            ranks=ranks_of(settings.dedup, rows, found.lengths, found.is_plain),
+            sides=sides,
+            orders=orders,
+            labels={at: sys.intern(row.label) for at, row in enumerate(rows) if row.label is not None},
+            groups=groups,
+            sound=found.sound,
+            synthesized=frozenset(at for at, row in enumerate(rows) if "synthetic" in row.meta),
+            sketches=None if settings.sketched is None else sketch(prompts, settings.sketched.banding),
             rejections=self._rejections,
-            records=rows + len(self._rejections),
-            raws=b"".join(self._raws),
+            records=len(rows) + len(self._rejections),
+            raws=b"" if self._is_in_file else b"".join([record.raw for record in records]),
         )
+
+    def _lines(self) -> tuple[bytes, NDArray[np.int64]]:
+        """The lines of the rows that their records don't say word for word, with line ends, and all lines' sizes."""
+        verbatim = np.array(self._verbatim, np.bool_)
+        sizes = np.zeros(verbatim.size, np.int64)
+        written = [row for row, same in zip(self._rows, self._verbatim, strict=True) if not same]
+        lines = encode_rows(written)
+        ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == _LINE_END)
+        sizes[~verbatim] = np.diff(ends, prepend=-1) - 1
+        return lines, sizes
+
+
+@dataclass(frozen=True, slots=True)
+class _WorkedOut:
+    """Columns of all rows of a piece: as `plain.Plain` has them."""
+
+    keys: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    sound: NDArray[np.bool_]
+    prompts: list[str]
+    is_plain: NDArray[np.bool_]
+
+
+def _work_out(rows: Sequence[Row], working: Working) -> _WorkedOut:
+    """The plain rows at once, the others one by one."""
+    plain = np.ones(len(rows), np.bool_) if all_plain(rows) else np.array(list(map(is_plain, rows)), np.bool_)
+    usual = np.flatnonzero(plain).tolist()
+    made = work_out(rows if len(usual) == len(rows) else [rows[at] for at in usual])
+    keys, lengths = np.empty((len(rows), 2 * KEY_BYTES), np.uint8), np.empty((len(rows), 2), np.int64)
+    sound, prompts = np.zeros(len(rows), np.bool_), [""] * len(rows)
+    keys[plain], lengths[plain], sound[plain] = made.keys, made.lengths, made.sound & working.rules_are_usual
+    for at, prompt in zip(usual, made.prompts, strict=True):
+        prompts[at] = prompt
+    for at in np.flatnonzero(~plain).tolist():
+        row = rows[at]
+        keys[at] = np.frombuffer(make_keys(row), np.uint8)
+        lengths[at] = text_lengths(row)
+        prompts[at] = chosen_text(row, "prompt")
+    for at in np.flatnonzero(~sound).tolist():
+        sound[at] = is_sound(rows[at], working.rules, fix=working.fix)
+    return _WorkedOut(keys, lengths, sound, prompts, plain)

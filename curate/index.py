@@ -33,6 +33,7 @@ from curate.normalize import chosen_text, text_key
 
 REDIS_VARIABLE = "ACIDTEST_REDIS_URL"  # an address can hold a password, and so stands in no file and no argument
 Storage = Literal["memory", "redis"]
+_ASKED_ROWS = 4096  # rows whose texts are in memory at once
 _KEY_BYTES = 8  # a row's number, highest byte first
 
 
@@ -133,21 +134,27 @@ def find_rows(folder: Path, rows: Sequence[Row], *, redis_url: str | None = None
     """
     opened = _Index(folder)
     settings = opened.settings
-    texts = _texts(rows, settings)
-    sketches = sketch([text for _, text in texts], settings.banding)
-    minima = _minima(sketches.shingles, sketches.starts, settings)
     found: list[Match | None] = []
     with _redis_errors():
         lsh = _filled_lsh(opened, redis_url)
-        for number, ((_, text), minhash) in enumerate(zip(texts, _as_minhashes(minima, settings), strict=True)):
-            same = opened.numbers.get(text_key(text))
-            if same is not None:
-                found.append(opened.match(same, 1.0))
-                continue
-            own = set(sketches.shingles[sketches.starts[number] : sketches.starts[number + 1]].tolist())
-            candidates = lsh.query(minhash) if own else []
-            found.append(_best(opened, own, sorted(int.from_bytes(key, "big") for key in candidates)))
+        for first in range(0, len(rows), _ASKED_ROWS):
+            some = [chosen_text(row, settings.on) for row in rows[first : first + _ASKED_ROWS]]
+            found += _found(some, opened, lsh)
     return found
+
+
+def _found(texts: Sequence[str], opened: "_Index", lsh: Any) -> Iterator[Match | None]:
+    settings = opened.settings
+    sketches = sketch(texts, settings.banding)
+    minima = _minima(sketches.shingles, sketches.starts, settings)
+    for number, (text, minhash) in enumerate(zip(texts, _as_minhashes(minima, settings), strict=True)):
+        same = opened.numbers.get(text_key(text))
+        if same is not None:
+            yield opened.match(same, 1.0)
+            continue
+        own = set(sketches.shingles[sketches.starts[number] : sketches.starts[number + 1]].tolist())
+        candidates = lsh.query(minhash) if own else []
+        yield _best(opened, own, sorted(int.from_bytes(key, "big") for key in candidates))
 
 
 class _Index:

@@ -79,12 +79,13 @@ def add(index: Path, paths: tuple[str, ...], name: str | None, form: str | None,
       curate index add seen january/dataset --name january
       curate index add seen "old/*.jsonl.gz" --name old --dry-run
     """
+    from curate.entries import Rows
     from curate.index import add_rows
     from curate.single_stage import read_rows
 
     rows = read_rows(paths, form=form)
     called = name or Path(paths[0]).name
-    added = add_rows(index, called, [entry.row for entry in rows.entries], dry_run=dry_run)
+    added = add_rows(index, called, Rows(rows.entries), dry_run=dry_run)
     if as_json:
         print_json({"dataset": called, "new": added.new, "known": added.known, "unread": len(rows.unread)})
     else:

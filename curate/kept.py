@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from curate.chosen import left_out, lines, names, same, take
+from curate.chosen import blocks, left_out, names, same, spots, take
 from curate.config import Recipe
 from curate.core.console import say, warn
 from curate.core.digests import digest_bytes, digest_json
@@ -96,7 +96,9 @@ class Kept:
         if same(before, after):
             return
         gone = left_out(before, after).tolist()
-        new = hashlib.sha256(b"".join(line + b"\n" for line in lines(take(after, left_out(after, before)))))
+        new = hashlib.sha256()
+        for block in blocks(take(after, left_out(after, before))):
+            new.update(block)
         self._rows = digest_json([self._rows, gone, new.hexdigest(), _digest_ids(after)])
 
     def tidy(self, *, screens: bool) -> None:
@@ -145,8 +147,9 @@ class Decided(msgspec.Struct, frozen=True):
         """What a stage made of the entries. Raises: RuntimeError where it changed rows or their order."""
         gone = left_out(entries, outcome.kept).tolist()
         places: dict[tuple[str, int, str | None], list[int]] = {}
-        for at in reversed(gone):
-            places.setdefault((entries[at].place.path, entries[at].place.offset, entries[at].id), []).append(at)
+        left = take(entries, np.array(gone, np.int64))
+        for at, (path, _, offset), name in zip(gone[::-1], spots(left)[::-1], names(left)[::-1], strict=True):
+            places.setdefault((path, offset, name), []).append(at)
         rejections = [
             (places[item.path, item.offset, item.id].pop(), item.reason, item.detail, item.because_of)
             for item in outcome.rejections

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from curate.core.rows import SCENE, Row
 from curate.normalize import KEY_BYTES, answer_text, chosen_text, message_text, normalized, text_key
-from curate.plain import find_plain, join_keys, role_head, scene
+from curate.plain import join_keys, role_head, scene
 
 if TYPE_CHECKING:
     from curate.entries import Entry
@@ -32,13 +32,8 @@ def chosen_key(entry: "Entry", on: str) -> bytes:
 
 def make_keys(row: Row, on: str = "prompt") -> bytes:
     """The keys of a row, one behind the other: those of the row and its prompt, and of the text `on` where another."""
-    plain = find_plain(row)
-    keys = plain.keys() if plain is not None else _general_keys(row)
-    return keys if on == "prompt" else keys + text_key(chosen_text(row, on))
-
-
-def _general_keys(row: Row) -> bytes:
     heads = [role_head(message.role) for message in row.messages]
     given = [(message.role, message_text(message)) for message in row.messages]
     texts = [scene(text) if role in SCENE else normalized(text) for role, text in given]
-    return join_keys(heads, texts, row.tools) + text_key(chosen_text(row, "prompt"))
+    keys = join_keys(heads, texts, row.tools) + text_key(chosen_text(row, "prompt"))
+    return keys if on == "prompt" else keys + text_key(chosen_text(row, on))

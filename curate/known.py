@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curate.config import Dedup
-from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
+from curate.entries import Because, Context, Entry, Outcome, Rejection, Rows, reject
 from curate.folders import index_folder
 
 STAGE = "index"
@@ -34,7 +34,7 @@ def drop_known(entries: Sequence[Entry], context: Context) -> Outcome:
         if folder is None:
             continue
         left = []
-        for entry, match in zip(kept, find_rows(folder, [entry.row for entry in kept]), strict=True):
+        for entry, match in zip(kept, find_rows(folder, Rows(kept)), strict=True):
             if match is None:
                 left.append(entry)
                 continue

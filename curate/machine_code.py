@@ -5,6 +5,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 U8, U32, U64 = np.uint8, np.uint32, np.uint64
@@ -24,6 +25,20 @@ def compiled(function: F) -> F:
     except RuntimeError:  # no folder for the cache: neither beside the package, nor in the user's home
         made = numba.njit(nogil=True, error_model="numpy")(function)
     return made
+
+
+@compiled
+def copy_parts(
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    places: NDArray[np.int64],
+    out: NDArray[np.uint8],
+) -> None:
+    """Copy the parts of `data` that begin at `starts` to their places in `out`."""
+    for part in range(starts.size):
+        start, place, size = starts[part], places[part], sizes[part]
+        out[place : place + size] = data[start : start + size]
 
 
 def call(kernel: Callable[..., Any], *arguments: Any) -> Any:

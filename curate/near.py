@@ -17,10 +17,10 @@ from curate.folders import index_folder
 from curate.keys import CHOSEN, PROMPT, answer_key, chosen_key
 from curate.minhash import Sketches, banding_of, joined_sketches, sketch
 from curate.normalize import KEY_BYTES, chosen_text
+from curate.pieces import read_source
 from curate.preference import in_order
 from curate.readers import find_inputs
 from curate.room import Room
-from curate.sources import read_source
 
 STAGE = "near"
 _SAME_TEXT = "the compared text is the same"
@@ -114,7 +114,7 @@ def _decide(
     known: list[Entry], entries: Sequence[Entry], nodes: _Nodes, clusters: Clusters, on: str
 ) -> tuple[Sequence[Entry], list[Rejection], list[list[str]], dict[str, str]]:
     """The rows kept, those dropped, the conflicts, and the ties."""
-    rejections: list[Rejection] = []
+    repeats: list[tuple[int, Entry, float]] = []
     conflicts: list[list[str]] = []
     tied: dict[int, list[str]] = {}
     numbers = np.arange(clusters.kept_instead.size)
@@ -129,9 +129,9 @@ def _decide(
         node = nodes.members(number)
         instead = int(clusters.kept_instead[len(known) + number])
         if instead != len(known) + number:
-            best = known[instead] if instead < len(known) else entries[int(nodes.heads[instead - len(known)])]
             similarity = float(clusters.similarity[len(known) + number])
-            rejections += [_repeats(entries[at], best, similarity, earlier=instead < len(known)) for at in node]
+            best = known[instead] if instead < len(known) else entries[int(nodes.heads[instead - len(known)])]
+            repeats += [(at, best, similarity) for at in node]
             continue
         stay = _stay(entries, node, on)
         kept += stay.values()
@@ -143,7 +143,13 @@ def _decide(
                 conflicts.append(sorted(found))
         if len(node) > len(stay):
             answers = {at: stay[_answer_key(entries[at], on)] for at in node}
-            rejections += [_repeats(entries[at], entries[best], 1.0) for at, best in answers.items() if best != at]
+            repeats += [(at, entries[best], 1.0) for at, best in answers.items() if best != at]
+    earlier = set(map(id, known))
+    dropped = take(entries, np.array([at for at, *_ in repeats], np.int64))
+    rejections = [
+        _repeats(entry, best, similarity, earlier=id(best) in earlier)
+        for entry, (_, best, similarity) in zip(dropped, repeats, strict=True)
+    ]
     ties = {name: min(ids) for ids in tied.values() if len(ids) > 1 for name in ids}
     return take(entries, np.array(sorted(kept), np.int64)), rejections, conflicts, ties
 
@@ -200,16 +206,12 @@ def _read_earlier(settings: Dedup, context: Context) -> _Earlier:
         inputs = [found for path in paths for found in find_inputs(path, context.folder)]
         if not inputs:
             continue  # an index: `curate.known` asks it
-        rows = unreadable = 0
-        for _, item in read_source(source, inputs, context.folder):
-            if isinstance(item, Rejection):
-                unreadable += 1
-                continue
-            rows += 1
-            by_key.setdefault(chosen_key(item, settings.on), item)
-        counts[source.name] = rows
-        if unreadable:
-            counts[f"{source.name} (unreadable)"] = unreadable
+        rows, unread = read_source(context, source, inputs)
+        for entry in rows:
+            by_key.setdefault(chosen_key(entry, settings.on), entry)
+        counts[source.name] = len(rows)
+        if unread:
+            counts[f"{source.name} (unreadable)"] = len(unread)
     return _Earlier(by_key, counts)
 
 

@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-import msgspec
-
 from curate.card import render_card
-from curate.chosen import lines
+from curate.chosen import blocks
 from curate.config import Side
 from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
 from curate.core.jsonl import atomic_write, read_lines
 from curate.core.records import peek_record, read_record, seal, write_record
-from curate.entries import Entry, Rejection, Rows
+from curate.entries import Entry, Rejection, Rows, encode_rejection
 from curate.report.html import render_report
 
 MANIFEST = "manifest.json"
@@ -46,20 +44,23 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
 
     The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
     """
-    contents: dict[str, Iterable[bytes]] = {
-        f"{side}.jsonl": _blocks(lines(rows)) for side, rows in dataset.sides.items()
+    contents: dict[str, Iterable[bytes | memoryview]] = {
+        f"{side}.jsonl": blocks(rows) for side, rows in dataset.sides.items()
     }
+    rows = {f"{side}.jsonl": len(rows) for side, rows in dataset.sides.items()}
+    rows["rejected.jsonl"] = len(dataset.rejections)
+    rows |= {name: made.count(b"\n") for name, made in dataset.files.items() if name.endswith(".jsonl")}
     if dataset.facts["recipe"]["parquet"]:
         from curate.row_tables import rows_as_parquet
 
         contents |= {f"{side}.parquet": (rows_as_parquet(Rows(rows)),) for side, rows in dataset.sides.items()}
-    contents["rejected.jsonl"] = _blocks(msgspec.json.encode(rejection) for rejection in dataset.rejections)
+    contents["rejected.jsonl"] = _joined(map(encode_rejection, dataset.rejections))
     contents |= {name: (content,) for name, content in dataset.files.items()}
     contents["card.md"] = (render_card(dataset.facts, dataset.sides["train"]).encode("utf-8", "replace"),)
     report = render_report(dataset.facts, dataset.sides, dataset.rejections)
     contents["report.html"] = (report.encode("utf-8", "replace"),)
     if output is None:
-        outputs = {name: _describe(name, blocks, None) for name, blocks in contents.items()}
+        outputs = {name: _describe(parts, rows.get(name), None) for name, parts in contents.items()}
         return seal({**dataset.facts, "outputs": outputs, "environment": dict(environment)})
     with os_errors(output):
         existed = output.exists()
@@ -69,9 +70,9 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
         staging = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
     try:
         outputs = {}
-        for name, blocks in contents.items():
+        for name, parts in contents.items():
             with atomic_write(staging / name) as file:
-                outputs[name] = _describe(name, blocks, file)
+                outputs[name] = _describe(parts, rows.get(name), file)
         dataset.check()
         body = {**dataset.facts, "outputs": outputs, "environment": dict(environment)}
         manifest = write_record(staging / MANIFEST, body)
@@ -96,7 +97,7 @@ def _remove_old(output: Path, names: set[str]) -> None:
             (output / name).unlink(missing_ok=True)
 
 
-def _blocks(given: Iterable[bytes]) -> Iterator[bytes]:
+def _joined(given: Iterable[bytes]) -> Iterator[bytes]:
     """The lines with their ends, many at a time."""
     left = iter(given)
     while some := list(itertools.islice(left, _BLOCK_LINES)):
@@ -104,16 +105,15 @@ def _blocks(given: Iterable[bytes]) -> Iterator[bytes]:
         yield b"\n".join(some)
 
 
-def _describe(name: str, blocks: Iterable[bytes], file: IO[bytes] | None) -> dict[str, Any]:
+def _describe(parts: Iterable[bytes | memoryview], rows: int | None, file: IO[bytes] | None) -> dict[str, Any]:
     """What the manifest says of a file with this content, which goes into `file` where there is one."""
-    state, rows = hashlib.sha256(), 0
-    for block in blocks:
-        state.update(block)
-        rows += block.count(b"\n")
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part)
         if file is not None:
-            file.write(block)
+            file.write(part)
     described: dict[str, Any] = {"digest": f"sha256:{state.hexdigest()}"}
-    return {**described, "rows": rows} if name.endswith(".jsonl") else described
+    return described if rows is None else {**described, "rows": rows}
 
 
 def check_writable(output: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,19 +18,28 @@ import msgspec
 from curate.batches import Batch, Columns
 from curate.chosen import Chosen, Whole
 from curate.config import Source
+from curate.core.console import progress
 from curate.core.errors import DataError, ServiceError, os_errors
-from curate.entries import Context, Place, Rejection, reject_raw
+from curate.entries import Context, Entry, Place, Rejection, reject_raw
 from curate.growing import Growing, Working
 from curate.minhash import Banding, sketch
-from curate.readers import Input, Record, is_plain_lines, read_json_lines, read_records
+from curate.readers import (
+    MAX_LINE_BYTES,
+    Input,
+    Record,
+    is_plain_lines,
+    read_json_lines,
+    read_records,
+    split_json_lines,
+)
 from curate.reading import STAGE, Adapter, Joined, RowReader, Unread
 from curate.sources import load_adapter, load_joined, make_reader, pinned
-from curate.stored import SourceBytes, Spool
+from curate.stored import Shelved, SourceBytes, Spool
 
-# Large enough that handing a piece over costs nothing, small enough to share a file out evenly.
-_PIECE_BYTES = 4 << 20
+# Large enough that handing a piece over costs nothing, small enough that what is made of it stays in a core's cache.
+_PIECE_BYTES = 1 << 20
 _PIECE_RECORDS = 8192
-_AHEAD = 8  # pieces that wait for their turn: enough that no process ever does
+_AHEAD = 16  # pieces that wait for their turn: enough that no process ever does
 _POOL_BYTES = 16 << 20  # starting processes takes as long as reading this much
 
 
@@ -69,6 +78,13 @@ class PieceReader:
         if piece.records is not None:
             return self._columns(piece, reader, piece.records)
         with os_errors(piece.input.path), piece.input.path.open("rb") as file:
+            size = piece.end - piece.start
+            if size <= MAX_LINE_BYTES // 2:  # so that no line in it is too long
+                file.seek(piece.start)
+                data = file.read(size)
+                columns = self._columns(piece, reader, split_json_lines(data, piece.start))
+                columns.lines_read = data.count(b"\n")
+                return columns
             columns = self._columns(piece, reader, read_json_lines(file, piece.start, piece.end))
             file.seek(piece.start)
             left = piece.end - piece.start
@@ -135,7 +151,7 @@ class Reading:
 
     def _taken_in(self, piece: Piece, columns: Columns, file: SourceBytes | None, first_line: int) -> Read:
         rejections = [
-            msgspec.structs.replace(item, line=item.line + first_line) if first_line else item
+            msgspec.structs.replace(item, line=item.line + first_line, held=self._shelved(item.held))
             for item in columns.rejections
         ]
         columns.rejections = []
@@ -143,6 +159,10 @@ class Reading:
         size = piece.end - piece.start if piece.records is None else len(columns.raws)
         batch = Batch(columns, where, (file, self._spool), self._reader.settings)
         return Read(piece.input, self.rows.add(batch), rejections, columns.records, size)
+
+    def _shelved(self, text: str) -> Shelved:
+        data = text.encode()
+        return Shelved(self._spool, self._spool.add(data), len(data))
 
 
 def _cut(source: Source, found: Input, piece_bytes: int) -> Iterator[Piece]:
@@ -186,6 +206,17 @@ def reading(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_source(context: Context, source: Source, inputs: Sequence[Input]) -> tuple[Sequence[Entry], list[Rejection]]:
+    """The rows of the source's files, and what is none. Raises: as `Reading.read`."""
+    size = sum(found.path.stat().st_size for found in inputs if found.path.is_file())
+    unread: list[Rejection] = []
+    with reading(context, size) as read, progress("read", size) as advance:
+        for part in read.read(source, inputs):
+            advance(part.size)
+            unread += part.rejections
+    return read.rows.all(), unread
 
 
 def _start_method() -> multiprocessing.context.BaseContext:

@@ -1,6 +1,5 @@
 """The build: records through the stages into train, val and test, with every row accounted for."""
 
-import os
 import shutil
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from curate.core.places import find_path
 from curate.core.records import environment, versions
 from curate.entries import Context, Entry, Outcome, Rejection, Rows
 from curate.outputs import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
+from curate.processors import usable_processors
 from curate.review.stage import STAGE as REVIEW
 from curate.review.stage import find_decisions, with_review
 from curate.sources import InputFile, find_files
@@ -64,7 +64,7 @@ def build(
     recipe = load_config(recipe_path, Recipe)
     if fix:
         recipe = recipe.model_copy(update={"checks": recipe.checks.model_copy(update={"fix": True})})
-    context = Context(recipe, recipe_path.parent, _usable_processors(), memory)
+    context = Context(recipe, recipe_path.parent, usable_processors(), memory)
     target = output if output is not None else find_path(recipe.output, context.folder)
     decisions, journals = find_decisions(target)
     context = replace(context, decisions=decisions)
@@ -279,9 +279,3 @@ def _warnings(facts: dict[str, Any], sides: dict[Side, Sequence[Entry]]) -> list
     if unreadable := facts["stages"][0]["rejected"]:
         found.append(f"{unreadable} records could not be read; rejected.jsonl says which and why")
     return found
-
-
-def _usable_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -15,6 +15,7 @@ from curate.entries import Entry
 
 UNNAMED = Dedup()
 """What a recipe without near duplicates goes by."""
+_SIGNS = {"longest": -1.0, "shortest": 1.0}
 
 
 def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
@@ -55,6 +56,23 @@ def ranking(settings: Dedup) -> Callable[[Row], tuple[float, ...]]:
     }
     chosen = [rules[name] for name in settings.prefer if name != "gold"]
     return lambda row: (float(row.origin != "gold"), *[float(rule(row)) for rule in chosen])
+
+
+def ranks_of(
+    settings: Dedup, rows: Sequence[Row], lengths: NDArray[np.int64], is_plain: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The numbers of `ranking` for many rows; `lengths` are their `text_lengths`, `is_plain` as in `curate.plain`."""
+    chosen = [name for name in settings.prefer if name != "gold"]
+    found = np.empty((len(rows), 1 + len(chosen)), np.float64)
+    found[:, 0] = [row.origin != "gold" for row in rows]
+    by_length = set(chosen) <= _SIGNS.keys()
+    if by_length:
+        for place, name in enumerate(chosen, start=1):
+            found[:, place] = _SIGNS[name] * lengths[:, 0]
+    rank = ranking(settings)
+    for at in np.flatnonzero(~is_plain).tolist() if by_length else range(len(rows)):
+        found[at] = rank(rows[at])  # lengths count tool calls, and preferences do not
+    return found
 
 
 class _Content:

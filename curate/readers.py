@@ -158,6 +158,19 @@ def read_json_lines(file: IO[bytes], start: int = 0, end: int | None = None) -> 
             yield Record(number, first, text, start=first + skipped)
 
 
+def split_json_lines(data: bytes, start: int) -> Iterator[Record]:
+    """The same of whole lines in memory, none of them too long, that begin at `start` in their file."""
+    offset = start
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        text = line.rstrip(b"\r")
+        skipped = 0
+        if not offset and text.startswith(_BOM):
+            text, skipped = text.removeprefix(_BOM), len(_BOM)
+        if text and not text.isspace():
+            yield Record(number, offset, text, None, None, offset + skipped)
+        offset += len(line) + 1
+
+
 def _whole_json(path: Path) -> Iterator[Record] | None:
     """The records of a file that is one JSON value, None where it holds JSON lines."""
     with opened(path) as file:

@@ -13,7 +13,6 @@ from curate.core.formats.chat import CHAT
 from curate.core.formats.registry import FORMATS, find_format
 from curate.core.formats.shape import Fields, Format, UnfitError
 from curate.core.rows import Message, Origin, Row, content_id
-from curate.entries import Entry, Place, Rejection, reject_raw
 from curate.readers import Record
 
 STAGE = "read"
@@ -66,15 +65,6 @@ class RowReader:
         self._decode = msgspec.json.Decoder(_Given).decode
         self._direct = form is CHAT and adapter is None and not joined
 
-    def read(self, record: Record, place: Place) -> Entry | Rejection:
-        """The record as a row in its place, or the rejection that says why it is none."""
-        found = self.find(record)
-        if isinstance(found, Unread):
-            return reject_raw(place, record.raw, STAGE, found.reason, found.detail, id=found.id)
-        row, verbatim = found
-        messages = [Message(*(getattr(one, name) for name in Message.__struct_fields__)) for one in row.messages]
-        return Entry(msgspec.structs.replace(row, messages=messages), place, record.raw, verbatim)
-
     def find(self, record: Record) -> tuple[Row, bool] | Unread:
         """The record's row and whether its bytes are the row's line as they are, or why it is none."""
         if record.fault is not None:
@@ -90,9 +80,12 @@ class RowReader:
             given = self._decode(raw)
         except UNREADABLE:
             return None
-        if _may_hold_more_than_text(given) and (
-            raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(raw) is not None
-        ):
+        more_than_text = bool(given.tools or given.meta)
+        for message in given.messages:
+            if message.tool_calls or not (message.content is None or isinstance(message.content, str)):
+                more_than_text = True
+        # Where there is nothing but text, digits and brackets are text: the search is spared.
+        if more_than_text and (raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(raw) is not None):
             return None
         source = self._source
         messages: list[Message] = given.messages  # type: ignore[assignment]  # nothing is put into the list
@@ -193,16 +186,6 @@ class RowReader:
             # What comes from JSON can be written as JSON; what a function returns may hold anything.
             msgspec.json.encode(row)
         return row
-
-
-def _may_hold_more_than_text(given: _Given) -> bool:
-    # Where there is nothing but text, digits and brackets are text: the search is spared.
-    if given.tools or given.meta:
-        return True
-    for message in given.messages:
-        if message.tool_calls or not (message.content is None or isinstance(message.content, str)):
-            return True
-    return False
 
 
 def _excess(value: object) -> tuple[str, str] | None:

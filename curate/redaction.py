@@ -39,7 +39,7 @@ def redact_rejections(rejections: Sequence[Rejection], screens: Screens, folder:
 def _changed(rejection: Rejection, raw: str, detail: str) -> Rejection:
     if raw != rejection.raw:
         detail = f"{detail}; {NOTE}"
-    return rejection if detail == rejection.detail else msgspec.structs.replace(rejection, raw=raw, detail=detail)
+    return rejection if detail == rejection.detail else msgspec.structs.replace(rejection, held=raw, detail=detail)
 
 
 def _clean(raws: Sequence[str], find: Find) -> list[str]:

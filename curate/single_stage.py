@@ -1,21 +1,22 @@
 """One stage on its own: files in, the rows that it keeps and those that it doesn't."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from curate.chosen import blocks
+from curate.chosen import names as ids_of
 from curate.config import Recipe
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
 from curate.core.jsonl import atomic_write
-from curate.entries import Context, Entry, Outcome, Rejection
+from curate.entries import Context, Entry, Outcome, Rejection, encode_rejection
 from curate.outputs import check_writable
+from curate.pieces import read_source
+from curate.processors import usable_processors
 from curate.readers import find_inputs
-from curate.sources import read_source
 from curate.steps import Step, make_steps, wants_screens
 
 SOURCE = "input"
@@ -25,7 +26,7 @@ SOURCE = "input"
 class Given:
     """What a command works on: rows, what could not be read, and the settings."""
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     unread: list[Rejection]
     context: Context
 
@@ -40,7 +41,7 @@ class Result:
     stages: list[dict[str, Any]]
     reports: dict[str, Any]
     warnings: list[str]
-    files: dict[str, bytes]
+    files: dict[str, Iterable[bytes | memoryview]]
 
     def summary(self) -> dict[str, Any]:
         """The counts and reports, for `--json`."""
@@ -60,7 +61,6 @@ def read_rows(
     *,
     recipe: Path | None = None,
     form: str | None = None,
-    threads: int = 1,
 ) -> Given:
     """The rows of these files, folders, globs, or `-`, in any format that a recipe's source can have.
 
@@ -77,14 +77,9 @@ def read_rows(
     source = {"name": SOURCE, "path": list(paths), "format": form}
     merged = _over(base, {**(settings or {}), "sources": [source]})
     made = _checked(merged)
-    entries: list[Entry] = []
-    unread: list[Rejection] = []
-    for _, item in read_source(made.sources[0], shown, Path()):
-        if isinstance(item, Rejection):
-            unread.append(item)
-        else:
-            entries.append(item)
-    return Given(entries, unread, Context(made, folder, threads))
+    context = Context(made, folder, usable_processors())
+    entries, unread = read_source(context, made.sources[0], shown)
+    return Given(entries, unread, context)
 
 
 def run_stages(given: Given, names: Sequence[str]) -> Result:
@@ -126,18 +121,19 @@ def run_steps(given: Given, steps: Sequence[Step]) -> Result:
         from curate.redaction import redact_rejections
 
         rejections = redact_rejections(rejections, recipe.screens, given.context.folder)
-    files |= {"kept.jsonl": lines_of(entries), "rejected.jsonl": encode_lines(rejections)}
-    return Result(read, entries, rejections, stages, reports, warnings, files)
+    parts: dict[str, Iterable[bytes | memoryview]] = {name: (content,) for name, content in files.items()}
+    parts |= {"kept.jsonl": blocks(entries), "rejected.jsonl": rejected_lines(rejections)}
+    return Result(read, entries, rejections, stages, reports, warnings, parts)
 
 
-def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, bytes]]:
+def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Iterable[bytes | memoryview]]]:
     """How many rows of each label fall to each side, and the files of the sides."""
     from curate.composing import merge_ties
     from curate.near import drop_near
     from curate.split import count_labels, split_rows
 
     recipe = given.context.recipe
-    repeated = [row for row, count in Counter(entry.id for entry in given.entries).items() if count > 1]
+    repeated = [row for row, count in Counter(ids_of(given.entries)).items() if count > 1]
     if repeated:
         raise DataError(
             f"{len(repeated)} ids stand on several rows", where=min(repeated), fix="run `curate dedup` on them first"
@@ -150,26 +146,21 @@ def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, byt
     pairs = {row: f"kept\0{kept}" for row, kept in instead.items()}
     links = {kept: f"kept\0{kept}" for kept in instead.values()}
     sides = split_rows(given.entries, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links))
-    files = {f"{side}.jsonl": lines_of(rows) for side, rows in sides.items()}
-    return count_labels(sides), {**files, "rejected.jsonl": encode_lines(given.unread)}
+    files: dict[str, Iterable[bytes | memoryview]] = {f"{side}.jsonl": blocks(rows) for side, rows in sides.items()}
+    return count_labels(sides), {**files, "rejected.jsonl": rejected_lines(given.unread)}
 
 
-def write_files(files: Mapping[str, bytes], output: Path) -> None:
+def write_files(files: Mapping[str, Iterable[bytes | memoryview]], output: Path) -> None:
     """Write the files into the folder, each whole or not at all. Raises: DataError where it can't be written to."""
     check_writable(output)
     for name, content in files.items():
         with atomic_write(output / name) as file:
-            file.write(content)
+            file.writelines(content)
 
 
-def lines_of(entries: Sequence[Entry]) -> bytes:
-    """The rows as lines of a dataset."""
-    return b"".join(entry.line + b"\n" for entry in entries)
-
-
-def encode_lines(items: Sequence[msgspec.Struct]) -> bytes:
-    """Records as JSON Lines."""
-    return b"".join(msgspec.json.encode(item) + b"\n" for item in items)
+def rejected_lines(rejections: Sequence[Rejection]) -> Iterator[bytes]:
+    """The rejections as lines of JSON."""
+    return (encode_rejection(item) + b"\n" for item in rejections)
 
 
 def reasons(result: Result) -> list[tuple[str, str, int]]:

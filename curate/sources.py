@@ -1,7 +1,7 @@
 """Reading: records in files become rows. A record that can't is a rejection, a file that can't is an error."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,11 @@ from curate.core.formats.mapped import mapped
 from curate.core.formats.registry import FORMATS, SAMPLE_RECORDS, detect
 from curate.core.formats.shape import Format
 from curate.core.places import find_path, load_function
-from curate.entries import Context, Entry, Place, Rejection
+from curate.entries import Context
 from curate.folders import INDEX_RECORD, index_folder
 from curate.readers import Input, Record, find_inputs, read_records
 from curate.reading import UNREADABLE, Adapter, Joined, RowReader
 
-STAGE = "read"
 UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
 
 
@@ -66,22 +65,6 @@ def _index_record(path: str, folder: Path) -> Input:
     """The record of an index: it has the digests of all that the index holds."""
     shown = f"{path.rstrip('/')}/{INDEX_RECORD}"
     return Input(shown, find_path(shown, folder))
-
-
-def read_source(source: Source, inputs: list[Input], folder: Path) -> Iterator[tuple[Input, Entry | Rejection]]:
-    """Each record of the source's files, as a row or as a rejection with the reason.
-
-    Raises: DataError where a file can't be read or holds nothing; ConfigError where the adapter can't be loaded.
-    """
-    adapter, joined = load_adapter(source, folder), load_joined(source, folder)
-    for found in inputs:
-        read = make_reader(source, found, adapter, joined).read
-        records = read_records(found.path)
-        first = next(records, None)
-        if first is None:
-            raise DataError("the file holds no records", where=found.path, fix="take it out of the recipe or fill it")
-        for record in itertools.chain([first], records):
-            yield found, read(record, Place(source.name, found.shown, record.number, record.offset))
 
 
 def load_adapter(source: Source, folder: Path) -> Adapter | None:

@@ -5,11 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blake2b import digests
 from curate.chosen import known_draws, labels, names, take
 from curate.config import SIDES, Side, Split
-from curate.core.seeding import stable_bytes
+from curate.core.seeding import stable_fraction, stable_prefix, stable_seed
 from curate.entries import Entry
-from curate.keys import prompt_part
+from curate.keys import CHOSEN, PROMPT, prompt_part
+from curate.normalize import KEY_BYTES
+
+_GROUP, _PROMPT = "group\x00", "prompt\x00"
 
 
 def split_rows(
@@ -56,25 +60,33 @@ def _in_order(entries: Sequence[Entry], orders: NDArray[np.uint64]) -> NDArray[n
 
 def drawing(settings: Split, seed: int) -> Callable[[str, str | None, bytes], tuple[float, int]]:
     """The function that draws, from a row's id, group and keys, what decides its side, and its place there."""
-    draw = drawing_bytes(settings, seed)
+    chosen = _seed(settings, seed)
 
     def drawn(name: str, group: str | None, keys: bytes) -> tuple[float, int]:
-        side, order = draw(name, group, keys)
-        return int.from_bytes(side, "little") / 2**64, int.from_bytes(order, "little")
+        whole = _GROUP + group if settings.by == "group" and group is not None else _PROMPT + prompt_part(keys).hex()
+        return stable_fraction(chosen, whole), stable_seed(chosen, name)
 
     return drawn
 
 
-def drawing_bytes(settings: Split, seed: int) -> Callable[[str, str | None, bytes], tuple[bytes, bytes]]:
-    """The same as two numbers of eight bytes, lowest first: the first in 1 / 2^64."""
-    chosen = seed if settings.seed is None else settings.seed
-    by_group = settings.by == "group"
+def draw_all(
+    settings: Split, seed: int, names: Sequence[str], groups: Mapping[int, str], keys: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+    """The same for many rows at once; `groups` are those of the rows that have one, by number."""
+    chosen = _seed(settings, seed)
+    first = stable_prefix(chosen)
+    prompts = keys[:, PROMPT * KEY_BYTES : CHOSEN * KEY_BYTES].tobytes().hex().encode()
+    ends = np.arange(1, len(names) + 1) * (2 * KEY_BYTES)
+    sides = digests(first + _PROMPT.encode(), prompts, ends)
+    for at, group in groups.items() if settings.by == "group" else ():
+        sides[at] = stable_seed(chosen, _GROUP + group)
+    named = [name.encode("utf-8", "surrogatepass") for name in names]
+    ends = np.cumsum(np.fromiter(map(len, named), np.int64, len(named)))
+    return sides / 2.0**64, digests(first, b"".join(named), ends)
 
-    def draw(name: str, group: str | None, keys: bytes) -> tuple[bytes, bytes]:
-        whole = f"group\x00{group}" if by_group and group is not None else f"prompt\x00{prompt_part(keys).hex()}"
-        return stable_bytes(chosen, whole), stable_bytes(chosen, name)
 
-    return draw
+def _seed(settings: Split, seed: int) -> int:
+    return seed if settings.seed is None else settings.seed
 
 
 def count_labels(sides: Mapping[Side, Sequence[Entry]]) -> dict[str, dict[str, int]]:

@@ -1,11 +1,12 @@
 """The commands that run one stage alone: each names its settings, runs a step, and shows what came out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from curate.collector import collector_paused
 from curate.core.console import EPILOG, command_options, print_json, say, warn
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="FILES...")
@@ -33,6 +34,7 @@ def stage_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+@collector_paused()
 def run_command(names: Sequence[str], settings: Mapping[str, Any], **given: Any) -> int:
     """Run the named stages on the files and show, or write, what came out.
 
@@ -53,7 +55,7 @@ def run_command(names: Sequence[str], settings: Mapping[str, Any], **given: Any)
     return 1 if is_check and result.rejections and given["output"] is None else 0
 
 
-def write(files: Mapping[str, bytes], output: Path | None, *, dry_run: bool) -> None:
+def write(files: Mapping[str, Iterable[bytes | memoryview]], output: Path | None, *, dry_run: bool) -> None:
     """Write the files where an output was named, and say so."""
     from curate.single_stage import write_files
 

@@ -1,10 +1,10 @@
 """What is in some rows: lengths, classes, duplicates, and what so many rows are good for."""
 
+from array import array
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-from curate.core.rows import Row
+from curate.entries import Rows
 from curate.fields import NO_VALUE, count_words
 from curate.normalize import chosen_text
 from curate.single_stage import Given, run_stages
@@ -18,21 +18,27 @@ _SHOWN_CLASSES = 20
 
 def measure(given: Given) -> dict[str, Any]:
     """The statistics of these rows. Lengths count words; duplicates are rows that deduplication would drop."""
-    rows = [entry.row for entry in given.entries]
-    reasons = Counter(item.reason for item in run_stages(given, DUPLICATES).rejections) if rows else Counter()
+    total = len(given.entries)
+    reasons = Counter(item.reason for item in run_stages(given, DUPLICATES).rejections) if total else Counter()
+    words = {part: array("q") for part in _PARTS}
+    classes = {field: Counter[str]() for field in _FIELDS}
+    for row in Rows(given.entries):
+        for part, on in _PARTS.items():
+            words[part].append(count_words(chosen_text(row, on)))
+        for field in _FIELDS:
+            classes[field][getattr(row, field) or NO_VALUE] += 1
     exact, near = reasons["exact-duplicate"], reasons["near-duplicate"]
     return {
-        "rows": len(rows),
+        "rows": total,
         "unreadable": len(given.unread),
         "exact_duplicates": exact,
         "near_duplicates": near,
-        "duplicate_share": round((exact + near) / len(rows), 4) if rows else 0.0,
-        "lengths": {part: lengths([count_words(chosen_text(row, on)) for row in rows]) for part, on in _PARTS.items()},
-        "classes": {field: _classes(rows, field) for field in _FIELDS},
-        "advice": advice(len(rows) - exact - near),
+        "duplicate_share": round((exact + near) / total, 4) if total else 0.0,
+        "lengths": {part: lengths(counts) for part, counts in words.items()},
+        "classes": {field: _commonest(counts) for field, counts in classes.items()},
+        "advice": advice(total - exact - near),
     }
 
 
-def _classes(rows: Sequence[Row], field: str) -> dict[str, int]:
-    counts = Counter(getattr(row, field) or NO_VALUE for row in rows)
+def _commonest(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.most_common(_SHOWN_CLASSES), key=lambda item: (-item[1], item[0])))

@@ -1,9 +1,13 @@
 """Bytes that stay on disk until they are asked for: those of input files, and those of a temporary file of our own."""
 
+import mmap
 import os
 import tempfile
 from pathlib import Path
 from typing import IO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from curate.core.errors import DataError, os_errors
 
@@ -25,6 +29,7 @@ class Spool:
         self._where = Path(tempfile.gettempdir())
         self._few = bytearray()
         self._file: IO[bytes] | None = None
+        self._mapped: NDArray[np.uint8] | None = None
         self.size = 0
 
     def add(self, data: bytes) -> int:
@@ -48,6 +53,15 @@ class Spool:
             return bytes(self._few[start : start + size])
         return os.pread(self._file.fileno(), size, start)
 
+    def view(self) -> NDArray[np.uint8]:
+        """All bytes that are there now; those in a file are mapped, so that the system keeps what is asked for."""
+        if self._file is None:
+            return np.frombuffer(bytes(self._few), np.uint8)
+        if self._mapped is None or self._mapped.size < self.size:
+            mapped = mmap.mmap(self._file.fileno(), self.size, prot=mmap.PROT_READ)
+            self._mapped = np.frombuffer(mapped, np.uint8)
+        return self._mapped
+
     def __del__(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -57,6 +71,20 @@ def _write(file: IO[bytes], data: bytes | bytearray) -> None:
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]
+
+
+class Shelved:
+    """Some bytes that are in a store."""
+
+    __slots__ = ("_start", "_store", "size")
+
+    def __init__(self, store: Stored, start: int, size: int) -> None:
+        self._store, self._start, self.size = store, start, size
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes."""
+        return self._store.read(self._start, self.size)
 
 
 class SourceBytes:

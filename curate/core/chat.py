@@ -106,7 +106,7 @@ class ChatFormat:
         self._tokens.no_padding()
         self._tokens.encode_special_tokens = parts.splits_special
         # A tokenizer without a decoder can't say what its tokens stand for.
-        self._tells_loss = _lost(_PLAIN, self._tokenised([_PLAIN])[1][0]) is None
+        self._tells_loss = _lost(_PLAIN, self._tokenised([_PLAIN])[0][2]) is None
         added = self._tokens.get_added_tokens_decoder().values()
         self._control_tokens = [token.content for token in added if token.special and token.content.strip()]
 
@@ -142,8 +142,8 @@ class ChatFormat:
         rendered = self._rendered(messages, tools)
         if isinstance(rendered, TemplateFault):
             return rendered
-        encodings, decoded = self._tokenised([rendered[0]])
-        return self._supervised(*rendered, encodings[0], decoded[0])
+        (made,) = self._tokenised([rendered[0]])
+        return self._supervised(*rendered, *made)
 
     def encode_many(self, rows: Iterable[tuple[Sequence[Message], Tools]]) -> Iterator[Encoded | TemplateFault]:
         """What `encode` says of each conversation: some are rendered while those before them are tokenised.
@@ -163,14 +163,14 @@ class ChatFormat:
                 if not rendered:
                     return
 
-    def _tokenised(self, texts: list[str]) -> tuple[Sequence[Any], Sequence[str]]:
-        """The encoding of each text, and what its tokens say."""
+    def _tokenised(self, texts: list[str]) -> list[tuple[Any, list[int], str]]:
+        """The encoding of each text, its tokens, and what they say."""
         encodings = self._tokens.encode_batch(texts, add_special_tokens=False)
         ids = [encoding.ids for encoding in encodings]
-        return encodings, self._tokens.decode_batch(ids, skip_special_tokens=False)
+        return list(zip(encodings, ids, self._tokens.decode_batch(ids, skip_special_tokens=False), strict=True))
 
     def _finished(self, rendered: "list[_Rendered]", tokenised: "Future[Any]") -> Iterator[Encoded | TemplateFault]:
-        made = zip(*tokenised.result(), strict=True)
+        made = iter(tokenised.result())
         for item in rendered:
             yield item if isinstance(item, TemplateFault) else self._supervised(*item, *next(made))
 
@@ -181,11 +181,13 @@ class ChatFormat:
         except _FaultError as faulty:
             return faulty.fault
 
-    def _supervised(self, text: str, spans: list[Span], encoding: Any, decoded: str) -> Encoded | TemplateFault:
+    def _supervised(
+        self, text: str, spans: list[Span], encoding: Any, ids: list[int], decoded: str
+    ) -> Encoded | TemplateFault:
         try:
             if self._tells_loss and (detail := _lost(text, decoded)):
                 return TemplateFault("lossy-tokens", detail)
-            return self._supervise(text, spans, encoding)
+            return self._supervise(text, spans, encoding, ids)
         except _FaultError as faulty:
             return faulty.fault
 
@@ -222,8 +224,7 @@ class ChatFormat:
                 )
         return len(before), len(after)
 
-    def _supervise(self, text: str, spans: list[Span], encoding: Any) -> Encoded:
-        ids: list[int] = encoding.ids
+    def _supervise(self, text: str, spans: list[Span], encoding: Any, ids: list[int]) -> Encoded:
         supervised = [False] * len(ids)
         for start, end in spans:
             inside = _tokens_inside(encoding, start, end)
@@ -234,13 +235,17 @@ class ChatFormat:
                         "boundary-token",
                         f"one token joins the prompt's end and the answer's start: {text[first:last]!r}",
                     )
-            stops = [i for i in inside if ids[i] in self.stop_ids]
-            if not stops:
+            last_stop = next((i for i in reversed(inside) if ids[i] in self.stop_ids), None)
+            if last_stop is None:
                 raise _FaultError("no-stop-token", f"the answer {text[start:end][-40:]!r} does not end in a stop token")
-            if inside[0] == stops[0]:
+            if ids[inside[0]] in self.stop_ids:
                 raise _FaultError("empty-answer", "an answer has no token but its stop token")
-            for i in inside[: inside.index(stops[-1]) + 1]:
-                supervised[i] = True
+            learned = inside[: inside.index(last_stop) + 1]
+            if isinstance(learned, range):
+                supervised[learned.start : learned.stop] = [True] * len(learned)
+            else:
+                for i in learned:
+                    supervised[i] = True
         if not any(supervised):
             raise _FaultError("nothing-supervised", "every answer has weight 0")
         return Encoded(text, ids, supervised)

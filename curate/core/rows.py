@@ -1,5 +1,6 @@
 """The row: one training or evaluation example. The type that every stage, the trainer and the harness share."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ from curate.core.digests import digest_json
 Origin = Literal["gold", "synthetic"]
 # The roles that set the scene. A template there is the same for a whole source and says nothing about a row.
 SCENE = frozenset({"system", "developer"})
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,7 +63,12 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def encode_row(row: Row) -> bytes:
     """The row as one line of JSON, fields in the order of their definition: equal rows give equal bytes."""
-    return msgspec.json.encode(row, order="deterministic")
+    return _ENCODER.encode(row)
+
+
+def encode_rows(rows: Sequence[Row]) -> bytes:
+    """The rows as `encode_row` writes them, a line end after each."""
+    return _ENCODER.encode_lines(rows)
 
 
 def content_id(messages: list[Message], tools: list[dict[str, Any]] | None = None) -> str:

@@ -10,9 +10,10 @@ def stable_fraction(seed: int, key: str) -> float:
 
 def stable_seed(seed: int, key: str) -> int:
     """A 64-bit unsigned integer for this seed and key."""
-    return int.from_bytes(stable_bytes(seed, key), "little")
+    whole = stable_prefix(seed) + key.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(whole, digest_size=8).digest(), "little")
 
 
-def stable_bytes(seed: int, key: str) -> bytes:
-    """The bytes of `stable_seed`, lowest first."""
-    return hashlib.blake2b(f"{seed}\x00{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def stable_prefix(seed: int) -> bytes:
+    """What stands before the key in the text whose BLAKE2b digest of eight bytes, lowest first, is `stable_seed`."""
+    return f"{seed}\x00".encode()

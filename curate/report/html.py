@@ -152,15 +152,16 @@ def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[P
     by_id = {name: at for at, name in enumerate(names(rows)) if name in wanted}
     for item in sorted(near, key=lambda one: (one.because_of.similarity if one.because_of else 0, one.id or "")):
         because = item.because_of
-        if because is None or because.id not in by_id or (dropped := _text_of(item.raw)) is None:
+        if because is None or because.id not in by_id:
             continue
         tenth = int(because.similarity * 10)
         if shown[tenth] < _PAIRS_PER_BIN and shown.total() < _SHOWN_PAIRS:
             shown[tenth] += 1
+            dropped = _text_of(item.raw)
             yield Pair(because.similarity, item.id or "", dropped, because.id, _text(rows[by_id[because.id]].row))
 
 
-def _text_of(raw: str) -> str | None:
+def _text_of(raw: str) -> str:
     """The conversation in the raw text of a rejected row; where it is in another shape, the raw text itself."""
     try:
         row = msgspec.json.decode(raw, type=_Messages)

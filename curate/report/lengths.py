@@ -56,10 +56,9 @@ def length_charts(
         if name in names and some:  # and neither are canaries
             kept[name] = sizes(some)
     for item in rejections:
-        size = len(item.raw) if item.raw.isascii() else len(item.raw.encode("utf-8", "replace"))
-        ruled[item.stage, item.reason].append(size)
+        ruled[item.stage, item.reason].append(item.size)
         if item.path in source_of:
-            dropped[source_of[item.path]].append(size)
+            dropped[source_of[item.path]].append(item.size)
     everything: list[Sizes] = [*kept.values(), *ruled.values()]
     powers = [power for some in everything for power in _powers(some)]
     scale = range(min(powers, default=0), max(powers, default=0) + 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from curate.config import Recipe
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import DataError
 from curate.core.jsonl import write_lines
@@ -17,9 +18,9 @@ from curate.core.places import find_path, load_function
 from curate.core.records import environment, versions, write_record
 from curate.core.rows import Row, encode_row
 from curate.core.seeding import stable_seed
-from curate.entries import Entry, Rejection
+from curate.entries import Context, Entry, Rejection, encode_rejection
+from curate.pieces import read_source
 from curate.readers import find_inputs
-from curate.sources import read_source
 from curate.synthesize.asking import Asker
 from curate.synthesize.config import Audit, Synthesize
 from curate.synthesize.journal import Journal, read_journal
@@ -59,7 +60,7 @@ class Synthesis:
 class _Work:
     """Everything that is read before anything is asked."""
 
-    seeds: list[Entry]
+    seeds: Sequence[Entry]
     unread: list[Rejection]
     inputs: list[dict[str, str]]
     wording: Wording
@@ -172,12 +173,9 @@ def _seed_of(row: Row) -> str | None:
 def _prepare(settings: Synthesize, folder: Path) -> _Work:
     wording = read_wording(settings, folder)
     found = [one for path in settings.seeds.paths for one in find_inputs(path, folder)]
-    seeds, unread = list[Entry](), list[Rejection]()
-    for _, read in read_source(settings.seeds, found, folder):
-        if isinstance(read, Entry):
-            seeds.append(read)
-        else:
-            unread.append(read)
+    # Seeds are read as a recipe's source is; nothing else of a recipe is asked for.
+    recipe = Recipe(name="seeds", behaviour="Seeds.", output=settings.output, sources=[settings.seeds], dedup=None)
+    seeds, unread = read_source(Context(recipe, folder), settings.seeds, found)
     if not seeds:
         raise DataError("no seed row can be read", where="seeds", fix="see `path` and `adapter` of the seeds")
     inputs = [{"path": one.shown, "digest": digest_file(one.path)} for one in found]
@@ -190,7 +188,7 @@ def _write(
 ) -> dict[str, dict[str, Any]]:
     files = {
         "rows.jsonl": [encode_row(row) for row in rows],
-        "rejected.jsonl": [msgspec.json.encode(rejection) for rejection in rejections],
+        "rejected.jsonl": [encode_rejection(rejection) for rejection in rejections],
         "audit.jsonl": [encode_row(row) for row in audit],
     }
     for name, lines in files.items():

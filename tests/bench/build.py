@@ -1,4 +1,4 @@
-"""Whole builds beside plain loops: `python -m tests.bench.build [--json] [--rows 200000] [--base BASE]`.
+"""Whole builds beside plain loops: `python -m tests.bench.build [--json] [--rows 500000] [--base BASE]`.
 
 JSON Lines of chat in, a dataset out, every tool in a process of its own, start-up included. Ours:
 
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.bench.corpus import chat_texts
 ROOT = Path(__file__).resolve().parents[2]
 BARS = {"build": 20_000, "deduplicated": 60_000, "template check": 5_000}  # rows a second
 BYTES_BAR = 1200  # of memory a row
+_WATCH_S = 0.2  # short beside a build, long beside reading a table of the kernel's
 PEERS = {
     "polars": (
         "scan, drop rows with the same messages, write; exact duplicates only, no validation, no reasons, no manifest",
@@ -49,11 +51,15 @@ PEERS = {
 _OURS = "import sys; from pathlib import Path; from curate.pipeline import build; build(Path(sys.argv[1]), force=True)"
 
 
+class _FailedError(Exception):
+    """A command failed; the text is the last line that it said."""
+
+
 def main() -> int:
     """Measure and print; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--rows", type=int, default=500_000)
     parser.add_argument("--base", default="embedded:smollm2-135m", help="empty: no template check")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -75,13 +81,13 @@ def measure(folder: Path, rows: int, base: str) -> dict[str, Any]:
         _write_rows(folder / "few.jsonl", few)
         _write_recipe(folder / "checked.yaml", "few.jsonl", base=base)
         ours["template check"] = _timed([sys.executable, "-c", _OURS, str(folder / "checked.yaml")], few)
-    peers = {
-        name: {
-            **_timed([sys.executable, "-c", code, str(folder / "rows.jsonl"), str(folder / "out")], rows),
-            "does": does,
-        }
-        for name, (does, code) in PEERS.items()
-    }
+    peers: dict[str, dict[str, Any]] = {}
+    for name, (does, code) in PEERS.items():
+        try:
+            run = _timed([sys.executable, "-c", code, str(folder / "rows.jsonl"), str(folder / "out")], rows)
+        except _FailedError as error:
+            run = {"missing": str(error)}
+        peers[name] = {**run, "does": does}
     rate = ours["build"]["rows_per_s"]
     bars = {
         name: {"bar": bar, "reached": ours[name]["rows_per_s"], "met": ours[name]["rows_per_s"] >= bar}
@@ -100,7 +106,7 @@ def measure(folder: Path, rows: int, base: str) -> dict[str, Any]:
         },
         "ours": ours,
         "peers": peers,
-        "ratios": {name: round(rate / peer["rows_per_s"], 3) for name, peer in peers.items()},
+        "ratios": {name: round(rate / peer["rows_per_s"], 3) for name, peer in peers.items() if "rows_per_s" in peer},
         "bars": bars,
     }
 
@@ -138,22 +144,63 @@ def _timed(command: list[str], rows: int) -> dict[str, Any]:
 
 
 def _run(command: list[str]) -> int:
-    """Run a command and return its peak memory in bytes."""
-    code = "import resource, subprocess, sys; done = subprocess.run(sys.argv[1:], capture_output=True, text=True);"
-    code += "sys.stderr.write(done.stderr) if done.returncode else None;"
-    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024); sys.exit(done.returncode)"
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False, cwd=ROOT)
-    if done.returncode != 0:
-        sys.exit(done.stderr)
-    return int(done.stdout.split()[-1])
+    """Run a command and return the peak of the memory that it and the processes it starts have together, in bytes.
+
+    Raises: _FailedError with the last line that it said.
+    """
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, cwd=ROOT)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, sum(map(_own_bytes, _with_children(process.pid))))
+            time.sleep(_WATCH_S)
+        said.seek(0)
+        if process.returncode != 0:
+            raise _FailedError((said.read().strip().splitlines() or ["it said nothing"])[-1])
+    return peak
+
+
+def _with_children(process: int) -> list[int]:
+    """The process and all below it."""
+    found = [process]
+    with suppress(OSError):  # it may have ended meanwhile
+        for children in Path(f"/proc/{process}/task").glob("*/children"):
+            found += [one for child in children.read_text().split() for one in _with_children(int(child))]
+    return found
+
+
+def _own_bytes(process: int) -> int:
+    """What the process has in memory, its part of what it shares with others; pages of files are the system's."""
+    kilobytes = 0
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                kilobytes += int(line.split()[1])
+    return kilobytes * 1024
 
 
 def as_text(result: dict[str, Any]) -> str:
-    lines = [f"{result['setting']['rows']} rows", ""]
-    for name, figures in {**result["ours"], **result["peers"]}.items():
-        lines.append(f"- {name}: {figures['rows_per_s']} rows/s, {figures['bytes_per_row']} bytes/row")
+    """The figures as Markdown tables."""
+    setting = result["setting"]
+    lines = [
+        f"{setting['rows']:,} chat rows, {setting['input_bytes'] / 1e6:.0f} MB; {setting['processors']} processors,"
+        f" load {setting['load'][0]:g} at the end. The ratio is our build's rows a second over the peer's.",
+        "",
+        "| | rows/s | processor s | bytes a row | ratio | leaves out |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, run in {**{f"acidtest, {name}": run for name, run in result["ours"].items()}, **result["peers"]}.items():
+        if "missing" in run:
+            lines.append(f"| {name} | failed: {run['missing']} | | | | |")
+            continue
+        ratio = f"{result['ratios'][name]:g}" if name in result["ratios"] else ""
+        figures = f"{run['rows_per_s']:,} | {run['processor_seconds']:g} | {run['bytes_per_row']:,} | {ratio}"
+        lines.append(f"| {name} | {figures} | {run.get('does', '')} |")
+    lines += ["", "| bar | | measured | |", "|---|---|---|---|"]
     for name, bar in result["bars"].items():
-        lines.append(f"- {name}: {bar['reached']} of {bar['bar']}, {'met' if bar['met'] else 'missed'}")
+        sense = "at most" if name == "bytes per row" else "at least"
+        verdict = "met" if bar["met"] else "MISSED"
+        lines.append(f"| {name} | {sense} {bar['bar']:,} | {bar['reached']:,} | {verdict} |")
     return "\n".join(lines)
 
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.config import Recipe
+from curate import pieces
+from curate.config import Recipe, Source
 from curate.core.rows import Message, Row, encode_row
-from curate.entries import Context, Entry, Place
+from curate.entries import Context, Entry, Place, Rejection
+from curate.readers import Input
 
 
 def make_row(prompt: str, answer: str = "yes", **more: Any) -> Row:
@@ -20,6 +22,19 @@ def make_entries(rows: Sequence[Row]) -> list[Entry]:
         Entry(row, Place("made", "made.jsonl", number, number * 10), encode_row(row))
         for number, row in enumerate(rows, start=1)
     ]
+
+
+def read_source(source: Source, inputs: Sequence[Input], folder: Path) -> list[Entry | Rejection]:
+    """What reading makes of each record of the source's files, in their order."""
+    context = make_context(folder)
+    entries, unread = pieces.read_source(context, source, inputs)
+    paths = [found.shown for found in inputs]
+
+    def place(item: Entry | Rejection) -> tuple[int, int]:
+        where = item.place if isinstance(item, Entry) else item
+        return paths.index(where.path), where.offset
+
+    return sorted([*entries, *unread], key=place)
 
 
 def make_context(folder: Path = Path(), threads: int = 1, **settings: Any) -> Context:

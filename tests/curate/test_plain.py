@@ -12,12 +12,13 @@ from curate.core.rows import Message, Row
 from curate.entries import Context
 from curate.keys import make_keys
 from curate.normalize import chosen_text, text_key, text_lengths
-from curate.plain import find_plain
+from curate.plain import all_plain, is_plain, work_out
 from curate.validate import is_sound, make_rules
 
 ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool", "narrator\nuser"])
 ODD = ["", " ", "a", "A\tb ", "ΑΣ", "ΑΣ\n\nα", "{{name}}", "<INSERT>", "\x00", "Ã©", "\x85", "a\x1fb"]
 TEXTS = st.sampled_from(ODD) | st.text()
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
 MESSAGES = st.lists(st.builds(Message, ROLES, TEXTS), max_size=5)
 CALL = {"id": "1", "function": {"name": "f", "arguments": "{}"}}
 
@@ -28,18 +29,20 @@ def rules_of(folder: Path) -> Context:
     return Context(Recipe.model_validate(recipe), folder)
 
 
-@given(MESSAGES)
-def test_the_short_way_says_what_the_general_one_says(messages: list[Message]) -> None:
-    row = Row(id="r", messages=messages)
-    plain = find_plain(row)
-    assert plain is not None
-    assert plain.lengths() == text_lengths(row)
-    assert plain.prompt() == chosen_text(row, "prompt")
-    assert plain.keys() == make_keys(row)
-    assert plain.keys()[16:] == text_key(chosen_text(row, "prompt"))
-    assert make_keys(row, "conversation")[32:] == text_key(chosen_text(row, "conversation"))
-    if plain.is_sound():
-        assert is_sound(row, make_rules(rules_of(Path())), fix=False)
+@given(st.lists(st.builds(Row, id=st.just("r"), messages=MESSAGES, tools=st.sampled_from([None, TOOLS])), max_size=6))
+def test_the_short_way_says_what_the_general_one_says(rows: list[Row]) -> None:
+    assert all_plain(rows) == all(map(is_plain, rows)) == all(row.messages for row in rows)
+    rows = [row for row in rows if is_plain(row)]
+    made = work_out(rows)
+    rules = make_rules(rules_of(Path()))
+    for at, row in enumerate(rows):
+        assert tuple(made.lengths[at].tolist()) == text_lengths(row)
+        assert made.prompts[at] == chosen_text(row, "prompt")
+        assert made.keys[at].tobytes() == make_keys(row)
+        assert make_keys(row)[16:] == text_key(chosen_text(row, "prompt"))
+        assert make_keys(row, "conversation")[32:] == text_key(chosen_text(row, "conversation"))
+        if made.sound[at]:
+            assert is_sound(row, rules, fix=False)
 
 
 @given(MESSAGES, MESSAGES)
@@ -53,9 +56,7 @@ def test_keys_are_equal_where_roles_and_normal_texts_are(one: list[Message], oth
 
 def test_ordinary_rows_are_told_to_be_sound_without_the_rules() -> None:
     row = Row(id="r", messages=[Message("system", "s"), Message("user", "q"), Message("assistant", "a")])
-    plain = find_plain(row)
-    assert plain is not None
-    assert plain.is_sound()
+    assert work_out([row]).sound.all()
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,8 @@ def test_ordinary_rows_are_told_to_be_sound_without_the_rules() -> None:
 )
 def test_other_rows_are_not_plain_and_have_keys_of_their_own(message: Message) -> None:
     row = Row(id="r", messages=[Message("user", "q"), message])
-    assert find_plain(row) is None
+    assert not is_plain(row)
+    assert not all_plain([row])
     bare = Row(id="r", messages=[Message("user", "q"), Message("assistant", "")])
     assert make_keys(row)[:16] != make_keys(bare)[:16]
     with_tools = Row(id="r", messages=bare.messages, tools=[{"type": "function", "function": {"name": "f"}}])

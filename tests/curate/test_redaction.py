@@ -16,7 +16,7 @@ SCREENS = Screens(secrets=Secrets(action="reject"), personal_data=PersonalData(a
 
 
 def rejection(raw: str) -> Rejection:
-    return Rejection(id=None, path="p", line=1, offset=0, stage="s", reason="r", detail="why", raw=raw)
+    return Rejection(id=None, path="p", line=1, offset=0, stage="s", reason="r", detail="why", held=raw)
 
 
 @given(st.text('ab \\"\n{}[]:,é', max_size=20), st.text('ab \\"\n{}[]:,é', max_size=20), st.booleans())
@@ -44,7 +44,9 @@ def test_screens_that_only_report_change_nothing() -> None:
 
 def test_names_in_objects_and_messages_are_redacted_too() -> None:
     raw = json.dumps({"messages": [], KEY: 1, "meta": {"jane.doe@bigcorp.com": "a", "john.roe@bigcorp.com": "b"}})
-    quoting = Rejection(id=None, path="p", line=1, offset=0, stage="s", reason="r", detail=f"no field {KEY!r}", raw=raw)
+    quoting = Rejection(
+        id=None, path="p", line=1, offset=0, stage="s", reason="r", detail=f"no field {KEY!r}", held=raw
+    )
     (clean,) = redact_rejections([quoting], SCREENS, Path())
     text = clean.raw + clean.detail
     assert KEY not in text
@@ -54,7 +56,7 @@ def test_names_in_objects_and_messages_are_redacted_too() -> None:
     record = json.loads(clean.raw)
     assert sorted(record["meta"].values()) == ["a", "b"]
     assert 1 in record.values()
-    only_told = msgspec.structs.replace(quoting, raw="{}")
+    only_told = msgspec.structs.replace(quoting, held="{}")
     (told,) = redact_rejections([only_told], SCREENS, Path())
     assert KEY not in told.detail
     assert NOTE not in told.detail

@@ -12,15 +12,15 @@ from curate.core.errors import ConfigError, DataError
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry, Rejection
 from curate.readers import find_inputs, read_records
-from curate.sources import find_files, read_source
+from curate.sources import find_files
 from tests.conftest import Run
-from tests.curate.row_makers import chat, make_context, write_recipe
+from tests.curate.row_makers import chat, make_context, read_source, write_recipe
 
 
 def read(folder: Path, **settings: Any) -> list[Entry | Rejection]:
     source = Source.model_validate({"name": "s", "path": "rows.jsonl", **settings})
     inputs = [found for path in source.paths for found in find_inputs(path, folder)]
-    return [item for _, item in read_source(source, inputs, folder)]
+    return read_source(source, inputs, folder)
 
 
 def read_one(folder: Path, line: bytes, **settings: Any) -> Entry | Rejection:

@@ -13,7 +13,7 @@ from curate.core.formats.registry import FORMATS, detect, find_format
 from curate.core.rows import Row
 from curate.entries import Entry, Rejection
 from curate.readers import find_inputs
-from curate.sources import read_source
+from tests.curate.row_makers import read_source
 
 QA = [("user", "What is up?"), ("assistant", "The sky.")]
 RECORDS: dict[str, dict[str, Any]] = {
@@ -30,7 +30,7 @@ RECORDS: dict[str, dict[str, Any]] = {
 def read(folder: Path, *records: object, **settings: Any) -> list[Entry | Rejection]:
     (folder / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     source = Source.model_validate({"name": "s", "path": "rows.jsonl", **settings})
-    return [item for _, item in read_source(source, find_inputs("rows.jsonl", folder), folder)]
+    return read_source(source, find_inputs("rows.jsonl", folder), folder)
 
 
 def read_row(folder: Path, record: object, **settings: Any) -> Row:
