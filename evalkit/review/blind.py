@@ -67,7 +67,9 @@ def pair_answers(results: Results, a: str, b: str, seed: int) -> Pairing:
         elif texts[0] == texts[1]:
             pairing.identical.append(row.id)
         else:
-            order = (a, b) if stable_seed(seed, f"side\x00{row.id}") % 2 else (b, a)
+            # In the order of their names first, so that it makes no difference which of them was named first.
+            low, high = min(a, b), max(a, b)
+            order = (low, high) if stable_seed(seed, f"side\x00{row.id}") % 2 else (high, low)
             shown = texts if order[0] == a else (texts[1], texts[0])
             item = _item(row, (str(shown[0]), str(shown[1])), order, scores)
             items.append(item)

@@ -118,7 +118,9 @@ def _preferences(events: Sequence[Event], sides: Mapping[str, tuple[str, str]]) 
         if event.action == "prefer" and key.digest in sides:
             left, right = sides[key.digest]
             # By the item alone: reviewers may have had the answers on other sides.
-            found[Key(key.item, "")] = event.value if event.value in (TIE, BAD) else left if event.value == LEFT else right
+            found[Key(key.item, "")] = (
+                event.value if event.value in (TIE, BAD) else left if event.value == LEFT else right
+            )
     return found
 
 
