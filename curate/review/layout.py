@@ -125,9 +125,10 @@ def footer(keys: Sequence[Key], width: int, digits: str = "") -> list[tuple[str,
     room = width - (cell_len(_footer_text(last)) if last else 0)
     made: list[tuple[str, Key | None]] = []
     for one in keys:
-        if digits and one.choice is None and not any(key is None for _, key in made):
+        if digits and one.choice is None and cell_len(digits) + 2 <= room:
             made.append((f" {digits} ", None))
-            room -= cell_len(made[-1][0])
+            room -= cell_len(digits) + 2
+            digits = ""
         text = _footer_text(one)
         if one is not last and one.in_footer and cell_len(text) <= room:
             made.append((text, one))

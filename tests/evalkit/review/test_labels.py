@@ -25,9 +25,8 @@ def folder(tmp_path: Path) -> Path:
 
 def label(folder: Path, reviewer: str, keys: str, *more: str) -> str:
     arguments = [str(folder), "--rubric", str(RUBRIC), "--criterion", "only_the_object", "--plain"]
-    done = CliRunner().invoke(
-        label_command, [*arguments, "--reviewer", reviewer, *more], input="\n".join([*keys, "q", ""])
-    )
+    arguments += ["--reviewer", reviewer, *more]
+    done = CliRunner().invoke(label_command, arguments, input="\n".join([*keys, "q", ""]))
     assert done.exit_code == 0, done.output
     return done.stdout
 
