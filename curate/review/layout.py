@@ -14,7 +14,7 @@ from curate.review.session import Session
 from curate.review.text import SHOWN, Line, Span, json_spans, laid_out, one_line, shown, word_diff, wrap
 
 _RAW = 1_000_000  # characters of the raw view: no reviewer reads more, and laying them out takes a second
-_BESIDE = 100  # cells from which two texts stand side by side
+_BESIDE = 72  # cells from which two texts stand side by side
 _SIGNS = {"keep": "+", "drop": "x", "edit": "e", "flag": "!", "skip": "-", "class": "=", "prefer": "=", "grade": "="}
 _PARTS = ("raw", "metadata", "diff")
 Tokens = Callable[[Row], Sequence[Span]]

@@ -59,5 +59,5 @@ def test_a_word_diff_has_both_texts(before: list[str], after: list[str]) -> None
 
 def test_what_differs_is_marked_without_colour() -> None:
     left, right = word_diff("send it today please", "send it tomorrow please")
-    assert "".join(text for text, _ in left) == "send it [-today -]please"
-    assert "".join(text for text, _ in right) == "send it {+tomorrow +}please"
+    assert "".join(text for text, _ in left) == "send it [-today-] please"
+    assert "".join(text for text, _ in right) == "send it {+tomorrow+} please"
