@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
+from evalkit.review.commands import review_command
 
 _INCONCLUSIVE = 6
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -183,6 +184,9 @@ def check(files: tuple[Path, ...]) -> int:
         for note in notes:
             click.echo(f"  advice: {note}")
     return 0
+
+
+cli.add_command(review_command)
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:

@@ -39,13 +39,17 @@ def test_a_file_is_named_after_what_it_holds() -> None:
 
 
 def test_of_curate_the_others_use_only_the_core() -> None:
-    """A contract of import-linter would have to list every other module; this one holds for those to come as well."""
+    """A contract of import-linter would have to list every other module; this one holds for those to come as well.
+
+    People review answers through the engine that they review rows through: `evalkit.review` uses `curate.review`.
+    """
     strays = [
         f"{_id(path)}: {name}"
         for path in SOURCES
         if path.relative_to(ROOT).parts[0] != "curate"
         for name in re.findall(r"^\s*(?:from|import) (curate[\w.]*)", path.read_text(), flags=re.MULTILINE)
         if name.split(".")[:2] != ["curate", "core"]
+        and not (name.startswith("curate.review") and path.is_relative_to(ROOT / "evalkit" / "review"))
     ]
     assert not strays
 

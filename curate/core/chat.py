@@ -133,6 +133,11 @@ class ChatFormat:
         ids: list[int] = self._tokens.encode(text, add_special_tokens=False).ids
         return ids
 
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """What each token says on its own; a part of a character is a replacement character."""
+        texts: list[str] = self._tokens.decode_batch([[one] for one in ids], skip_special_tokens=False)
+        return texts
+
     def encode(self, messages: Sequence[Message], tools: Tools = None) -> Encoded | TemplateFault:
         """The conversation as tokens with the answers marked, or the fault that makes it unfit for training.
 

@@ -14,7 +14,7 @@ from curate.review.session import Session
 from curate.review.text import SHOWN, Line, Span, json_spans, laid_out, one_line, shown, word_diff, wrap
 
 _RAW = 1_000_000  # characters of the raw view: no reviewer reads more, and laying them out takes a second
-_BESIDE = 100  # cells from which two texts stand side by side
+_BESIDE = 72  # cells from which two texts stand side by side
 _SIGNS = {"keep": "+", "drop": "x", "edit": "e", "flag": "!", "skip": "-", "class": "=", "prefer": "=", "grade": "="}
 _PARTS = ("raw", "metadata", "diff")
 Tokens = Callable[[Row], Sequence[Span]]
@@ -125,9 +125,10 @@ def footer(keys: Sequence[Key], width: int, digits: str = "") -> list[tuple[str,
     room = width - (cell_len(_footer_text(last)) if last else 0)
     made: list[tuple[str, Key | None]] = []
     for one in keys:
-        if digits and one.choice is None and not any(key is None for _, key in made):
+        if digits and one.choice is None and cell_len(digits) + 2 <= room:
             made.append((f" {digits} ", None))
-            room -= cell_len(made[-1][0])
+            room -= cell_len(digits) + 2
+            digits = ""
         text = _footer_text(one)
         if one is not last and one.in_footer and cell_len(text) <= room:
             made.append((text, one))

@@ -23,7 +23,7 @@ class PlainReview:
     def __init__(self, session: Session, keys: Sequence[Key], write: Write, edit: Edit, tokens: Tokens | None) -> None:
         self.session, self._keys, self._write, self._edit = session, keys, write, edit
         self._tokens = tokens
-        self._look = Look()
+        self._look = Look(diff=session.deck.kind.pairs)
 
     def run(self, lines: Iterable[str]) -> None:
         """Work through the lines until they end or one says to quit."""

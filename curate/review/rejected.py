@@ -36,6 +36,7 @@ PAIRS = Kind(
     ),
     pairs=True,
 )  # fmt: skip
+_UNSAID = "(as in the recipe)"  # the source of a record that names none
 
 
 class RejectedDeck:
@@ -73,12 +74,12 @@ class RejectedDeck:
     @cached_property
     def _reader(self) -> RowReader:
         sample = [_decoded(self.rejection(at).raw) for at in range(min(SAMPLE_RECORDS, len(self)))]
-        return RowReader(Source(name="rejected", path=FILE), detect(sample), None, {})
+        return RowReader(Source(name=_UNSAID, path=FILE), detect(sample), None, {})
 
     def row(self, rejection: Rejection) -> Row | None:
         """The row that was rejected, None where the record is none that can be shown as one."""
         record = Record(rejection.line, 0, rejection.raw.encode("utf-8", "replace"))
-        found = self._reader.read(record, Place("rejected", rejection.path, rejection.line, 0))
+        found = self._reader.read(record, Place(_UNSAID, rejection.path, rejection.line, 0))
         return None if isinstance(found, Rejection) else found.row
 
     def blocks(self, rejection: Rejection) -> tuple[Block, ...]:
@@ -223,6 +224,8 @@ class PairDeck(RejectedDeck):
         if kept is not None and row is not None:
             there, here = dict(metadata(kept)), dict(metadata(row))
             names = [one for one in dict.fromkeys((*there, *here)) if there.get(one) != here.get(one) and one != "id"]
+            if here.get("source") == _UNSAID:
+                names.remove("source")
             why += [(f"{one} differs", f"{there.get(one, 'none')} | {here.get(one, 'none')}") for one in names]
         return Item(
             self.key(at), f"{name} | {found.id}", (), sides, tuple(why),

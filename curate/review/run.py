@@ -102,18 +102,18 @@ def token_view(base: str, folder: Path) -> Tokens:
         from curate.rules.template import chat_format
 
         try:
-            encoded = chat_format(base, folder).encode(row.messages, row.tools)
+            chat = chat_format(base, folder)
+            encoded = chat.encode(row.messages, row.tools)
         except AcidtestError as error:
             return [(str(error), "fault")]
         if isinstance(encoded, TemplateFault):
             return [(f"{encoded.rule}: {encoded.detail}", "fault")]
-        tokenizer = chat_format(base, folder).tokenizer
         made: list[Span] = [(f"{len(encoded.ids):,} tokens, {encoded.supervised_count:,} count\n", "key")]
         was = False
-        for id_, counts in zip(encoded.ids, encoded.supervised, strict=True):
+        for text, counts in zip(chat.token_texts(encoded.ids), encoded.supervised, strict=True):
             if counts is not was:
                 made.append(("⟦" if counts else "⟧", "sign"))
-            made.append((shown(tokenizer.decode([id_])) + "·", "string" if counts else "text"))
+            made.append((shown(text) + "·", "string" if counts else "text"))
             was = counts
         return [*made, ("⟧", "sign")] if was else made
 

@@ -112,8 +112,14 @@ def word_diff(before: str, after: str) -> tuple[list[Span], list[Span]]:
             left.append((gone, "text"))
             right.append((come, "text"))
             continue
-        if gone:
-            left.append((f"[-{gone}-]", "gone"))
-        if come:
-            right.append((f"{{+{come}+}}", "new"))
+        left += _marked(gone, "[-", "-]", "gone")
+        right += _marked(come, "{+", "+}", "new")
     return left, right
+
+
+def _marked(text: str, before: str, after: str, style: str) -> list[Span]:
+    """The text between its marks; space at its end stands behind them, where lines can be broken."""
+    if not text:
+        return []
+    words = text.rstrip() or text
+    return [(f"{before}{words}{after}", style), (text[len(words) :], "space")]

@@ -53,7 +53,7 @@ class ReviewApp(App[None]):
     def __init__(self, session: Session, keys: Sequence[Key], tokens: Tokens | None = None) -> None:
         super().__init__()
         self.session, self._keys, self._tokens = session, keys, tokens
-        self._look = Look()
+        self._look = Look(diff=session.deck.kind.pairs)
 
     def compose(self) -> ComposeResult:
         """The state of the review above, the keys below, the list and the item between them."""
