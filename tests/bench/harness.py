@@ -225,7 +225,7 @@ def as_text(result: dict[str, Any]) -> str:
         f"{setting['items']:,} questions, {setting['in_flight']} at a time, to a server that answers after"
         f" {setting['latency_ms']} ms; {setting['cores']} cores, load {setting['load']:g} at the end.",
         "",
-        "| harness | requests/s | ours is faster | processor ms an item | peak MB | median latency, reported | the server's |",
+        "| harness | requests/s | ours is faster | processor ms an item | peak MB | median latency | the server's |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name, found in {"acidtest": result["ours"], **result["peers"]}.items():
