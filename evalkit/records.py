@@ -19,6 +19,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     prompt_digest: str = ""
     latency_ms: float = 0.0
+    repeat: int = 0
+    """Which of several answers to the same question, from 0."""
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,3 +32,4 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
     unscored: str | None = None
     detail: str | None = None
+    repeat: int = 0

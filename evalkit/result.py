@@ -1,9 +1,8 @@
 """The body of result.json: each contender's scores, how they compare, the ladder verdict, where it all came from."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,11 @@ from curate.core.rows import Row
 from curate.core.visible import visible
 from evalkit.ladder import Constant, Rules, Rung, Standing, climb_order, decide
 from evalkit.records import Generation, Score
+from evalkit.score_table import ScoreTable, is_graded, tabulate
 from evalkit.scoring import ConstantAnswer
-from evalkit.stats.compare import Level, compare_all
-from evalkit.stats.interval import is_binary, mean_interval
+from evalkit.stats.compare import Comparison, Level, compare_all
+from evalkit.stats.family import adjust_over
+from evalkit.stats.interval import mean_interval
 
 Floats = NDArray[np.float64]
 
@@ -37,15 +38,6 @@ class ContenderInfo:
     description: str = ""
     training_seconds: float | None = None
     adapter: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreTable:
-    """Scores by scorer and contender, aligned with the items; NaN where unscored, with the reasons counted."""
-
-    scorers: tuple[str, ...]
-    values: Mapping[str, Mapping[str, Floats]]
-    reasons: Mapping[str, Mapping[str, Counter[str]]]
 
 
 def build_result(
@@ -81,12 +73,18 @@ def build_result(
     pairs = [(a, b) for position, a in enumerate(in_order) for b in in_order[:position]]
     level = Level(metric=primary, alpha=alpha, seed=int(suite["seed"]), clusters=clusters)
     comparisons = compare_all(table.values[primary], pairs, level)
-    standings = [_standing(contender, sections[contender.name]["metrics"][primary]) for contender in ladder_order]
+    declared = _declared(suite, table, level, comparisons)
+    standings = [
+        _standing(contender, sections[contender.name]["metrics"][primary], sections[contender.name]["unscored"])
+        for contender in ladder_order
+    ]
     rules = Rules(
         useful=float(suite["useful_effect"]),
         alpha=alpha,
         floor=suite.get("min_quality"),
-        graded=_is_graded(table.values[primary].values()),
+        graded=is_graded(table.values[primary].values()),
+        power=float(suite.get("power", 0.8)),
+        max_unscored=float(suite.get("max_unscored", 1)),
     )
     floor = _constant(constant, table.values[primary], level) if constant else None
     body: dict[str, Any] = {
@@ -96,12 +94,33 @@ def build_result(
         "primary": primary,
         "ladder": decide(standings, comparisons, rules, floor).as_dict(),
         "contenders": list(sections.values()),
-        "comparisons": [asdict(comparison) for comparison in comparisons],
+        "comparisons": [asdict(comparison) for comparison in declared],
         "constant_answer": {"text": constant.text, **asdict(floor)} if constant and floor else None,
         "chain": dict(chain),
     }
     rounded: dict[str, Any] = {key: _rounded(value) if key in _STATISTICS else value for key, value in body.items()}
     return rounded
+
+
+def _declared(
+    suite: Mapping[str, Any], table: ScoreTable, level: Level, comparisons: list[Comparison]
+) -> list[Comparison]:
+    """The comparisons with those that the suite's family adds on other metrics, adjusted over the family if it has one.
+
+    A claim about a contender that was not asked this time is left out.
+    """
+    primary = level.metric
+    claims = [(claim["a"], claim["b"], claim.get("metric") or primary) for claim in suite.get("family", ())]
+    claims = [claim for claim in claims if claim[0] in table.values[primary] and claim[1] in table.values[primary]]
+    if not claims:
+        return comparisons
+    there = {(one.a, one.b, one.metric) for one in comparisons}
+    added = [
+        compare_all(table.values[metric], [(a, b)], replace(level, metric=metric))[0]
+        for a, b, metric in dict.fromkeys(claims)
+        if (a, b, metric) not in there
+    ]
+    return adjust_over([*comparisons, *added], set(claims))
 
 
 def _constant(answer: ConstantAnswer, values: Mapping[str, Floats], level: Level) -> Constant:
@@ -111,38 +130,6 @@ def _constant(answer: ConstantAnswer, values: Mapping[str, Floats], level: Level
     return Constant(visible(answer.text, _SHOWN_ANSWER), float(np.nanmean(scores)), tuple(against))
 
 
-def tabulate(items: Sequence[Row], contenders: Sequence[str], scores: Sequence[Score], primary: str) -> ScoreTable:
-    """The scores as arrays. A value outside [0, 1] is unscored, and so is an item that has no score at all.
-
-    Raises: DataError for unknown items or contenders, or two scores for the same answer by one scorer.
-    """
-    place = {item.id: index for index, item in enumerate(items)}
-    if len(place) != len(items):
-        raise DataError("two items have the same id", fix="give every item an id of its own")
-    scorers = tuple(dict.fromkeys([primary, *(score.scorer for score in scores)]))
-    values = {scorer: {name: np.full(len(items), np.nan) for name in contenders} for scorer in scorers}
-    reasons: dict[str, dict[str, Counter[str]]] = {
-        scorer: {name: Counter() for name in contenders} for scorer in scorers
-    }
-    seen: set[tuple[str, str, str]] = set()
-    for score in scores:
-        key = (score.item, score.contender, score.scorer)
-        if score.item not in place or score.contender not in values[primary] or key in seen:
-            fault = "given twice" if key in seen else "for an item or a contender that is not in this run"
-            raise DataError(f"a score {fault}", where=" / ".join(key), fix="run the evaluation again")
-        seen.add(key)
-        reason = score.unscored or _fault(score.value)
-        if reason is None and score.value is not None:
-            values[score.scorer][score.contender][place[score.item]] = score.value
-        else:
-            reasons[score.scorer][score.contender][reason or "no value"] += 1
-    for name in contenders:
-        missing = int(np.isnan(values[primary][name]).sum()) - reasons[primary][name].total()
-        if missing:
-            reasons[primary][name]["no score"] += missing
-    return ScoreTable(scorers, values, reasons)
-
-
 def cluster_names(items: Sequence[Row], field: str | None) -> list[str] | None:
     """The cluster of each item: the value of this field of the row; an item without one is a cluster of its own."""
     if field is None:
@@ -150,16 +137,6 @@ def cluster_names(items: Sequence[Row], field: str | None) -> list[str] | None:
     # Named by position, an item that stands alone can't meet a cluster whose name is its id.
     found = (getattr(item, field, None) for item in items)
     return [f"={value}" if value is not None else f"#{index}" for index, value in enumerate(found)]
-
-
-def _fault(value: float | None) -> str | None:
-    if value is None:
-        return "no value"
-    return None if math.isfinite(value) and 0 <= value <= 1 else "a score outside 0 to 1"
-
-
-def _is_graded(arrays: Iterable[Floats]) -> bool:
-    return any(not is_binary(array[~np.isnan(array)]) for array in arrays)
 
 
 def _by_contender(
@@ -227,9 +204,9 @@ def _metric(values: Floats, clusters: list[str] | None, alpha: float) -> dict[st
     return {"mean": interval.estimate, "low": interval.low, "high": interval.high, "n": count}
 
 
-def _standing(info: ContenderInfo, metric: Mapping[str, Any]) -> Standing:
+def _standing(info: ContenderInfo, metric: Mapping[str, Any], unscored: int) -> Standing:
     mean = metric["mean"] if metric["mean"] is not None else 0.0
-    return Standing(info.name, info.rung, mean, metric["low"], metric["high"], metric["n"])
+    return Standing(info.name, info.rung, mean, metric["low"], metric["high"], metric["n"], unscored)
 
 
 def _rounded(value: Any) -> Any:

@@ -18,7 +18,8 @@ class Comparison:
     """`a` minus `b` on `metric`, over the `n` items that both have a score for; `left_out` items have not.
 
     `fixed` items score higher under `a`, `broke` items lower. `worst` and `best` are the difference if every missing
-    score were the least and the most favourable to `a`.
+    score were the least and the most favourable to `a`. `p_adjusted` is adjusted (Holm) over the declared family; where
+    `declared` is False, the comparison was not in it, and is adjusted over all that were made.
     """
 
     a: str
@@ -36,6 +37,7 @@ class Comparison:
     left_out: int
     worst: float
     best: float
+    declared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def _compare(values: Mapping[str, Floats], a: str, b: str, level: Level) -> Comp
         p=p,
         p_adjusted=p,
         n=count,
-        method=_describe(differences, clusters),
+        method=f"{interval.method}; {_test(differences, clusters)}",
         fixed=int((differences > 0).sum()),
         broke=int((differences < 0).sum()),
         left_out=int((~paired).sum()),
@@ -87,11 +89,9 @@ def _compare(values: Mapping[str, Floats], a: str, b: str, level: Level) -> Comp
     )
 
 
-def _describe(differences: Floats, clusters: Sequence[str] | None) -> str:
-    graded = not is_binary(differences)
+def _test(differences: Floats, clusters: Sequence[str] | None) -> str:
     groups = len(set(clusters)) if clusters is not None else differences.size
     clustered = groups < differences.size
-    interval = "Tango score interval" + (" at the effective size" if graded or clustered else "")
     exact = "exact sign-flip test" if clustered else "exact McNemar test"
-    test = "permutation test of signs" if graded else exact
-    return f"{interval}; {test}" + (f"; {groups} clusters" if clustered else "")
+    test = exact if is_binary(differences) else "permutation test of signs"
+    return test + (f"; {groups} clusters" if clustered else "")
