@@ -12,7 +12,7 @@ Each contender is compared with every cheaper one on the primary metric. With `u
 
 The rule, in this order:
 
-0. A contender of whose items more than `max_unscored` have no score: `inconclusive`. What failed may be what is hard.
+0. A contender that lacks more answers than the suite allows (`max_errors`): `inconclusive`, whatever the others say.
 1. A contender whose interval ends below the floor (`min_quality`, where the suite sets one) does not do the job.
 2. The **winner** is the cheapest of the others that no costlier contender is better than. Cheapest unbeaten, not "climb
    step by step": being better isn't transitive (prompt +3, rag +3 over that, adapter +3 over that), and a costlier
@@ -49,7 +49,7 @@ _VERDICTS: dict[Rung, Verdict] = {"prompt": "prompt-suffices", "rag": "rag-suffi
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One contender on the primary metric: mean, interval, and the numbers of items scored and without a score."""
+    """One contender on the primary metric: mean, interval, the number of items scored, the share without an answer."""
 
     name: str
     rung: Rung
@@ -57,19 +57,19 @@ class Standing:
     low: float
     high: float
     n: int
-    unscored: int = 0
+    errors: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the suite fixed before the run. `useful`, `floor` and `max_unscored` are shares (0.05 = 5 points)."""
+    """What the suite fixed before the run. `useful`, `floor` and `max_errors` are shares (0.05 = 5 points)."""
 
     useful: float
     alpha: float = 0.05
     floor: float | None = None
     graded: bool = False
     power: float = 0.8
-    max_unscored: float = 1.0
+    max_errors: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +191,9 @@ class _Climb:
     def _verdict(self, winner: Standing | None) -> tuple[Verdict, str, int | None]:
         if not any(standing.n for standing in self.standings):
             return "inconclusive", "No item has a score.", None
-        lost = max(self.standings, key=_share_unscored)
-        if _share_unscored(lost) > self.rules.max_unscored:
-            return "inconclusive", self._why_lost(lost), None
+        lacking = max(self.standings, key=lambda standing: standing.errors)
+        if lacking.errors > self.rules.max_errors:
+            return "inconclusive", self._why_errors(lacking), None
         if winner is None:
             return "nothing-suffices", self._why_nothing_reaches_the_floor(), None
         rung_of = {standing.name: standing.rung for standing in self.standings}
@@ -323,14 +323,6 @@ class _Climb:
             f"below the {percent(self.rules.floor or 0)} that the job needs."
         )
 
-    def _why_lost(self, lost: Standing) -> str:
-        most = percent(self.rules.max_unscored)
-        return (
-            f"{_sentence(self._named(lost.name))} has no score for {lost.unscored} of {lost.n + lost.unscored} items "
-            f"({percent(_share_unscored(lost))}), more than the {most} that the suite allows: what"
-            " failed may be what is hard. Mend what stands in the way, and run again."
-        )
-
     def _why_open(self, pair: Comparison, items: int | None) -> str:
         text = (
             f"{_sentence(self._named(pair.a))} against {self._named(pair.b)} is open: {self._noise(pair)}, "
@@ -340,6 +332,12 @@ class _Climb:
             text += f" {pair.left_out} items lack a score for one of the two."
         return text + _items_wanted(items, pair.n)
 
+    def _why_errors(self, lacking: Standing) -> str:
+        return (
+            f"{_sentence(self._named(lacking.name))} has no answer to {percent(lacking.errors)} of what it was asked, "
+            f"more than the {percent(self.rules.max_errors)} that the suite allows: see its errors, and run it again."
+        )
+
     def _why_floor_open(self, winner: Standing, items: int | None) -> str:
         level = percent(1 - self.rules.alpha)
         text = (
@@ -347,10 +345,6 @@ class _Climb:
             f"{percent(winner.high)}: it is open whether that is the {percent(self.rules.floor or 0)} the job needs."
         )
         return text + _items_wanted(items, winner.n)
-
-
-def _share_unscored(standing: Standing) -> float:
-    return standing.unscored / max(1, standing.n + standing.unscored)
 
 
 def _items_wanted(items: int | None, now: int) -> str:

@@ -74,17 +74,14 @@ def build_result(
     level = Level(metric=primary, alpha=alpha, seed=int(suite["seed"]), clusters=clusters)
     comparisons = compare_all(table.values[primary], pairs, level)
     declared = _declared(suite, table, level, comparisons)
-    standings = [
-        _standing(contender, sections[contender.name]["metrics"][primary], sections[contender.name]["unscored"])
-        for contender in ladder_order
-    ]
+    standings = [_standing(contender, sections[contender.name], primary) for contender in ladder_order]
     rules = Rules(
         useful=float(suite["useful_effect"]),
         alpha=alpha,
         floor=suite.get("min_quality"),
         graded=is_graded(table.values[primary].values()),
         power=float(suite.get("power", 0.8)),
-        max_unscored=float(suite.get("max_unscored", 1)),
+        max_errors=float(suite.get("max_errors", 1.0)),
     )
     floor = _constant(constant, table.values[primary], level) if constant else None
     body: dict[str, Any] = {
@@ -204,9 +201,12 @@ def _metric(values: Floats, clusters: list[str] | None, alpha: float) -> dict[st
     return {"mean": interval.estimate, "low": interval.low, "high": interval.high, "n": count}
 
 
-def _standing(info: ContenderInfo, metric: Mapping[str, Any], unscored: int) -> Standing:
+def _standing(info: ContenderInfo, section: Mapping[str, Any], primary: str) -> Standing:
+    metric = section["metrics"][primary]
     mean = metric["mean"] if metric["mean"] is not None else 0.0
-    return Standing(info.name, info.rung, mean, metric["low"], metric["high"], metric["n"], unscored)
+    answers = sum(section["finish_reasons"].values())
+    errors = section["errors"] / answers if answers else 0.0
+    return Standing(info.name, info.rung, mean, metric["low"], metric["high"], metric["n"], errors)
 
 
 def _rounded(value: Any) -> Any:
