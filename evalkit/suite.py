@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
+from evalkit.contamination import LookFor
+from evalkit.economics import Prices
 from evalkit.endpoint import Budget, Endpoint, Running
 from evalkit.ladder import Rung
 from evalkit.rules import RuleConfig
@@ -141,6 +143,11 @@ class Suite(Config):
     cluster: Literal["group", "label", "source"] | None = None
     """The field whose equal values tie items together; they are resampled together."""
     min_quality: float | None = Field(default=None, ge=0, le=1)
+    slices: list[str] = Field(default=["label", "source", "length", "cluster"])
+    """What items are also looked at apart by: `label`, `source`, `length`, `cluster`, `group`, `origin`, `meta.KEY`."""
+    contamination: LookFor | None = LookFor()
+    """How items that the training rows give away are looked for; null: not at all."""
+    prices: Prices = Prices()
     max_errors: float = Field(default=0.05, ge=0, le=1)
     """The largest share of a contender's items that may lack an answer; above it the verdict is `inconclusive`."""
     running: Running = Running()

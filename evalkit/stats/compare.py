@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.seeding import stable_seed
-from evalkit.stats.interval import difference_interval, is_binary
+from evalkit.stats.interval import among, difference_interval, is_binary
 from evalkit.stats.significance import holm, sign_flip_p
 
 Floats = NDArray[np.float64]
@@ -62,9 +62,7 @@ def _compare(values: Mapping[str, Floats], a: str, b: str, level: Level) -> Comp
     all_differences = values[a] - values[b]
     paired = ~np.isnan(all_differences)
     differences = all_differences[paired]
-    clusters = None
-    if level.clusters is not None:
-        clusters = [name for name, kept in zip(level.clusters, paired, strict=True) if kept]
+    clusters = among(level.clusters, paired)
     count = int(paired.sum())
     interval = difference_interval(differences, clusters, level.alpha)
     p = sign_flip_p(differences, clusters, stable_seed(level.seed, f"{a}-{b}")) if count else 1.0

@@ -159,6 +159,11 @@ def cluster_codes(clusters: Sequence[str] | None, count: int) -> NDArray[np.intp
     return None if len(numbers) == count else codes
 
 
+def among(clusters: Sequence[str] | None, here: NDArray[np.bool_]) -> list[str] | None:
+    """The clusters of the items that are `here`."""
+    return None if clusters is None else [name for name, is_in in zip(clusters, here, strict=True) if is_in]
+
+
 def is_binary(values: Floats) -> bool:
     """Whether every score, or every difference of scores, lies at an end of the scale or in its middle."""
     return bool(((values == 0) | (np.abs(values) == 1)).all())
