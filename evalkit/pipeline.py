@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.core.console import say
 from curate.core.places import find_path
 from evalkit.answering import answer_all
 from evalkit.cache import peek_cache
+from evalkit.contamination import Overlap, find_overlap
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.outputs import current_result, write_results
 from evalkit.plan import plan_contender, total
 from evalkit.records import Generation
-from evalkit.result import ContenderInfo, build_result
+from evalkit.result import Beside, ContenderInfo, build_result
 from evalkit.rules import Rule, make_rule
 from evalkit.scoring import constant_answer, score_all
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
+from trainer.record import trained_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +118,35 @@ def _body(
         scores=scores,
         chain={**inputs.chain(), "template": template},
         contenders=[_info(contender, inputs) for contender in inputs.contenders],
-        constant=constant_answer(solved, inputs.items, rules[inputs.suite.primary]),
+        beside=Beside(constant_answer(solved, inputs.items, rules[inputs.suite.primary]), _overlap(inputs)),
     )
     return {**body, "versions": library_versions(), "scores": scores}
+
+
+def _overlap(inputs: Inputs) -> Overlap | None:
+    """The items that the training rows give away; None where it isn't known what was trained on."""
+    look_for, train = inputs.suite.contamination, inputs.training_rows()
+    if look_for is None or train is None:
+        return None
+    say(f"looking for {len(inputs.items)} items in {len(train)} training rows")
+    return find_overlap(inputs.items, train, look_for, embedder=inputs.suite.embedder, folder=inputs.folder)
 
 
 def _info(contender: Contender, inputs: Inputs) -> ContenderInfo:
     run = inputs.runs.get(contender.name)
     seconds = run.record.get("environment", {}).get("seconds") if run else None
+    prices = inputs.suite.prices
+    own = contender.endpoint.price if contender.endpoint else None
+    hourly = None if seconds is None or prices.training_per_hour is None else prices.training_per_hour * seconds / 3600
     return ContenderInfo(
         name=contender.name,
         rung=contender.place,
         description=contender.description or _description(contender),
         training_seconds=seconds,
         adapter=run is not None,
+        price=own or prices.contenders.get(contender.name) or prices.tokens,
+        training_cost=prices.training if prices.training is not None and contender.place == "fine-tune" else hourly,
+        trained_tokens=trained_tokens(run) if run else None,
     )
 
 
