@@ -13,7 +13,7 @@ from evalkit.cache import peek_cache
 from evalkit.contamination import Overlap, find_overlap
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.outputs import current_result, write_results
-from evalkit.plan import plan_contender, total
+from evalkit.plan import plan_contender, plan_items, total
 from evalkit.records import Generation
 from evalkit.result import Beside, ContenderInfo, build_result
 from evalkit.rules import Rule, make_rule
@@ -77,6 +77,15 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     return Evaluated(result, folder, False)
 
 
+def measure_noise(path: Path, choice: Choice) -> dict[str, Any]:
+    """Every contender at an endpoint against itself; see `evalkit.noise`."""
+    from evalkit.noise import noise_floor
+
+    inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
+    folder = _output(inputs, choice)
+    return noise_floor(inputs, folder, choice.cache or folder, fresh=choice.force, offline=choice.offline)
+
+
 def plan(path: Path, choice: Choice) -> dict[str, Any]:
     """What `evaluate` would ask, and what that costs and takes; see `plan_contender`. Asks and writes nothing."""
     from evalkit.prompts import ask_all
@@ -96,6 +105,7 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
         "max_tokens": inputs.suite.generation.max_tokens,
         "contenders": contenders,
         "total": total(contenders),
+        "power": plan_items(inputs),
         "budget": inputs.suite.budget.model_dump() if inputs.suite.budget else None,
     }
 
