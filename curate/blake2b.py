@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.machine_code import U8, U64, Number, call, compiled
+from curate.core.machine_code import U8, U64, Number, call, compiled
 
 _START = np.array(
     [

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.batches import Columns, Settings, Sketched
+from curate.core.normalize import KEY_BYTES, chosen_text, text_key, text_lengths
 from curate.core.rows import Row, encode_rows
 from curate.entries import Context, Rejection
 from curate.keys import make_keys
 from curate.minhash import banding_of, sketch
-from curate.normalize import KEY_BYTES, chosen_text, text_key, text_lengths
 from curate.plain import all_plain, is_plain, work_out
 from curate.preference import UNNAMED, ranks_of
 from curate.readers import Record

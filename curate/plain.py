@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from curate.blake2b import digest, room_for
 from curate.core.digests import canonical_json
+from curate.core.machine_code import U8, U64, Number, call, compiled
+from curate.core.normalize import KEY_BYTES, normalized, text_key
 from curate.core.rows import SCENE, Message, Row
-from curate.machine_code import U8, U64, Number, call, compiled
-from curate.normalize import KEY_BYTES, normalized, text_key
 from curate.rules.conversation import check_messages
 from curate.rules.text import is_clear
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from curate.blake2b import digests
 from curate.chosen import known_draws, labels, names, take
 from curate.config import SIDES, Side, Split
+from curate.core.normalize import KEY_BYTES
 from curate.core.seeding import stable_fraction, stable_prefix, stable_seed
 from curate.entries import Entry
 from curate.keys import CHOSEN, PROMPT, prompt_part
-from curate.normalize import KEY_BYTES
 
 _GROUP, _PROMPT = "group\x00", "prompt\x00"
 

@@ -13,9 +13,9 @@ from curate.core.digests import digest_text
 from curate.core.errors import DataError
 from curate.core.formats.registry import SAMPLE_RECORDS, detect
 from curate.core.rows import Row
-from curate.entries import Place, Rejection
+from curate.entries import Rejection
 from curate.readers import Record
-from curate.reading import RowReader
+from curate.reading import RowReader, Unread
 from curate.review.clusters import Clusters
 from curate.review.decisions import REJECTED as FILE
 from curate.review.decisions import Key
@@ -68,7 +68,7 @@ class RejectedDeck:
         except (msgspec.MsgspecError, UnicodeError) as error:
             return Rejection(
                 id=None, path=FILE, line=line + 1, offset=0, stage="review", reason="not-a-rejection",
-                detail=str(error), raw=raw.decode("utf-8", "backslashreplace"),
+                detail=str(error), held=raw.decode("utf-8", "backslashreplace"),
             )  # fmt: skip
 
     @cached_property
@@ -79,8 +79,8 @@ class RejectedDeck:
     def row(self, rejection: Rejection) -> Row | None:
         """The row that was rejected, None where the record is none that can be shown as one."""
         record = Record(rejection.line, 0, rejection.raw.encode("utf-8", "replace"))
-        found = self._reader.read(record, Place(_UNSAID, rejection.path, rejection.line, 0))
-        return None if isinstance(found, Rejection) else found.row
+        found = self._reader.find(record)
+        return None if isinstance(found, Unread) else found[0]
 
     def blocks(self, rejection: Rejection) -> tuple[Block, ...]:
         """What the rejected row says."""

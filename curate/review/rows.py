@@ -13,10 +13,10 @@ from curate.answer_schema import Schemas
 from curate.config import SIDES, Source
 from curate.core.errors import DataError
 from curate.core.rows import Row
-from curate.entries import Place, Rejection
+from curate.entries import Place, Rejection, reject_raw
 from curate.folders import row_files
 from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines
-from curate.reading import RowReader
+from curate.reading import STAGE, RowReader, Unread
 from curate.review.clusters import Clusters
 from curate.review.decisions import Key, row_digest
 from curate.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
@@ -82,10 +82,11 @@ class RowDeck:
             fault = ("line-too-long", f"{size:,} bytes")
         raw = self.index.read(at, _SHOWN_FAULT if fault else None)
         line = int(place.rpartition(":")[2])
-        found = self._readers[number].read(
-            Record(line, 0, raw, None, fault), Place(self.index.paths[number].stem, place, line, 0)
-        )
-        return found if isinstance(found, Rejection) else found.row
+        found = self._readers[number].find(Record(line, 0, raw, None, fault))
+        if isinstance(found, Unread):
+            at_line = Place(self.index.paths[number].stem, place, line, 0)
+            return reject_raw(at_line, raw, STAGE, found.reason, found.detail, id=found.id)
+        return found[0]
 
     def key(self, at: int) -> Key:
         """The row's id, and the digest of its line."""

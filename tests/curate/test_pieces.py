@@ -13,11 +13,11 @@ import pytest
 
 from curate.config import Recipe, Source
 from curate.core.errors import DataError, ServiceError
+from curate.core.normalize import chosen_text, text_lengths
 from curate.core.rows import Message
 from curate.entries import Context, Entry, Place, Rejection, encode_rejection, reject_raw
 from curate.keys import chosen_key
 from curate.minhash import sketch
-from curate.normalize import chosen_text, text_lengths
 from curate.pieces import Read, reading
 from curate.preference import ranking
 from curate.readers import find_inputs, read_records
