@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from curate.core.errors import DataError
 from curate.core.rows import Row
+from evalkit.classes import class_tables
 from evalkit.contamination import Overlap
 from evalkit.economics import Expense, economics
 from evalkit.endpoint import Price
@@ -98,6 +99,10 @@ def build_result(
     )
     found = conclude(values, asked)
     sections = [_contender(info, table, answers[info.name], level, found) for info in in_order]
+    classes = class_tables(scores, level.alpha)
+    for section in sections:
+        if section["name"] in classes:
+            section["classes"] = classes[section["name"]]
     body: dict[str, Any] = {
         "kind": "result",
         "schema": SCHEMA,
