@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import linear
 
 from curate.core.chat import ChatFormat
 from curate.core.errors import ConfigError, DataError, ProvenanceError
@@ -143,17 +144,61 @@ def direct_updates(model: Any) -> Iterator[None]:
 
 
 def _forward(module: Any, x: torch.Tensor) -> torch.Tensor:
+    names = [name for name in module.active_adapters if name in module.lora_A]
+    if not names or module.disable_adapters or module.merged:
+        plain: torch.Tensor = module.base_layer(x)
+        return plain
+    if _is_exact(module, names, x):
+        (name,), base = names, module.base_layer
+        weights = module.lora_A[name].weight, module.lora_B[name].weight
+        flat: torch.Tensor = _Updated.apply(x.flatten(0, -2), base, *weights, module.scaling[name])  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return flat.view(*x.shape[:-1], -1)
     result: torch.Tensor = module.base_layer(x)
-    if module.disable_adapters or module.merged:
-        return result
-    for name in module.active_adapters:
-        if name in module.lora_A:
-            down = module.lora_A[name]
-            inner = down(module.lora_dropout[name](x.to(down.weight.dtype)))
-            flat, inner = result.flatten(0, -2).to(inner.dtype), inner.flatten(0, -2)
-            flat = torch.addmm(flat, inner, module.lora_B[name].weight.T, alpha=module.scaling[name])
-            result = flat.to(result.dtype).view(result.shape)
+    for name in names:
+        down = module.lora_A[name]
+        inner = down(module.lora_dropout[name](x.to(down.weight.dtype)))
+        flat, inner = result.flatten(0, -2).to(inner.dtype), inner.flatten(0, -2)
+        flat = torch.addmm(flat, inner, module.lora_B[name].weight.T, alpha=module.scaling[name])
+        result = flat.to(result.dtype).view(result.shape)
     return result
+
+
+def _is_exact(module: Any, names: list[str], x: torch.Tensor) -> bool:
+    """Whether `_Updated` computes the layer: one adapter without dropout, nothing to convert, frozen weights."""
+    base, drop = module.base_layer, module.lora_dropout[names[0]]
+    known = type(base) is nn.Linear or hasattr(base, "numbers")
+    frozen = known and not any(value.requires_grad for value in base.parameters())
+    types = {x.dtype, module.lora_A[names[0]].weight.dtype, base.weight.dtype if type(base) is nn.Linear else x.dtype}
+    dropped = isinstance(drop, nn.Dropout) and drop.training and drop.p > 0
+    return frozen and len(names) == 1 and len(types) == 1 and not dropped and not x.is_meta
+
+
+class _Updated(torch.autograd.Function):
+    """W x + b + s B A x over frozen W and b. Everything is added inside matrix products, going back as well.
+
+    Of a quantised layer, W is expanded in both directions and not kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, base: Any, down: torch.Tensor, up: torch.Tensor, scale: float) -> Any:
+        inner = (x @ down.T).mul_(scale)
+        ctx.save_for_backward(x, inner, down, up)
+        ctx.base, ctx.scale = base, scale
+        return linear(x, _numbers(base, x.dtype), base.bias).addmm_(inner, up.T)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, inner, down, up = ctx.saved_tensors
+        for_inner = (upstream @ up).mul_(ctx.scale)
+        for_x = None
+        if ctx.needs_input_grad[0]:
+            for_x = (upstream @ _numbers(ctx.base, upstream.dtype)).addmm_(for_inner, down)
+        return for_x, None, for_inner.T @ x, (inner.T @ upstream).T, None
+
+
+def _numbers(base: Any, dtype: torch.dtype) -> torch.Tensor:
+    found: torch.Tensor = base.numbers(dtype) if hasattr(base, "numbers") else base.weight
+    return found
 
 
 def trainable(model: Any) -> dict[str, nn.Parameter]:

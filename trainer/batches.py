@@ -83,8 +83,9 @@ def pad(samples: Sequence[Sample], device: torch.device) -> Batch:
     No attention mask goes with them: causal attention from real tokens never looks at padding behind them.
     """
     samples = rows_of(samples)
-    longest = max(len(sample.ids) for sample in samples)
-    ids = [sample.ids + [_PAD_ID] * (longest - len(sample.ids)) for sample in samples]
+    inputs = [sample.inputs for sample in samples]
+    longest = max(map(len, inputs))
+    ids = [known + [_PAD_ID] * (longest - len(known)) for known in inputs]
     counted = [(b, t) for b, sample in enumerate(samples) for t in range(1, len(sample.ids)) if sample.supervised[t]]
     return Batch(
         torch.tensor(ids, device=device),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import msgspec
 
 from curate.core.base_model import BaseModel, find_base
 from curate.core.chat import ChatFormat, Encoded, TemplateFault
@@ -18,6 +17,7 @@ from curate.core.places import find_path
 from curate.core.rows import Row
 from curate.core.visible import visible
 from trainer.config import TrainConfig
+from trainer.rows import read_rows
 
 _SHOWN_TEXT = 2000  # of a row that has no tokens: enough to recognise it
 
@@ -149,15 +149,12 @@ def _inspect(path: Path, chat: ChatFormat, max_length: int, ids: frozenset[str],
 def _read_all(path: Path, chat: ChatFormat) -> Iterator[_Read]:
     if not path.is_file():
         raise DataError("no such file of rows", where=path, fix="build it first: curate build RECIPE.yaml")
-    decoder = msgspec.json.Decoder(Row)
     with progress(f"tokenising {path.name}", sum(1 for _ in read_lines(path))) as advance:
-        for line in read_lines(path):
-            try:
-                row = decoder.decode(line.raw)
-            except msgspec.MsgspecError as error:
-                yield _Read(f"line {line.number}", None, TemplateFault("not-a-row", str(error)))
+        for name, row in read_rows(path):
+            if isinstance(row, TemplateFault):
+                yield _Read(name.replace(f"{path}:", "line "), None, row)  # the file is named beside them all
             else:
-                yield _Read(row.id, row, chat.encode(row.messages, row.tools))
+                yield _Read(name, row, chat.encode(row.messages, row.tools))
             advance()
 
 

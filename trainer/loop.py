@@ -15,7 +15,7 @@ from curate.core.console import progress, uninterrupted, warn
 from curate.core.digests import digest_bytes, digest_json
 from curate.core.errors import AcidtestError, DataError
 from curate.core.seeding import stable_seed
-from trainer.adapter import State, trainable
+from trainer.adapter import State, trainable, without_adapter
 from trainer.batches import epoch_batches
 from trainer.checkpoint import HeldOut, Position, read_checkpoint, write_checkpoint
 from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
@@ -27,6 +27,7 @@ from trainer.sample import Sample
 from trainer.schedule import learning_rate, steps_in_all
 from trainer.stopping import reason_to_stop
 
+_SWITCHED_OFF = ("qlora", "lora", "ia3")  # virtual tokens begin at random, and without them there is no step 0
 _NAMED_ROWS = 10  # of the rows in a step that went wrong
 
 
@@ -89,7 +90,10 @@ class _Training:
         self.device = next(job.model.parameters()).device
         self.parameters = trainable(job.model)
         self.initial = _digest(self.parameters)
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, weight_decay=job.config.weight_decay)
+        fused = self.device.type == "cpu"  # one pass over each tensor; elsewhere torch chooses
+        self.optimizer = torch.optim.AdamW(
+            self._groups(), lr=0.0, weight_decay=job.config.weight_decay, fused=fused or None
+        )
         self.lengths = [sample.size for sample in job.train]
         job.model.eval()
         # Before a checkpoint moves anything: where the whole model is trained, there is no adapter to switch off.
@@ -101,6 +105,9 @@ class _Training:
         )
         self.position = Position(job.input_digest)
         self.best: State = {}
+        # What the bare base makes of the held-out rows can be measured whenever the adapter can be switched off: then
+        # the first step need not wait for it.
+        self.base_waits = job.config.method in _SWITCHED_OFF and job.config.objective != "kto"
         self._restore()
 
     def run(self, watch: Watch) -> Trained:
@@ -108,8 +115,8 @@ class _Training:
         try:
             with progress("training", self.total) as advance:
                 advance(self.position.step, note="measuring the held-out loss")
-                if self._held_out_is_due(self.position.step):
-                    self._measure()  # at step 0: what the bare base makes of the held-out rows
+                if self._held_out_is_due(self.position.step) and not (self.base_waits and self.position.step == 0):
+                    self._measure()
                 while self.position.step < self.total and not self._stopped():
                     record = self._step(self.position.step)
                     watch(record)
@@ -149,7 +156,8 @@ class _Training:
         self.job.model.train()
         loss, gradients = self.parts.loss_and_gradients(samples)
         for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
-            parameter.grad = gradient
+            # torch's fused AdamW reads a gradient in the order of memory: one that lies transposed would be mixed up.
+            parameter.grad = gradient.contiguous()
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.max_grad_norm))
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise self._not_finite(step, samples)
@@ -176,21 +184,32 @@ class _Training:
         if any(held.step == position.step for held in position.held_out):
             return
         self.job.model.eval()
-        loss = self.parts.mean_loss(self.held_out)
-        if not math.isfinite(loss):
-            raise DataError(
-                f"the held-out loss is not a finite number after step {position.step}",
-                where="held_out",
-                fix="look at the held-out rows; if nothing is wrong with them, lower learning_rate",
-            )
+        if position.step and not position.held_out:
+            with without_adapter(self.job.model):
+                self._note(HeldOut(0, self._held_out_loss()))
+            position = self.position
+        loss = self._held_out_loss()
         # The bare base (step 0) is for comparison; an adapter is kept even where it is worse, and the losses say so.
         known = [held.loss for held in position.held_out if held.step]
         best_step = position.best_step
         if position.step and loss < min(known, default=math.inf):
             best_step, self.best = position.step, self._adapter()
-        held_out = (*position.held_out, HeldOut(position.step, loss))
-        self.position = msgspec.structs.replace(position, held_out=held_out, best_step=best_step)
-        self.job.on_held_out(held_out[-1])
+        self.position = msgspec.structs.replace(position, best_step=best_step)
+        self._note(HeldOut(position.step, loss))
+
+    def _held_out_loss(self) -> float:
+        loss = self.parts.mean_loss(self.held_out)
+        if not math.isfinite(loss):
+            raise DataError(
+                f"the held-out loss is not a finite number after step {self.position.step}",
+                where="held_out",
+                fix="look at the held-out rows; if nothing is wrong with them, lower learning_rate",
+            )
+        return loss
+
+    def _note(self, held: HeldOut) -> None:
+        self.position = msgspec.structs.replace(self.position, held_out=(*self.position.held_out, held))
+        self.job.on_held_out(held)
 
     def _not_finite(self, step: int, samples: Sequence[Sample]) -> DataError:
         self.optimizer.zero_grad()

@@ -15,8 +15,9 @@ from torch.utils.checkpoint import checkpoint
 from curate.core.errors import ConfigError
 from trainer.batches import Batch
 
-# Positions whose logits exist at the same time: 256 x 50,000 x 4 bytes is 50 MB, and the product is still efficient.
-CHUNK_POSITIONS = 256
+# Positions whose logits exist at the same time: 128 x 50,000 x 4 bytes is 25 MB, and the product is still efficient.
+# From 32 MB on, the C library would get the memory from the system anew each time, which takes longer than the softmax.
+CHUNK_POSITIONS = 128
 _PROBE_TOKENS = 12  # enough positions for a head's scale or cap to show
 _PROBE_TOLERANCE = 1e-2  # relative; bfloat16 keeps 8 bits, and a scale or a cap changes far more than this
 
@@ -32,7 +33,7 @@ def loss_sum(model: Any, batch: Batch) -> torch.Tensor:
 def token_losses(model: Any, batch: Batch) -> torch.Tensor:
     """The cross-entropy of each of the batch's supervised tokens, losses_N, in nats."""
     causal = unwrapped(model)
-    picked_NH = _hidden_states(model, batch).flatten(0, 1)[batch.predicting_N]
+    picked_NH = _hidden_states(model, batch)
     head = head_of(causal)
     if any(value.requires_grad for value in causal.get_output_embeddings().parameters()):
         return _trained_head_losses(picked_NH, batch.targets_N, head)
@@ -41,7 +42,7 @@ def token_losses(model: Any, batch: Batch) -> torch.Tensor:
 
 
 def _hidden_states(model: Any, batch: Batch) -> torch.Tensor:
-    """The final hidden states hidden_BTH at the batch's tokens, whatever of the adapter stands before them."""
+    """The final hidden states at the tokens that predict, picked_NH, whatever of the adapter stands before them."""
     settings = getattr(model, "active_peft_config", None)
     before, inputs = 0, {"input_ids": batch.ids_BT, **batch.more}
     if settings is not None and settings.is_prompt_learning:
@@ -57,7 +58,9 @@ def _hidden_states(model: Any, batch: Batch) -> torch.Tensor:
             words_BTH = torch.cat([learned.to(words_BTH.dtype), words_BTH], dim=1)
             before, inputs = count, {"inputs_embeds": words_BTH, **_behind(batch.more, count, computed=False)}
     hidden_BTH: torch.Tensor = unwrapped(model).base_model(use_cache=False, **inputs).last_hidden_state
-    return hidden_BTH[:, before:]
+    if hidden_BTH.shape[:2] == (1, len(batch.predicting_N)):  # the last block has left the others out
+        return hidden_BTH[0]
+    return hidden_BTH[:, before:].flatten(0, 1)[batch.predicting_N]
 
 
 def _behind(more: dict[str, Any], count: int, *, computed: bool) -> dict[str, Any]:
@@ -128,10 +131,13 @@ class _HeadLoss(torch.autograd.Function):
         for hidden, targets in _chunks(picked_NH.detach(), targets_N):
             with torch.set_grad_enabled(wanted):
                 part = hidden.requires_grad_(wanted)
-                loss = cross_entropy(head(part), targets, reduction="none")
-            losses.append(loss.detach())
+                logits_NV = head(part)
+            # The softmax less 1 at the target is the gradient for the logits; it takes the place of the softmax.
+            scores_NV = torch.log_softmax(logits_NV.detach(), -1)
+            losses.append(-scores_NV.gather(1, targets[:, None]).squeeze(1))
             if wanted:
-                gradients += torch.autograd.grad(loss, part, torch.ones_like(loss))
+                scores_NV.exp_().scatter_add_(1, targets[:, None], scores_NV.new_full((len(targets), 1), -1.0))
+                gradients += torch.autograd.grad(logits_NV, part, scores_NV)
         if wanted:
             ctx.save_for_backward(torch.cat(gradients))
         return torch.cat(losses)

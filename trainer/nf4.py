@@ -36,6 +36,10 @@ class NF4Linear(bnb.nn.Linear4bit):  # type: ignore[misc]  # bitsandbytes has no
         result: torch.Tensor = _Expanded.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return result
 
+    def numbers(self, dtype: torch.dtype) -> torch.Tensor:
+        """The weights, expanded."""
+        return expanded(self.weight, dtype)
+
 
 class _Expanded(torch.autograd.Function):
     """`linear` over weights that are expanded when needed, in the backward pass again: only 4 bits are kept."""

@@ -15,6 +15,7 @@ from trainer.adapter import direct_updates, trainable, without_adapter
 from trainer.batches import split_by_tokens
 from trainer.checkpointing import needs_recomputing, recomputing
 from trainer.config import TrainConfig
+from trainer.layers import lean_layers
 from trainer.loss import loss_sum
 from trainer.model import threads_of_one
 from trainer.objectives import log_probabilities, mismatched, share, summed_loss
@@ -137,7 +138,7 @@ def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample]) -> Iter
     # Where all weights are trained, every part at once would need gradients of the size of the model.
     side_by_side = on_processor and config.method != "full" and not _draws_at_random(model)
     at_once = torch.get_num_threads() if side_by_side else 1
-    with direct_updates(model), row_layout(model, samples) as collate:
+    with direct_updates(model), lean_layers(model), row_layout(model, samples) as collate:
         wanted = _recomputes(model, config, collate, samples)
         with recomputing(model, wanted=wanted, draws=at_once == 1):
             if at_once == 1:

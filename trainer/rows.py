@@ -33,7 +33,7 @@ def _converted(line: Line) -> Row | TemplateFault:
     try:
         fields: Any = msgspec.json.decode(line.raw)
     except _UNREADABLE as error:
-        return TemplateFault("not-json", str(error))
+        return TemplateFault("not-a-row", str(error))
     form = find_format(fields) if isinstance(fields, dict) else None
     if form is None:
         known = "; ".join(f"{known.name} ({known.keys})" for known in FORMATS.values())

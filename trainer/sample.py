@@ -42,6 +42,11 @@ class Sample:
         return max(len(row.ids) for row in self.rows)
 
     @property
+    def inputs(self) -> list[int]:
+        """The tokens that anything is predicted from: what follows them, the last that counts included, is not."""
+        return self.ids[: max((at for at, counts in enumerate(self.supervised) if counts), default=0) or 1]
+
+    @property
     def supervised_count(self) -> int:
         """How many tokens the loss counts. The first token is never predicted, so it never counts."""
         return sum(self.supervised[1:])

@@ -1,10 +1,12 @@
-"""Our training loop beside TRL's SFTTrainer: `python -m tests.bench.train [--json] [--steps 8] [--seconds 25]`.
+"""Our training loop beside TRL's SFTTrainer: `python -m tests.bench.train [--json] [--steps 20] [--seconds 25]`.
 
 Same SmolLM2-135M weights in float32, same rows, same LoRA adapter to begin with, same optimizer steps, two threads,
-each in a process of its own. Two kinds of rows:
+each in a process of its own. About twelve minutes for all of it; `--only` takes some, and the result says which. Two
+kinds of rows, and the start:
 
 - rows: the training rows of the sample, which `curate` builds from bfcl-eval; eight rows a step.
 - prefix: 64 rows of 60 tokens a step, behind one prompt of 600 tokens.
+- start: how long `trainer fit` takes, with its defaults and the same dataset, until its first step begins.
 
 TRL is measured padded (in our order, so that the losses can be compared), grouped by length, and packed; the best
 counts. With a prefix all rows are of one length, and there is nothing to group or pack. A rate is of the tokens that
@@ -21,6 +23,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,9 @@ PEER = ["trl==1.16.0", "peft", "psutil", "torch==2.13.0"]
 BASE, THREADS, SEED = "embedded:smollm2-135m", 2, 7
 LORA = {"r": 16, "alpha": 32}
 PREFIX_TOKENS, OWN_TOKENS, PREFIX_ROWS = 600, 60, 64
+KINDS = ("rows", "prefix", "start")
+_NF4_STEPS = 8  # enough for a rate; the losses are compared in float32
+_STARTS = 2  # the first one may read files from disk that the next finds in memory
 # name -> (bar, whether it is the least or the most that will do)
 BARS = {
     "rows, times TRL's best": (2.5, "at least"),
@@ -40,6 +46,7 @@ BARS = {
     "prefix, memory of TRL's best": (1.0, "at most"),
     "share of a matrix product's multiply-adds": (0.75, "at least"),
     "NF4, time of float32": (1.3, "at most"),
+    "seconds from start to first step": (10.0, "at most"),
     "largest difference of losses": (1e-3, "at most"),
 }
 _MATRIX = (
@@ -54,9 +61,9 @@ def main() -> int:
     """Measure and print; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=25.0)
-    parser.add_argument("--only", default="rows,prefix", help="which kinds of rows, comma-separated")
+    parser.add_argument("--only", default=",".join(KINDS), help="which of these, comma-separated")
     options = parser.parse_args()
     result = measure(options.steps, options.seconds, options.only.split(","))
     print(json.dumps(result, indent=2) if options.json else as_text(result))
@@ -65,10 +72,13 @@ def main() -> int:
 
 def measure(steps: int, seconds: float, kinds: list[str]) -> dict[str, Any]:
     """All figures: `ours`, `peers`, `ratios` (our rate over TRL's), `bars`, and the setting."""
-    try:
-        python, missing = peer_python("trl", PEER), ""
-    except PeerMissingError as error:
-        python, missing = None, str(error)
+    python, trl = None, "not asked for"
+    if set(kinds) != {"start"}:
+        try:
+            python = peer_python("trl", PEER)
+            trl = installed_version(python, "trl")
+        except PeerMissingError as error:
+            trl = f"could not be installed: {error}"
     with tempfile.TemporaryDirectory() as name:
         bench = _Bench(Path(name), python, steps, seconds)
         ours: dict[str, Any] = {}
@@ -77,14 +87,16 @@ def measure(steps: int, seconds: float, kinds: list[str]) -> dict[str, Any]:
             bench.on_rows(ours, peers)
         if "prefix" in kinds:
             bench.on_prefix(ours, peers)
+        start_s = bench.seconds_to_first_step() if "start" in kinds else None
         products = bench.products
-    bars, ratios = _bars(ours, peers, max(products))
+    bars, ratios = _bars(ours, peers, max(products, default=math.nan), start_s)
     shown = {name: {key: value for key, value in run.items() if key != "losses"} for name, run in peers.items()}
     return {
         "setting": {
+            "measured": [kind for kind in KINDS if kind in kinds],
             "steps": steps,
             "threads": THREADS,
-            "trl": installed_version(python, "trl") if python else f"could not be installed: {missing}",
+            "trl": trl,
             "cores": os.cpu_count(),
             "python": platform.python_version(),
             "matrix_product_gmacs": [round(rate / 1e9, 1) for rate in products],
@@ -135,7 +147,8 @@ class _Bench:
         job = {"steps": self.steps, "batch_rows": batch, "rows_per_pass": batch}
         plain = [(sample.ids, sample.supervised) for sample in few]
         for mode in ("float32", "nf4", "nf4 expanded"):
-            ours[f"rows, {mode}"] = self._run(None, {**job, "mode": mode, "rows": plain})
+            steps = self.steps if mode == "float32" else min(self.steps, _NF4_STEPS)
+            ours[f"rows, {mode}"] = self._run(None, {**job, "mode": mode, "rows": plain, "steps": steps})
         ordered = [plain[row] for row in order]
         for mode in ("padded", "grouped", "packed") if self.trl else ():
             limit = None if mode == "padded" else self.seconds
@@ -157,6 +170,31 @@ class _Bench:
             # All rows are of one length, so grouping or packing them would leave out nothing; packs are slower besides.
             limits = {"mode": "padded", "rows_per_pass": 4, "seconds": self.seconds}
             peers["prefix, padded"] = self._run(self.trl, {**job, **limits})
+
+    def seconds_to_first_step(self) -> float:
+        """How long `trainer fit` takes until its first step begins: the best of a few."""
+        config = {"base": BASE, "dataset": str(BENCH / "toolcalls"), "max_steps": 1, "threads": THREADS}
+        found = []
+        for number in range(_STARTS):
+            print("trainer fit: one step", file=sys.stderr)
+            run, file = self.folder / f"run-{number}", self.folder / f"train-{number}.yaml"
+            file.write_text(json.dumps(config | {"output": str(run)}))  # JSON is YAML
+            code = "from trainer.cli import main; main()"
+            started = time.monotonic()
+            with subprocess.Popen(
+                [sys.executable, "-c", code, "fit", str(file)],
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            ) as process:
+                while not (steps := run / "steps.jsonl").is_file() or not steps.read_bytes().endswith(b"\n"):
+                    if process.poll() not in (None, 0):
+                        raise RuntimeError(f"trainer fit failed:\n{process.stderr.read() if process.stderr else ''}")
+                    time.sleep(0.02)
+                seconds = time.monotonic() - started
+                process.communicate()
+            found.append(seconds - json.loads(steps.read_bytes().splitlines()[0])["environment"]["seconds"])
+        return min(found)
 
     def _run(self, python: Path | None, more: dict[str, Any]) -> dict[str, Any]:
         job, out = self.folder / "job.json", self.folder / "out.json"
@@ -205,23 +243,23 @@ def multiply_adds(computed_tokens: int, supervised: int) -> float:
 
     A frozen weight takes one going forward and one for the gradient of its input, an adapter's one more for its own.
     """
-    hidden, wide, kv, layers, vocabulary, rank = 576, 1536, 192, 30, 49152, LORA["r"]
-    shapes = [
-        (hidden, hidden),
-        (hidden, kv),
-        (hidden, kv),
-        (hidden, hidden),
-        (hidden, wide),
-        (hidden, wide),
-        (wide, hidden),
-    ]
-    frozen = layers * sum(a * b for a, b in shapes)
-    adapters = layers * sum(rank * (a + b) for a, b in shapes)
-    return computed_tokens * (2.0 * frozen + 3.0 * adapters) + supervised * 2.0 * hidden * vocabulary
+    # The last block's MLP comes behind all attention: only what the loss looks at is computed there.
+    hidden, wide, kv, layers, vocabulary = 576, 1536, 192, 30, 49152
+    mlp = [(hidden, wide), (hidden, wide), (wide, hidden)]
+    block = [(hidden, hidden), (hidden, kv), (hidden, kv), (hidden, hidden), *mlp]
+    everywhere = layers * _per_token(block) - _per_token(mlp)
+    return computed_tokens * everywhere + supervised * (_per_token(mlp) + 2.0 * hidden * vocabulary)
 
 
-def _bars(ours: dict[str, Any], peers: dict[str, Any], product: float) -> tuple[dict[str, Any], dict[str, float]]:
-    measured: dict[str, float] = {}
+def _per_token(layers: list[tuple[int, int]]) -> float:
+    rank = LORA["r"]
+    return sum(2.0 * inputs * outputs + 3.0 * rank * (inputs + outputs) for inputs, outputs in layers)
+
+
+def _bars(
+    ours: dict[str, Any], peers: dict[str, Any], product: float, start_s: float | None = None
+) -> tuple[dict[str, Any], dict[str, float]]:
+    measured: dict[str, float] = {} if start_s is None else {"seconds from start to first step": start_s}
     ratios: dict[str, float] = {}
     for kind in ("rows", "prefix"):
         rival = {name: run for name, run in peers.items() if name.startswith(kind)}
@@ -249,11 +287,11 @@ def _bars(ours: dict[str, Any], peers: dict[str, Any], product: float) -> tuple[
 def as_text(result: dict[str, Any]) -> str:
     """The figures as Markdown tables."""
     setting = result["setting"]
-    products = setting["matrix_product_gmacs"]
+    products = setting["matrix_product_gmacs"] or [math.nan]
     lines = [
         f"SmolLM2-135M, LoRA r {LORA['r']} on all linear layers, float32, {setting['threads']} threads,"
-        f" {setting['steps']} steps; TRL {setting['trl']}. A plain matrix product made {min(products):g} to"
-        f" {max(products):g} thousand million multiply-adds a second.",
+        f" {setting['steps']} steps; TRL {setting['trl']}. Measured: {', '.join(setting['measured'])}.",
+        f"A plain matrix product made {min(products):g} to {max(products):g} thousand million multiply-adds a second.",
         "",
         "| | tokens/s | tokens per processor second | used by others | peak MB | ours is faster |",
         "|---|---|---|---|---|---|",

@@ -12,6 +12,7 @@ from tests.chat_formats import chat_format
 from tests.conftest import Run
 from tests.trainer.conftest import MakeInputs, make_row, write_rows
 from trainer.inspection import Inspected, inspect_files, lines, what_to_inspect
+from trainer.rows import read_rows
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,18 @@ def test_rows_that_cannot_be_trained_on_are_shown_with_their_fault_and_counted(
     assert text[0] == "unanswered: can't be trained on: no-answer: there is no assistant message"
     assert "  ? hello<|im_end|>" in text
     assert "  control-token-in-text: 1 rows" in text
+
+
+def test_rows_of_other_formats_are_seen_as_a_training_reads_them(tmp_path: Path, chat: ChatFormat) -> None:
+    path = tmp_path / "foreign.jsonl"
+    alpaca = {"instruction": "Say yes.", "input": "", "output": "Yes."}
+    shared = {"conversations": [{"from": "human", "value": "1+1?"}, {"from": "gpt", "value": "2"}]}
+    path.write_text("".join(json.dumps(row) + "\n" for row in (alpaca, shared, {"unheard": "of"})))
+    (found,) = inspect_files([path], chat, 2048, first=3)
+    answers = ["".join(token.text for token in seen.tokens if token.supervised) for seen in found.rows]
+    assert answers == ["Yes.<|im_end|>", "2<|im_end|>", ""]
+    assert [seen.row for seen in found.rows][:2] == [row.id for _, row in read_rows(path) if isinstance(row, Row)]
+    assert (found.rows[2].row, found.summary.faults) == ("line 3", {"unknown-format": 1})
 
 
 def test_rows_without_a_stop_token_are_counted(tmp_path: Path) -> None:

@@ -152,8 +152,9 @@ def test_what_answers_share_is_computed_once(tmp_path: Path, shape: str) -> None
         assert layout is pack
     batch = pack(pairs, CPU)
     # Of each prompt, the last token stands before each answer: the answer's first token is predicted from there.
+    # From an answer's last token nothing is predicted.
     prompts = sum(sample.supervised.index(True) - 1 - len(PREFIX) for sample in pairs)
-    answers = sum(1 + sum(row.supervised) for sample in pairs for row in sample.rows)
+    answers = sum(sum(row.supervised) for sample in pairs for row in sample.rows)
     assert batch.ids_BT.shape[1] == len(PREFIX) + prompts + answers
     assert batch.ids_BT.shape[1] < 0.7 * sum(sample.size for sample in pairs)
 

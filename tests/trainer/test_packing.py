@@ -10,11 +10,12 @@ from curate.core.base_model import BaseModel
 from tests.models import SHAPES, tiny_base
 from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with_moved_adapter
 from trainer.adapter import direct_updates, trainable
+from trainer.attention import NAME, Pack
 from trainer.batches import pad
 from trainer.config import TrainConfig
 from trainer.loss import loss_sum, unwrapped
 from trainer.model import LoadedModel, load_model
-from trainer.packing import NAME, Pack, pack, row_layout, shared_prefix
+from trainer.packing import pack, row_layout, shared_prefix
 from trainer.parts import parts_of
 from trainer.sample import Sample
 
@@ -71,6 +72,13 @@ def test_the_layout_leaves_the_model_as_it_was(shaped: LoadedModel) -> None:
     assert config._attn_implementation == before
 
 
+def test_tokens_behind_the_last_that_counts_are_not_computed() -> None:
+    long = Sample("long", list(range(9)), [False] * 3 + [True, True] + [False] * 4)
+    never = Sample("never", [1, 2, 3], [False] * 3)
+    assert (long.inputs, never.inputs) == ([0, 1, 2, 3], [1])
+    assert pad([long], CPU).ids_BT.tolist() == pack([long], CPU).ids_BT.tolist() == [[0, 1, 2, 3]]
+
+
 def test_a_model_that_ignores_the_layout_gets_padded_rows(tiny: BaseModel) -> None:
     model = with_moved_adapter(load_model(tiny)).model
     inner = unwrapped(model).base_model
@@ -105,8 +113,9 @@ def test_every_token_stands_once_at_its_own_position() -> None:
     assert layout.spans[0][0] == layout.prefix == len(PREFIX)
     assert all(end == start for (_, end), (start, _) in pairwise(layout.spans))
     for (start, end), sample in zip(layout.spans, samples, strict=True):
-        assert batch.ids_BT[0, start:end].tolist() == sample.ids[layout.prefix :]
-        assert batch.more["position_ids"][0, start:end].tolist() == list(range(layout.prefix, len(sample.ids)))
+        # The last token is an answer's: nothing is predicted from it, so it is not computed.
+        assert batch.ids_BT[0, start:end].tolist() == sample.ids[layout.prefix : -1]
+        assert batch.more["position_ids"][0, start:end].tolist() == list(range(layout.prefix, len(sample.ids) - 1))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -136,7 +145,7 @@ def test_a_long_prefix_is_computed_once_a_thread_and_not_once_a_few_rows(tiny: B
     model = with_moved_adapter(load_model(tiny)).model
     long = PREFIX * 10
     samples = [Sample(s.row, long + s.ids, [False] * len(long) + s.supervised) for s in make_samples() * 2]
-    own = sum(len(sample.ids) - len(long) for sample in samples)
+    own = sum(len(sample.inputs) - len(long) for sample in samples)
     computed: list[int] = []
     hook = (
         unwrapped(model)
