@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
+from evalkit.judge.commands import judge
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -136,6 +137,9 @@ def check(files: tuple[Path, ...]) -> int:
         for note in notes:
             click.echo(f"  advice: {note}")
     return 0
+
+
+cli.add_command(judge)
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:

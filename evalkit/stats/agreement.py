@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -146,11 +145,6 @@ def _disagreement(tables: Floats) -> Floats:
     # Where only one grade was ever given, strangers would not disagree: any two grades then.
     odd = strangers if strangers.sum() else 1 - np.eye(len(total))
     return np.asarray(odd / odd.sum() * total.sum() / len(tables))
-
-
-def exact_upper(hits: int, count: int, alpha: float = 0.05) -> float:
-    """The one-sided upper bound of a rate: 0 of 100 is at most 3 %. Source: Clopper & Pearson 1934."""
-    return 1.0 if hits >= count else float(stats.beta.ppf(1 - alpha, hits + 1, count - hits))
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import cohens_kappa, fleiss_kappa
 
@@ -130,9 +129,3 @@ def test_one_grade_alone_is_undefined_and_said() -> None:
 
 def test_without_pairs_there_is_nothing() -> None:
     assert agreement.estimate(agreement.cohen_kappa, agreement.pair_tables([], [], [], 2)).n == 0
-
-
-@pytest.mark.parametrize(("hits", "count"), [(0, 100), (3, 40), (40, 40)])
-def test_the_exact_upper_bound_is_scipys(hits: int, count: int) -> None:
-    bound = stats.binomtest(hits, count, alternative="less").proportion_ci(0.95, method="exact").high
-    assert agreement.exact_upper(hits, count) == pytest.approx(bound)
