@@ -41,8 +41,8 @@ def calibrated(judgments: Path, labels: Path | None, choice: Choice, output: Pat
     elif chosen:
         scale = grades.rubric_scale(chosen)
     else:
-        given = [line.grade for line in (*judged, *labelled) if line.grade is not None]
-        scale = grades.seen_scale(given, choice.pass_from)
+        given = [*(line.grade for line in judged), *(line.grade for line in labelled)]
+        scale = grades.seen_scale([grade for grade in given if grade is not None], choice.pass_from)
     key, judge = _judge(judgments, judged[0].judge, chosen)
     body = card_body(
         key=key,

@@ -61,7 +61,8 @@ def admit(figures: Mapping[str, Any], admission: Admission) -> tuple[State, list
 
 
 def _requirements(figures: Mapping[str, Any], wanted: Admission) -> list[Requirement]:
-    fewest = min(figures["by_contender"], key=lambda one: one["n"], default={"n": 0, "contender": ""})
+    groups: Sequence[Mapping[str, Any]] = figures["by_contender"]
+    fewest = min(groups, key=lambda one: int(one["n"]), default={"n": 0, "contender": ""})
     whose = f" ({fewest['contender']})" if fewest["contender"] else ""
     kappa = figures["intervals"]["cohen_kappa"]["low"]
     swap = figures["swap_consistency"]
