@@ -8,6 +8,7 @@ import click
 from curate.core.console import EPILOG, command_options, print_json, run, say
 from evalkit.judge.commands import judge
 
+_INCONCLUSIVE = 6
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -29,33 +30,29 @@ def cli() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only this many items, chosen by the suite's seed.")
 @click.option("--contender", "contenders", multiple=True, help="Ask only this contender; may be given repeatedly.")
 @click.option("--output", type=_FOLDER, help="Write here instead of where the suite says.")
+@click.option("--seed", type=int, help="Use this seed instead of the suite's.")
+@click.option("--cache", type=_FOLDER, help="Keep answers in this folder, for several suites or outputs to share.")
+@click.option("--offline", is_flag=True, help="Ask no endpoint; what isn't kept counts as unscored.")
 @click.option("--force", is_flag=True, help="Ask everything again, also what was answered before.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked; ask and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json.")
 @command_options
-def run_suite(
-    suite: Path,
-    limit: int | None,
-    contenders: tuple[str, ...],
-    output: Path | None,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
+def run_suite(suite: Path, dry_run: bool, as_json: bool, **chosen: Any) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
     Writes generations.jsonl, scores.jsonl, result.json, report.html and report.md. Answers are kept one by one: after
-    an interruption the same command goes on. Does nothing where nothing changed.
+    an interruption the same command goes on and pays for nothing twice. Does nothing where nothing changed. Ends with
+    6 where the budget ended before the questions.
 
     \b
     Examples:
       evalkit run suite.yaml
       evalkit run suite.yaml --limit 20 --contender base --output /tmp/try
-      evalkit run suite.yaml --json
+      evalkit run suite.yaml --offline --json
     """
     from evalkit import pipeline
 
-    choice = pipeline.Choice(output, limit, contenders, force)
+    choice = pipeline.Choice(**chosen)
     if dry_run:
         _print_plan(pipeline.plan(suite, choice), as_json=as_json)
         return 0
@@ -64,7 +61,7 @@ def run_suite(
     if evaluated.up_to_date:
         say(f"{evaluated.folder} is up to date: the suite and its inputs have not changed")
     say(f"report: {evaluated.folder / 'report.html'}")
-    return 0
+    return _INCONCLUSIVE if evaluated.result.get("stopped") else 0
 
 
 @cli.command(epilog=EPILOG)
