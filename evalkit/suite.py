@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
 from evalkit.endpoint import Budget, Endpoint, Running
+from evalkit.judge.settings import JudgeConfig
 from evalkit.ladder import Rung
 from evalkit.rules import RuleConfig
 
@@ -108,7 +109,7 @@ class Suite(Config):
     embedder: str = "embedded:minilm"
     contenders: list[Contender] = Field(min_length=1)
     generation: GenerationConfig = GenerationConfig()
-    scorers: list[RuleConfig] = Field(min_length=1)
+    scorers: list[Annotated[RuleConfig | JudgeConfig, Field(discriminator="kind")]] = Field(min_length=1)
     primary: str
     """The scorer that decides the verdict."""
     useful_effect: float = Field(gt=0, lt=1)

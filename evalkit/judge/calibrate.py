@@ -31,15 +31,15 @@ def calibrated(judgments: Path, labels: Path | None, choice: Choice, output: Pat
     """The judge's card, written to `output` where one is named. Raises: ConfigError, DataError."""
     rules = load_config(choice.admission, Admission) if choice.admission else Admission()
     rubric = choice.rubric
-    chosen = grades.find_criterion(load_rubric(rubric), choice.criterion, str(rubric)) if rubric else None
+    rubric_file = load_rubric(rubric) if rubric else None
+    chosen = grades.find_criterion(rubric_file, choice.criterion, str(rubric)) if rubric_file else None
     name = chosen.id if chosen else choice.criterion
     judged = grades.read_judgments(judgments, scorer=choice.scorer, criterion=name)
     labelled = grades.read_labels(labels, criterion=name) if labels else []
-    if chosen and labels:
-        scale = grades.rubric_scale(chosen)
-        grades.check_grades(labelled, scale, labels)
-    elif chosen:
-        scale = grades.rubric_scale(chosen)
+    if chosen and rubric_file:
+        scale = grades.judge_scale(chosen, pairwise=rubric_file.kind == "pairwise")
+        if labels:
+            grades.check_grades(labelled, scale, labels)
     else:
         given = [*(line.grade for line in judged), *(line.grade for line in labelled)]
         scale = grades.seen_scale([grade for grade in given if grade is not None], choice.pass_from)

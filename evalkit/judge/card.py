@@ -62,7 +62,7 @@ def admit(figures: Mapping[str, Any], admission: Admission) -> tuple[State, list
 
 def _requirements(figures: Mapping[str, Any], wanted: Admission) -> list[Requirement]:
     groups: Sequence[Mapping[str, Any]] = figures["by_contender"]
-    fewest = min(groups, key=lambda one: int(one["n"]), default={"n": 0, "contender": ""})
+    fewest = min(groups, key=lambda one: int(one["n"]), default=dict[str, Any](n=0, contender=""))
     whose = f" ({fewest['contender']})" if fewest["contender"] else ""
     kappa = figures["intervals"]["cohen_kappa"]["low"]
     swap = figures["swap_consistency"]

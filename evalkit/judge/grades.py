@@ -15,14 +15,16 @@ from evalkit.rubric import Criterion, Rubric
 Grade = bool | int | float | str
 Answer = tuple[str, str]
 """What is graded: (item, contender)."""
+FILE_NAME = "judgments.jsonl"
 _SHOWN = 5  # ids in a message
 
 
 class Judgment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a judge said of one answer by one criterion, or `grade` None with the reason in `undecided`.
 
-    `swapped`: asked with the options in reverse order. `repeat` counts further questions in the same words. `judge` is
-    the digest of model, prompt, rubric and parameters. Units: `length` in characters, of the answer.
+    `swapped`: asked with the options in reverse order. `repeat` counts further questions in the same words, `sample` a
+    contender's further answers to the item. `judge` is the digest of model, prompt, rubric and parameters. Units:
+    `length` in characters, of the answer.
     """
 
     item: str | int
@@ -35,6 +37,7 @@ class Judgment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     evidence: str = ""
     swapped: bool = False
     repeat: int = 0
+    sample: int = 0
     tries: int = 1
     judge: str = ""
     length: int | None = None
@@ -61,10 +64,15 @@ class Scale:
     levels: tuple[Grade, ...]
     ordered: bool
     passing: frozenset[int] | None
+    pairwise: bool = False
 
     def code(self, grade: Grade) -> int | None:
         """Where the grade stands, or None where the scale doesn't have it."""
         return self.levels.index(grade) if grade in self.levels else None
+
+    def value(self, code: int) -> float:
+        """The grade as a score: 1 for a pass and 0 for a fail; of a pair, from 0 (lost) to 1 (won)."""
+        return code / (len(self.levels) - 1) if self.pairwise else float(self.passes(code))
 
     def passes(self, code: int) -> bool:
         """Whether this grade is a pass."""
@@ -127,11 +135,11 @@ def tidy(grade: Grade) -> Grade:
     return int(grade) if isinstance(grade, bool) or float(grade).is_integer() else grade
 
 
-def rubric_scale(criterion: Criterion) -> Scale:
+def judge_scale(criterion: Criterion, *, pairwise: bool) -> Scale:
     """The scale of a rubric's criterion."""
     grades = [level.grade for level in criterion.levels]
     passing = frozenset(code for code, grade in enumerate(grades) if grade >= criterion.pass_from)
-    return Scale(tuple(grades), ordered=True, passing=passing)
+    return Scale(tuple(grades), ordered=True, passing=passing, pairwise=pairwise)
 
 
 def seen_scale(grades: Iterable[Grade], pass_from: Grade | None) -> Scale:

@@ -43,6 +43,8 @@ def sort_judgments(lines: Sequence[Judgment], scale: Scale) -> Judged:
     account = Counter(answers=0, lines=len(lines), undecided=0, unknown_grades=0, duplicates=0)
     lengths: dict[Answer, int] = {}
     for line in lines:
+        if line.sample:
+            continue  # people label a contender's first answer to an item
         answer = answer_of(line)
         code = None if line.grade is None else scale.code(tidy(line.grade))
         key = (answer, line.swapped, line.repeat)
