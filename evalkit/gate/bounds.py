@@ -1,4 +1,4 @@
-"""One rule's figures: an estimate with one-sided bounds, in which what is missing counts against whoever gains by it."""
+"""One rule's figures: an estimate with one-sided bounds; what is missing counts against whoever would gain by it."""
 
 import math
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ from curate.core.rows import Row, encode_row
 from evalkit.gate.rules import GateRules
 from evalkit.judge import grades
 from evalkit.judge.card import read_card, void_because
-from evalkit.outputs import JUDGMENTS, Results, read_results
+from evalkit.outputs import Results, read_results
 from evalkit.records import Generation
 from evalkit.result import ScoreTable, cluster_names, tabulate
 from evalkit.rubric import Criterion
@@ -142,7 +142,8 @@ class Evidence:
     def mask(self, where: Mapping[str, str]) -> NDArray[np.bool_]:
         """Which items have these values."""
         return np.array(
-            [all(str(field_of(item, field)) == value for field, value in where.items()) for item in self.items], dtype=bool
+            [all(str(field_of(item, field)) == value for field, value in where.items()) for item in self.items],
+            dtype=bool,
         )
 
     def _from_answers(self, metric: str, name: str) -> Floats:
@@ -161,10 +162,13 @@ class Evidence:
         if not path.is_file() or digest_file(path) != card["sources"].get("labels"):
             return None, f"the labels of the judge {metric} are not those that its card rests on"
         judged = self.ours.results.result["judges"][metric]["judge"].get("recorded")
-        here = self.ours.folder / JUDGMENTS
+        here = self.ours.folder / grades.FILE_NAME
         of_these = {judged, digest_file(here) if here.is_file() else None}
         if card["sources"].get("judgments") not in of_these:
-            return None, f"the labels of the judge {metric} are of other answers than these: label these and calibrate again"
+            return (
+                None,
+                f"the labels of the judge {metric} are of other answers than these: label these and calibrate again",
+            )
         return path, f"the judge {metric} is voting-corrected"
 
 

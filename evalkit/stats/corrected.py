@@ -101,9 +101,9 @@ def _corrected(
             return None
         counts.append(n)
         groups.append(n if codes is None else len(np.unique(codes[has])))
-        people += sign * y[has].mean()
-        judged_all += sign * f.mean()
-        judged_labelled += sign * f[has].mean()
+        people += sign * float(y[has].mean())
+        judged_all += sign * float(f.mean())
+        judged_labelled += sign * float(f[has].mean())
         extra += _UNSEEN_VARIANCE / groups[-1] ** 2
         by_people[has] += sign * (y[has] - y[has].mean()) / n
         by_judge += sign * (f - f.mean()) / f.size
