@@ -64,70 +64,50 @@ def _requirements(figures: Mapping[str, Any], wanted: Admission) -> list[Require
     groups: Sequence[Mapping[str, Any]] = figures["by_contender"]
     fewest = min(groups, key=lambda one: int(one["n"]), default=dict[str, Any](n=0, contender=""))
     whose = f" ({fewest['contender']})" if fewest["contender"] else ""
-    kappa = figures["intervals"]["cohen_kappa"]["low"]
-    swap = figures["swap_consistency"]
-    passes, fails = figures.get("people_pass"), figures.get("people_fail")
-    upper = figures["false_pass_upper"] if fails else None
     favours = [one for one in figures["favour"] if one["low"] > 0 or one["high"] < 0]
     worst = max(favours, key=lambda one: abs(one["favour"]), default=None)
-    unknown = "nobody said which grades pass" if passes is None else "not measured"
-    rate = figures["undecided_rate"]
-    blind = figures["labels"]["blind"]
+    favoured = worst and (worst["a"] if worst["favour"] > 0 else worst["b"])
     return [
-        Requirement("blind labels", f"{wanted.labels} or more", str(blind), blind >= wanted.labels, True),
-        Requirement(
-            "labels of each contender",
-            f"{wanted.labels_per_contender} or more",
-            f"{fewest['n']}{whose}",
-            fewest["n"] >= wanted.labels_per_contender,
-            True,
-        ),
-        Requirement("undecided", f"{wanted.undecided:.0%} at most", f"{rate:.1%}", rate <= wanted.undecided, True),
-        Requirement(
-            "labels that pass",
-            f"{wanted.passes} or more",
-            unknown if passes is None else str(passes),
-            (passes or 0) >= wanted.passes,
-            False,
-        ),
-        Requirement(
-            "labels that fail",
-            f"{wanted.fails} or more",
-            unknown if fails is None else str(fails),
-            (fails or 0) >= wanted.fails,
-            False,
-        ),
-        Requirement(
-            "lower bound of Cohen's kappa",
-            f"{wanted.kappa:.2f} or more",
-            unknown if kappa is None else f"{kappa:.2f}",
-            kappa is not None and kappa >= wanted.kappa,
-            False,
-        ),
-        Requirement(
+        _at_least("blind labels", wanted.labels, figures["labels"]["blind"], for_correction=True),
+        _at_least("labels of each contender", wanted.labels_per_contender, fewest["n"], whose, for_correction=True),
+        _share("undecided", wanted.undecided, figures["undecided_rate"], most=True, for_correction=True),
+        _at_least("labels that pass", wanted.passes, figures.get("people_pass")),
+        _at_least("labels that fail", wanted.fails, figures.get("people_fail")),
+        _kappa(wanted.kappa, figures["intervals"]["cohen_kappa"]["low"]),
+        _share(
             "upper bound of false passes",
-            f"{wanted.false_pass:.0%} at most",
-            unknown if upper is None else f"{upper:.1%}",
-            upper is not None and upper <= wanted.false_pass,
-            False,
+            wanted.false_pass,
+            figures["false_pass_upper"] if figures["false_pass_n"] else None,
+            most=True,
         ),
-        Requirement(
-            "same grade with the options swapped",
-            f"{wanted.swap_consistency:.0%} or more",
-            "not measured" if swap is None else f"{swap:.1%}",
-            swap is not None and swap >= wanted.swap_consistency,
-            False,
-        ),
+        _share("same grade with the options swapped", wanted.swap_consistency, figures["swap_consistency"], most=False),
         Requirement(
             "kinder to one contender",
             "not shown to be",
-            f"{abs(worst['favour']):.1%} kinder to {worst['a'] if worst['favour'] > 0 else worst['b']}"
-            if worst
-            else "no",
+            f"{abs(worst['favour']):.1%} kinder to {favoured}" if worst else "no",
             worst is None,
             False,
         ),
     ]
+
+
+def _at_least(
+    name: str, wanted: int, found: int | None, whose: str = "", *, for_correction: bool = False
+) -> Requirement:
+    words = "nobody said which grades pass" if found is None else f"{found}{whose}"
+    return Requirement(name, f"{wanted} or more", words, (found or 0) >= wanted, for_correction)
+
+
+def _share(name: str, wanted: float, found: float | None, *, most: bool, for_correction: bool = False) -> Requirement:
+    met = found is not None and (found <= wanted if most else found >= wanted)
+    words = "not measured" if found is None else f"{found:.1%}"
+    return Requirement(name, f"{wanted:.0%} {'at most' if most else 'or more'}", words, met, for_correction)
+
+
+def _kappa(wanted: float, low: float | None) -> Requirement:
+    words = "not measured" if low is None else f"{low:.2f}"
+    met = low is not None and low >= wanted
+    return Requirement("lower bound of Cohen's kappa", f"{wanted:.2f} or more", words, met, False)
 
 
 def card_body(
