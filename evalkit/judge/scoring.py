@@ -45,8 +45,9 @@ class Judged:
 
     @property
     def unanswered(self) -> int:
-        """Questions that nobody replied to, and that another run may ask again."""
-        return sum(int(judge["no_reply"]) for judge in self.judges.values())
+        """Questions that an endpoint did not reply to, and that another run may ask again."""
+        served = [judge for judge in self.judges.values() if "base_url" in judge["judge"].get("model", {})]
+        return sum(int(judge["no_reply"]) for judge in served)
 
 
 def find_judges(inputs: Inputs) -> list[Judge]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve
 from tests.evalkit.judge.recorded import write
 from tests.evalkit.judge.test_reply import CRITERION
 from tests.evalkit.tiny_world import write_rows, write_suite
+from tests.models import tiny_base
 
 ITEMS = [
     Row(id=f"i{n}", messages=[Message("user", f"question {n}"), Message("assistant", f"answer {n}")]) for n in range(8)
@@ -273,3 +275,27 @@ def test_settings_that_cant_be_are_refused(tmp_path: Path, scorer: dict[str, Any
     write(tmp_path / "j.jsonl", [{"item": "i0", "contender": "base", "grade": 2}])
     with pytest.raises(ConfigError, match=words):
         evaluate(judged_suite(tmp_path, scorer), Choice())
+
+
+def test_a_local_model_judges(tmp_path: Path) -> None:
+    """A random model says nothing that can be read; what it is asked reaches it, and its replies are kept."""
+    config = tiny_base(tmp_path / "base") / "config.json"
+    short = judged_suite(tmp_path, {"local": "base", "max_tokens": 16}, generation={"threads": 1})
+    [reason] = evaluate(short, Choice(limit=1)).result["judges"]["tone"]["undecided_reasons"]
+    assert "exceed the model's context of 512" in reason
+
+    config.write_text(config.read_text().replace('"max_position_embeddings": 512', '"max_position_embeddings": 4096'))
+    suite = judged_suite(tmp_path, {"local": "base", "max_tokens": 16, "tries": 1}, generation={"threads": 1})
+    result = evaluate(suite, Choice(limit=2)).result
+    assert result["judges"]["tone"]["judge"]["model"]["base"] == "base"
+    assert result["judges"]["tone"]["undecided"] == 4
+    assert all("can't be used" in why for why in result["judges"]["tone"]["undecided_reasons"])
+    assert evaluate(suite, Choice(limit=2)).up_to_date
+
+
+def test_a_local_judge_may_not_judge_its_own_base(world: Path) -> None:
+    shutil.copy(ROOT / "rubrics" / "tone.yaml", world / "tone.yaml")
+    scorers = [{"name": "tone", "kind": "judge", "rubric": "tone.yaml", "local": "base"}]
+    suite = write_suite(world, scorers=scorers, primary="tone", contenders=[{"name": "base"}])
+    with pytest.raises(ConfigError, match="would judge itself: base"):
+        evaluate(suite, Choice())
