@@ -54,7 +54,7 @@ def mean_bounds(values: Floats, clusters: Sequence[str] | None, alpha: float) ->
 def corrected_bounds(found: Corrected, count: int) -> Bounds:
     """The bounds of a judge's figure that people's labels corrected."""
     labels = " and ".join(map(str, found.labels))
-    method = f"judge corrected by {labels} labels; by itself it says {found.judged:+.3f}"
+    method = f"judge corrected by {labels} labels; by itself it says {found.judged * 100:+.0f} points"
     return Bounds(found.estimate, found.low, found.high, count, round(found.missing * count), method)
 
 

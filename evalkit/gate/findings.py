@@ -85,7 +85,7 @@ def _compare(rule: kinds.Superior | kinds.NonInferior, evidence: Evidence) -> Fi
     loss_below = max(rule.by, 0.0) if isinstance(rule, kinds.Superior) else 0.0
     outcome = decide(bounds, limit, loss_below)
     wanted = (
-        f"better by more than {points(rule.by)}" if rule.rule == "superior" else f"worse by less than {points(-limit)}"
+        f"better by more than {_plain(rule.by)}" if rule.rule == "superior" else f"worse by less than {_plain(limit)}"
     )
     changes = np.nan_to_num(ours - theirs, nan=0.0) * mask
     finding = _finding(
@@ -285,6 +285,11 @@ def _clusters(evidence: Evidence, mask: NDArray[np.bool_]) -> list[str] | None:
 def _turned(bounds: Bounds) -> Bounds:
     estimate = None if bounds.estimate is None else 1 - bounds.estimate
     return replace(bounds, estimate=estimate, low=1 - bounds.high, high=1 - bounds.low)
+
+
+def _plain(difference: float) -> str:
+    """A size in points, without a sign."""
+    return points(abs(difference)).lstrip("+")
 
 
 def _difference_in_words(bounds: Bounds) -> str:

@@ -26,6 +26,7 @@ _SHOWN = 5
 _MOST_VALUES = 40  # of a field; one with more values names items, not slices
 _MOST_WORDS = 500  # the commonest; rarer ones can't reach the level anyway
 _FEWEST = 3  # items that share a trait
+_JOINED = 3  # names of traits that the same items have
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _DETAIL = 80  # characters of a scorer's detail that make it the same as another's
 
@@ -55,8 +56,11 @@ def in_common(
     items: Sequence[Row], broken: Mask, answers: Mapping[str, Generation], scores: Mapping[str, Score]
 ) -> list[Trait]:
     """The traits of broken items that chance would not explain, the least likely first."""
-    masks = _field_masks(items) | _question_masks(items) | _answer_masks(items, answers, scores)
-    found = [trait for trait in _tested(masks, broken) if trait.p <= _LEVEL]
+    masks = _field_masks(items) | _question_masks(items) | _answer_masks(items, answers)
+    details = _detail_masks(items, scores)
+    # What the scorer says of every broken item is only that it broke.
+    masks |= {name: mask for name, mask in details.items() if not mask[broken].all()}
+    found = [trait for trait in _tested(_joined(masks), broken) if trait.p <= _LEVEL]
     return sorted(found, key=lambda trait: (trait.p, -trait.broke, trait.trait))[:_SHOWN]
 
 
@@ -73,6 +77,14 @@ def _tested(masks: Mapping[str, Mask], broken: Mask, changes: NDArray[np.float64
         Trait(name, int(hit), int(size), p, loss)
         for name, hit, size, p, loss in zip(names, hits, sizes, adjusted, losses, strict=True)
     ]
+
+
+def _joined(masks: Mapping[str, Mask]) -> dict[str, Mask]:
+    """Traits of the very same items as one, so that none takes another's place."""
+    groups: dict[bytes, list[str]] = {}
+    for name, mask in masks.items():
+        groups.setdefault(mask.tobytes(), []).append(name)
+    return {", ".join(names[:_JOINED]): masks[names[0]] for names in groups.values()}
 
 
 def _field_masks(items: Sequence[Row]) -> dict[str, Mask]:
@@ -104,21 +116,19 @@ def _question_masks(items: Sequence[Row]) -> dict[str, Mask]:
     return {**masks, "the question is long": lengths > np.quantile(lengths, 0.75)}
 
 
-def _answer_masks(
-    items: Sequence[Row], answers: Mapping[str, Generation], scores: Mapping[str, Score]
-) -> dict[str, Mask]:
+def _answer_masks(items: Sequence[Row], answers: Mapping[str, Generation]) -> dict[str, Mask]:
     given = [answers.get(item.id) for item in items]
-    details = [(scores[item.id].detail or "")[:_DETAIL] if item.id in scores else "" for item in items]
-    masks = {
+    cut = [one is not None and one.finish_reason == "length" for one in given]
+    return {
         "the answer is empty": np.array([one is not None and not one.text.strip() for one in given]),
-        "the answer was cut at the limit": np.array(
-            [one is not None and one.finish_reason == "length" for one in given]
-        ),
+        "the answer was cut at the limit": np.array(cut),
         "there is no answer": np.array([one is None or one.error is not None for one in given]),
     }
+
+
+def _detail_masks(items: Sequence[Row], scores: Mapping[str, Score]) -> dict[str, Mask]:
+    details = [(scores[item.id].detail or "")[:_DETAIL] if item.id in scores else "" for item in items]
     named = {detail for detail in details if detail}
-    if len(named) <= _MOST_VALUES:
-        masks |= {
-            f"the scorer says: {visible(detail)}": np.array([one == detail for one in details]) for detail in named
-        }
-    return masks
+    if len(named) > _MOST_VALUES:
+        return {}
+    return {f"the scorer says: {visible(detail)}": np.array([one == detail for one in details]) for detail in named}

@@ -145,7 +145,8 @@ def judge_scale(criterion: Criterion, *, pairwise: bool) -> Scale:
 def seen_scale(grades: Iterable[Grade], pass_from: Grade | None) -> Scale:
     """The scale of the grades that occur. Numbers have an order, words have none.
 
-    Numbers from `pass_from` upwards pass; of words that one alone. Without it, the higher of two numbers is a pass.
+    Numbers from `pass_from` upwards pass; of words that one alone. Without it, the higher of two numbers is a pass, and
+    so is "pass" where the other word is "fail".
     Raises: ConfigError where `pass_from` is no grade that occurs.
     """
     seen = {tidy(grade) for grade in grades}
@@ -153,7 +154,8 @@ def seen_scale(grades: Iterable[Grade], pass_from: Grade | None) -> Scale:
     levels = sorted(seen, key=lambda grade: (float(grade) if ordered else 0.0, str(grade)))
     scale = Scale(tuple(levels), ordered, None)
     if pass_from is None:
-        return Scale(scale.levels, ordered, frozenset([1])) if ordered and len(levels) == 2 else scale
+        known = len(levels) == 2 and (ordered or levels == ["fail", "pass"])
+        return Scale(scale.levels, ordered, frozenset([1])) if known else scale
     code = scale.code(tidy(pass_from))
     if code is None:
         raise ConfigError(

@@ -72,7 +72,7 @@ def test_what_was_shown_passes(measured: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "outcome", "words"),
     [
-        ({"rule": "superior", "metric": "exact", "than": "base", "by": 0.4}, "fail", "better by more than +40"),
+        ({"rule": "superior", "metric": "exact", "than": "base", "by": 0.4}, "fail", "better by more than 40"),
         ({"rule": "at-least", "metric": "exact", "value": 0.99}, "fail", "at least 99 %"),
         ({"rule": "at-least", "metric": "exact", "value": 0.97}, "inconclusive", "items would decide it"),
         ({"rule": "at-most", "metric": "unscored", "value": 0.0}, "inconclusive", "at most 0 %"),
@@ -122,7 +122,7 @@ def test_a_failure_says_where_it_comes_from(tmp_path: Path) -> None:
     assert rule["slices"][0]["trait"] == "label = refund"
     assert rule["slices"][0]["loss"] == pytest.approx(-40 / 300)
     assert len(rule["broke"]) == 40
-    assert "the question says 'refund'" in [one["trait"] for one in rule["in_common"]]
+    assert rule["in_common"][0]["trait"].startswith("label = refund, the question says ")
     assert all("weather" not in one["trait"] for one in rule["in_common"])
 
 
@@ -131,7 +131,7 @@ def test_items_that_break_at_random_have_nothing_in_common(tmp_path: Path) -> No
     broke = set(random.choice(COUNT, 60, replace=False).tolist())
     results(tmp_path, {"base": marks(set()), "adapter": marks(broke)})
     [rule] = decided(tmp_path, NO_WORSE)["rules"]
-    assert [one["trait"] for one in rule["in_common"] if not one["trait"].startswith("the scorer")] == []
+    assert list(rule["in_common"]) == []
 
 
 def test_a_baseline_is_paired_by_item(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_judge_votes_by_its_card(tmp_path: Path) -> None:
     assert kinder["state"] == "voting-corrected"
     record = decided(tmp_path / "kinder", rule, card, judges=files)
     # Taken at its word, the judge would have shipped this adapter.
-    assert "judge corrected by 150 and 150 labels; by itself it says +0." in record["rules"][0]["because"]
+    assert "judge corrected by 150 and 150 labels; by itself it says +" in record["rules"][0]["because"]
     assert record["rules"][0]["outcome"] != "pass"
     assert "wanted: voting" in record["rules"][1]["because"]
     without = decided(tmp_path / "kinder", rule, judges={"tone": {"card": "card.json"}})
