@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
-from evalkit.review.commands import review_command
+from evalkit.gate.commands import decide_and_print, gate
+from evalkit.judge.commands import judge
+from evalkit.review.commands import label_command, review_command
 
 _INCONCLUSIVE = 6
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -35,10 +37,14 @@ def cli() -> None:
 @click.option("--offline", is_flag=True, help="Ask no endpoint; what isn't kept counts as unscored.")
 @click.option("--force", is_flag=True, help="Ask everything again, also what was answered before.")
 @click.option("--aa", is_flag=True, help="Compare each contender at an endpoint with itself instead: the noise floor.")
+@click.option("--gate", "rules", type=click.Path(dir_okay=False, path_type=Path), help="Then decide by these rules.")
+@click.option("--against", type=_FOLDER, help="With --gate: the baseline's results.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked; ask and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print result.json.")
+@click.option("--json", "as_json", is_flag=True, help="Print result.json; with --gate verdict.json.")
 @command_options
-def run_suite(suite: Path, aa: bool, dry_run: bool, as_json: bool, **chosen: Any) -> int:
+def run_suite(
+    suite: Path, aa: bool, rules: Path | None, against: Path | None, dry_run: bool, as_json: bool, **chosen: Any
+) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
     Writes generations.jsonl, scores.jsonl, result.json, report.html and report.md. Answers are kept one by one: after
@@ -51,6 +57,7 @@ def run_suite(suite: Path, aa: bool, dry_run: bool, as_json: bool, **chosen: Any
       evalkit run suite.yaml --limit 20 --contender base --output /tmp/try
       evalkit run suite.yaml --aa
       evalkit run suite.yaml --offline --json
+      evalkit run suite.yaml --gate gate.yaml --against releases/current/results
     """
     from evalkit import pipeline
 
@@ -61,10 +68,13 @@ def run_suite(suite: Path, aa: bool, dry_run: bool, as_json: bool, **chosen: Any
     if aa:
         return _run_aa(pipeline.measure_noise(suite, choice), as_json=as_json)
     evaluated = pipeline.evaluate(suite, choice)
-    _print_result(evaluated.result, as_json=as_json)
+    if not (rules and as_json):
+        _print_result(evaluated.result, as_json=as_json)
     if evaluated.up_to_date:
         say(f"{evaluated.folder} is up to date: the suite and its inputs have not changed")
     say(f"report: {evaluated.folder / 'report.html'}")
+    if rules:
+        return decide_and_print(evaluated.folder, rules, against, evaluated.folder, as_json=as_json)
     return _INCONCLUSIVE if evaluated.result.get("stopped") else 0
 
 
@@ -191,6 +201,9 @@ def check(files: tuple[Path, ...]) -> int:
 
 
 cli.add_command(review_command)
+judge.add_command(label_command)
+cli.add_command(judge)
+cli.add_command(gate)
 
 
 def _run_aa(noise: dict[str, Any], *, as_json: bool) -> int:

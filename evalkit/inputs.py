@@ -71,7 +71,7 @@ class Inputs:
                 for name, run in self.runs.items()
             },
             "replays": dict(self.replays),
-            "scorers": {config.name: rule_version(config, self.folder) for config in self.suite.scorers},
+            "scorers": {config.name: rule_version(config, self.folder) for config in self.suite.rules},
             "embedder": {"id": self.embedder.id, "digest": self.embedder.digest} if self.embedder else None,
         }
 

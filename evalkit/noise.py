@@ -34,6 +34,9 @@ def noise_floor(inputs: Inputs, folder: Path, cache_folder: Path, *, fresh: bool
     if not contenders:
         what = "there is nothing to ask twice: local models answer greedily, the same each time"
         raise ConfigError(what, where="--aa", fix="name a contender that has an `endpoint`")
+    if inputs.suite.primary not in {config.name for config in inputs.suite.rules}:
+        what = f"{inputs.suite.primary!r} is a judge's score, and the noise floor is taken with rules"
+        raise ConfigError(what, where="--aa", fix="name a rule as `primary`, in a copy of the suite")
     repeats = inputs.suite.generation.repeats
     generation = inputs.suite.generation.model_copy(update={"repeats": 2 * repeats})
     twice = replace(inputs, suite=inputs.suite.model_copy(update={"generation": generation}), contenders=contenders)
@@ -80,7 +83,7 @@ def describe(noise: dict[str, Any]) -> list[str]:
 
 def _compare(inputs: Inputs, names: list[str], halves: list[Generation]) -> list[dict[str, Any]]:
     suite = inputs.suite
-    rule = {config.name: make_rule(config, inputs.folder) for config in suite.scorers if config.name == suite.primary}
+    rule = {config.name: make_rule(config, inputs.folder) for config in suite.rules if config.name == suite.primary}
     scores = score_all(halves, {item.id: item for item in inputs.items}, rule)
     both = [name + again for name in names for again in ("", _AGAIN)]
     values = tabulate(inputs.items, both, scores, suite.primary).values[suite.primary]

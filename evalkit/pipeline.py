@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.console import say
+from curate.core.digests import digest_json
 from curate.core.places import find_path
-from evalkit.answering import answer_all
+from evalkit.answering import Answered, answer_all
 from evalkit.cache import peek_cache
 from evalkit.contamination import Overlap, find_overlap
 from evalkit.inputs import Inputs, library_versions, read_inputs
+from evalkit.judge.asking import Kept
+from evalkit.judge.scoring import Judge, Judged, find_judges, judge_all
 from evalkit.outputs import current_result, write_results
 from evalkit.plan import plan_contender, plan_items, total
-from evalkit.records import Generation
 from evalkit.result import Beside, ContenderInfo, build_result
 from evalkit.rules import Rule, make_rule
 from evalkit.scoring import constant_answer, score_all
@@ -57,22 +59,26 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     started = time.monotonic()
     inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
     folder = _output(inputs, choice)
-    input_digest = inputs.digest()
+    judges = find_judges(inputs)
+    input_digest = _input_digest(inputs, judges)
     if not choice.force and (result := current_result(folder, input_digest)) is not None:
         return Evaluated(result, folder, True)
-    rules = {config.name: make_rule(config, inputs.folder) for config in inputs.suite.scorers}
+    rules = {config.name: make_rule(config, inputs.folder) for config in inputs.suite.rules}
     answered = answer_all(inputs, choice.cache or folder, fresh=choice.force, offline=choice.offline)
-    body = _body(inputs, answered.generations, rules, answered.template)
+    kept = Kept(choice.cache or folder, fresh=choice.force, offline=choice.offline)
+    judged = judge_all(judges, inputs, answered.generations, kept)
+    body = _body(inputs, answered, rules, judged)
     scores = body.pop("scores")
-    body |= {"input_digest": input_digest, "stopped": answered.stopped}
+    body |= {"input_digest": input_digest, "stopped": answered.stopped, "judges": judged.judges}
     result = write_results(
         folder,
         body,
         inputs.items,
         answered.generations,
         scores,
+        judged.judgments,
         seconds=round(time.monotonic() - started, 3),
-        **answered.measured,
+        **{**answered.measured, "unanswered": answered.measured["unanswered"] + judged.unanswered},
     )
     return Evaluated(result, folder, False)
 
@@ -92,6 +98,7 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
 
     inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
     folder = _output(inputs, choice)
+    input_digest = _input_digest(inputs, find_judges(inputs))
     contenders = []
     for questions in ask_all(inputs)[0]:
         keys = [request.key for request in questions.requests]
@@ -101,7 +108,7 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
         "suite": inputs.suite.name,
         "output": str(folder),
         "items": len(inputs.items),
-        "up_to_date": not choice.force and current_result(folder, inputs.digest()) is not None,
+        "up_to_date": not choice.force and current_result(folder, input_digest) is not None,
         "max_tokens": inputs.suite.generation.max_tokens,
         "contenders": contenders,
         "total": total(contenders),
@@ -110,25 +117,30 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
     }
 
 
+def _input_digest(inputs: Inputs, judges: Sequence[Judge]) -> str:
+    """The digest of everything that the result depends on."""
+    return digest_json([inputs.digest(), *(judge.key for judge in judges)])
+
+
 def _output(inputs: Inputs, choice: Choice) -> Path:
     return choice.output if choice.output is not None else find_path(inputs.suite.output, inputs.folder)
 
 
-def _body(
-    inputs: Inputs, generations: Sequence[Generation], rules: dict[str, Rule], template: str | None
-) -> dict[str, Any]:
+def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Judged) -> dict[str, Any]:
     """The result's body, with the scores under `scores`."""
     by_id = {item.id: item for item in inputs.items}
-    scores = score_all(generations, by_id, rules)
+    generations = answered.generations
+    scores = [*score_all(generations, by_id, rules), *judged.scores]
+    primary = rules.get(inputs.suite.primary)
     solved = inputs.train.rows if inputs.train else inputs.items
     body = build_result(
         suite=inputs.suite.facts(),
         items=inputs.items,
         generations=generations,
         scores=scores,
-        chain={**inputs.chain(), "template": template},
+        chain={**inputs.chain(), "template": answered.template, "scores": digest_json(scores)},
         contenders=[_info(contender, inputs) for contender in inputs.contenders],
-        beside=Beside(constant_answer(solved, inputs.items, rules[inputs.suite.primary]), _overlap(inputs)),
+        beside=Beside(constant_answer(solved, inputs.items, primary) if primary else None, _overlap(inputs)),
     )
     return {**body, "versions": library_versions(), "scores": scores}
 

@@ -11,6 +11,7 @@ from curate.core.config_file import Config
 from evalkit.contamination import LookFor
 from evalkit.economics import Prices
 from evalkit.endpoint import Budget, Endpoint, Running
+from evalkit.judge.settings import JudgeConfig
 from evalkit.ladder import Rung
 from evalkit.rules import RuleConfig
 
@@ -129,7 +130,7 @@ class Suite(Config):
     embedder: str = "embedded:minilm"
     contenders: list[Contender] = Field(min_length=1)
     generation: GenerationConfig = GenerationConfig()
-    scorers: list[RuleConfig] = Field(min_length=1)
+    scorers: list[Annotated[RuleConfig | JudgeConfig, Field(discriminator="kind")]] = Field(min_length=1)
     primary: str
     """The scorer that decides the verdict."""
     useful_effect: float = Field(gt=0, lt=1)
@@ -191,6 +192,11 @@ class Suite(Config):
         unpriced = [name for name, price in prices.items() if price is None]
         if self.budget and self.budget.cost is not None and unpriced:
             raise ValueError(f"budget.cost: the endpoint of {unpriced[0]!r} has no price")
+
+    @property
+    def rules(self) -> list[RuleConfig]:
+        """The scorers that need no judge."""
+        return [config for config in self.scorers if not isinstance(config, JudgeConfig)]
 
     def facts(self) -> dict[str, Any]:
         """What result.json says about the suite."""
