@@ -17,6 +17,8 @@ from curate.core.records import read_record, versions
 from curate.core.rows import Row
 from curate.core.seeding import stable_seed
 from evalkit.contenders import question_text
+from evalkit.documents.config import DocumentsConfig
+from evalkit.documents.reading import DocumentFiles, find_files
 from evalkit.suite import Contender, FileExamples, NearestExamples, Suite
 from trainer.hub import check_reachable
 from trainer.record import RECORD, Run, read_run
@@ -45,6 +47,7 @@ class Inputs:
     item_file: RowFile
     train: RowFile | None
     example_files: Mapping[str, RowFile]
+    documents: Mapping[str, DocumentFiles]
     runs: Mapping[str, Run]
     replays: Mapping[str, str]
     base: BaseModel | None
@@ -62,6 +65,7 @@ class Inputs:
                 "train": self.train.digest if self.train else None,
             },
             "examples": {name: file.digest for name, file in self.example_files.items()},
+            "documents": self._documents(),
             "base": {"id": self.suite.base, "digest": self.base_digest, "quantisation": self.quantisation}
             if self.base
             else None,
@@ -71,6 +75,12 @@ class Inputs:
             },
             "replays": dict(self.replays),
             "embedder": {"id": self.embedder.id, "digest": self.embedder.digest} if self.embedder else None,
+        }
+
+    def _documents(self) -> dict[str, Any]:
+        return {
+            name: {"digest": files.digest, "files": len(files.files), **versions("lancedb", "pypdf", "beautifulsoup4")}
+            for name, files in self.documents.items()
         }
 
     def digest(self) -> str:
@@ -110,7 +120,10 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
         _refuse_overlap(item_file, train)
     for name, run in runs.items():
         _check_run(name, run, train, base_digest)
-    retrieves = any(isinstance(contender.examples, NearestExamples) for contender in contenders)
+    retrieves = any(
+        isinstance(c.examples, NearestExamples) or (c.documents and c.documents.paths and c.documents.ranking != "text")
+        for c in contenders
+    )
     return Inputs(
         suite=suite,
         folder=folder,
@@ -123,6 +136,7 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
             for c in contenders
             if isinstance(c.examples, FileExamples)
         },
+        documents={c.name: _documents(c.documents, folder) for c in contenders if c.documents},
         runs=runs,
         replays={c.name: digest_file(find_path(c.replay, folder)) for c in contenders if c.replay},
         base=base,
@@ -201,6 +215,11 @@ def _refuse_overlap(items: RowFile, train: RowFile) -> None:
             where=items.path,
             fix="take the items from the dataset's test split, or remove these rows",
         )
+
+
+def _documents(config: DocumentsConfig, folder: Path) -> DocumentFiles:
+    """The files that passages come from; of a user's function, the file that it is in."""
+    return find_files(config.paths or [str(config.function).rpartition(":")[0]], folder)
 
 
 def _quantisation(suite: Suite, runs: Mapping[str, Run]) -> str:

@@ -5,20 +5,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curate.core.console import progress, say
+from curate.core.console import progress, say, warn
 from curate.core.digests import digest_text
 from curate.core.places import find_path
 from evalkit.cache import AnswerCache, open_cache, peek_cache
 from evalkit.generate import Answer, Backend
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.outputs import current_result, write_results
-from evalkit.records import Generation
+from evalkit.records import Generation, Score
 from evalkit.result import ContenderInfo, build_result
+from evalkit.retrieval import measure
 from evalkit.rules import Rule, make_rule
 from evalkit.scoring import constant_answer, score_all
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
+
+if TYPE_CHECKING:
+    from evalkit.prompts import Questions
+
+_SHOWN = 3  # unreadable documents in a message; all are counted, and more of them in result.json
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,9 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     if not choice.force and (result := current_result(folder, input_digest)) is not None:
         return Evaluated(result, folder, True)
     rules = {config.name: make_rule(config, inputs.folder) for config in inputs.suite.scorers}
-    generations, template, asked = _answer_all(inputs, folder, fresh=choice.force)
-    body = _body(inputs, generations, rules, template)
+    all_questions, template = _ask_all(inputs, folder)
+    generations, asked = _answer_all(inputs, all_questions, folder, fresh=choice.force)
+    body = _body(inputs, generations, rules, all_questions, template)
     scores = body.pop("scores")
     seconds = round(time.monotonic() - started, 3)
     result = write_results(
@@ -98,18 +105,30 @@ def _output(inputs: Inputs, choice: Choice) -> Path:
     return choice.output if choice.output is not None else find_path(inputs.suite.output, inputs.folder)
 
 
-def _answer_all(inputs: Inputs, folder: Path, *, fresh: bool) -> tuple[list[Generation], str | None, int]:
-    """Every answer in the order of contenders and items, the template's digest, and how many were not kept before."""
-    from evalkit.prompts import Questions, ask_all
+def _ask_all(inputs: Inputs, folder: Path) -> tuple[list["Questions"], str | None]:
+    from evalkit.prompts import ask_all
 
     if inputs.embedder:
-        say(f"finding the nearest of {len(inputs.train.rows) if inputs.train else 0} solved rows for each item")
-    all_questions, template = ask_all(inputs)
+        say("finding what goes before each item's question")
+    all_questions, template = ask_all(inputs, folder)
+    for questions in all_questions:
+        unreadable = questions.retrieved.unreadable if questions.retrieved else ()
+        if unreadable:
+            told = "; ".join(f"{item.file}: {item.why}" for item in unreadable[:_SHOWN])
+            more = " and more" if len(unreadable) > _SHOWN else ""
+            warn(f"{questions.contender.name}: {len(unreadable)} documents can't be read: {told}{more}")
+    return all_questions, template
+
+
+def _answer_all(
+    inputs: Inputs, all_questions: Sequence["Questions"], folder: Path, *, fresh: bool
+) -> tuple[list[Generation], int]:
+    """Every answer in the order of contenders and items, and how many were not kept before."""
     backends = _Backends(inputs)
     answers: dict[str, dict[str, Answer]] = {}
     asked = 0
 
-    def answer(questions: Questions, cache: AnswerCache) -> dict[str, Answer]:
+    def answer(questions: "Questions", cache: AnswerCache) -> dict[str, Answer]:
         nonlocal asked
         kept = {} if fresh else cache.get(request.key for request in questions.requests)
         found = {**questions.faults, **{r.item: kept[r.key] for r in questions.requests if r.key in kept}}
@@ -135,7 +154,7 @@ def _answer_all(inputs: Inputs, folder: Path, *, fresh: bool) -> tuple[list[Gene
         for prompts in [{request.item: request.prompt for request in questions.requests}]
         for item in inputs.items
     ]
-    return generations, template, asked
+    return generations, asked
 
 
 def _generation(contender: str, item: str, answer: Answer, prompts: dict[str, str]) -> Generation:
@@ -177,7 +196,11 @@ class _Backends:
 
 
 def _body(
-    inputs: Inputs, generations: Sequence[Generation], rules: dict[str, Rule], template: str | None
+    inputs: Inputs,
+    generations: Sequence[Generation],
+    rules: dict[str, Rule],
+    all_questions: Sequence["Questions"],
+    template: str | None,
 ) -> dict[str, Any]:
     """The result's body, with the scores under `scores`."""
     by_id = {item.id: item for item in inputs.items}
@@ -189,13 +212,19 @@ def _body(
         generations=generations,
         scores=scores,
         chain={**inputs.chain(), "template": template},
-        contenders=[_info(contender, inputs) for contender in inputs.contenders],
+        contenders=[_info(questions, inputs, scores) for questions in all_questions],
         constant=constant_answer(solved, inputs.items, rules[inputs.suite.primary]),
     )
     return {**body, "versions": library_versions(), "scores": scores}
 
 
-def _info(contender: Contender, inputs: Inputs) -> ContenderInfo:
+def _info(questions: "Questions", inputs: Inputs, scores: Sequence[Score]) -> ContenderInfo:
+    contender = questions.contender
+    primary = {
+        score.item: score.value
+        for score in scores
+        if score.contender == contender.name and score.scorer == inputs.suite.primary
+    }
     run = inputs.runs.get(contender.name)
     seconds = run.record.get("environment", {}).get("seconds") if run else None
     return ContenderInfo(
@@ -204,6 +233,7 @@ def _info(contender: Contender, inputs: Inputs) -> ContenderInfo:
         description=contender.description or _description(contender),
         training_seconds=seconds,
         adapter=run is not None,
+        retrieval=measure(inputs.items, questions.retrieved, primary) if questions.retrieved else None,
     )
 
 
@@ -225,4 +255,6 @@ def _description(contender: Contender) -> str:
             parts.append(f"the examples of {path}")
         case None:
             pass
+    if contender.documents:
+        parts.append(f"the {contender.documents.top} best passages of the documents")
     return " and ".join(parts) or "the question alone"

@@ -2,38 +2,46 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from curate.core.base_model import load_chat_format
 from curate.core.chat import ChatFormat, TemplateFault
 from curate.core.digests import digest_json, digest_text
 from curate.core.errors import ConfigError, ProvenanceError
+from curate.core.places import load_function
 from curate.core.rows import Message, Row
 from evalkit.contenders import covering_examples, messages_for, question_text, solved
 from evalkit.generate import Answer, Request, failed
 from evalkit.inputs import Inputs, library_versions
-from evalkit.retrieval import nearest_rows
+from evalkit.retrieval import Retrieved, nearest_rows, retrieve
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
 from trainer.record import RECORD
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What one contender is asked. An item whose prompt the template refuses has a failed answer in `faults`."""
+    """What one contender is asked. An item whose prompt the template refuses has a failed answer in `faults`.
+
+    `retrieved` holds the passages of its documents, where it has any.
+    """
 
     contender: Contender
     requests: list[Request]
     faults: dict[str, Answer]
+    retrieved: Retrieved | None = None
 
 
-def ask_all(inputs: Inputs) -> tuple[list[Questions], str | None]:
+def ask_all(inputs: Inputs, folder: Path | None = None) -> tuple[list[Questions], str | None]:
     """Each contender's questions, and the digest of the chat template (None where no model is asked).
+
+    Passages of documents are kept in `folder`; without one, they are stored in memory.
 
     Raises: ProvenanceError where an adapter was trained with another template than the base's.
     """
     chat = load_chat_format(inputs.base) if inputs.base else None
     if chat:
         _check_template(inputs, chat)
-    questions = [_ask(contender, inputs, chat) for contender in inputs.contenders]
+    questions = [_ask(contender, inputs, chat, folder) for contender in inputs.contenders]
     return questions, chat.digest if chat else None
 
 
@@ -48,15 +56,17 @@ def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
             )
 
 
-def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None) -> Questions:
+def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None, folder: Path | None) -> Questions:
     if contender.replay or chat is None:
         requests = [Request(item=item.id, contender=contender.name, messages=item.prompt) for item in inputs.items]
         return Questions(contender, requests, {})
     model_key = _model_key(contender, inputs)
+    retrieved = _retrieved(contender, inputs, folder)
     requests, faults = [], {}
     for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True):
-        messages = messages_for(contender, item, examples)
-        fault = _template_fault(chat, messages, item)
+        passages = retrieved.found.get(item.id, []) if retrieved else ()
+        messages = messages_for(contender, item, examples, passages)
+        fault = (retrieved.faults.get(item.id) if retrieved else None) or _template_fault(chat, messages, item)
         if fault:
             faults[item.id] = failed(fault)
             continue
@@ -72,7 +82,7 @@ def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None) -> Quest
                 key=digest_json([model_key, digest_text(prompt)]),
             )
         )
-    return Questions(contender, requests, faults)
+    return Questions(contender, requests, faults, retrieved)
 
 
 def _model_key(contender: Contender, inputs: Inputs) -> str:
@@ -115,6 +125,14 @@ def _nearest(rows: Sequence[Row], count: int, inputs: Inputs) -> list[list[Row]]
         inputs.embedder,
     )
     return [[candidates[index] for index, _ in nearest] for nearest in found]
+
+
+def _retrieved(contender: Contender, inputs: Inputs, folder: Path | None) -> Retrieved | None:
+    config = contender.documents
+    if config is None:
+        return None
+    source = load_function(config.function, inputs.folder) if config.function else inputs.documents[contender.name]
+    return retrieve(inputs.items, config, source, inputs.embedder, folder)
 
 
 def _template_fault(chat: ChatFormat, messages: list[Message], item: Row) -> str | None:

@@ -37,6 +37,7 @@ class ContenderInfo:
     description: str = ""
     training_seconds: float | None = None
     adapter: bool = False
+    retrieval: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,8 @@ def _contender(
         "errors": sum(answer.error is not None for answer in answers),
         "finish_reasons": dict(sorted(Counter(answer.finish_reason for answer in answers).items())),
     }
+    if info.retrieval is not None:
+        section["retrieval"] = dict(info.retrieval)
     if info.training_seconds is not None:
         section["environment"] = {"training_seconds": info.training_seconds}
     return section
