@@ -56,11 +56,17 @@ def render_reports(folder: Path, results: Results) -> list[Path]:
 
 
 def current_result(folder: Path, input_digest: str) -> dict[str, Any] | None:
-    """The result in `folder` if it was made from these inputs and all its files are as they were written."""
+    """The result in `folder` if it was made from these inputs and all its files are as they were written.
+
+    A result that lacks answers for trouble that may pass is not current: another run asks for them again.
+    """
     record = peek_record(folder / RESULT)
     if record is None or record.get("input_digest") != input_digest:
         return None
-    files = record.get("environment", {}).get("files", {})
+    measured = record.get("environment", {})
+    if measured.get("unanswered"):
+        return None
+    files = measured.get("files", {})
     intact = all((folder / name).is_file() and digest_file(folder / name) == files[name] for name in files)
     return record if files and intact else None
 

@@ -1,8 +1,11 @@
 """Prompts: every contender's requests for every item, rendered and with the key that its answer is kept under."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
 
 from curate.core.base_model import load_chat_format
 from curate.core.chat import ChatFormat, TemplateFault
@@ -11,10 +14,11 @@ from curate.core.errors import ConfigError, ProvenanceError
 from curate.core.places import load_function
 from curate.core.rows import Message, Row
 from evalkit.contenders import covering_examples, messages_for, question_text, solved
+from evalkit.endpoint import Endpoint
 from evalkit.generate import Answer, Request, failed
 from evalkit.inputs import Inputs, library_versions
 from evalkit.retrieval import Retrieved, nearest_rows, retrieve
-from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
+from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples, Suite
 from trainer.record import RECORD
 
 
@@ -57,16 +61,24 @@ def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
 
 
 def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None, folder: Path | None) -> Questions:
-    if contender.replay or chat is None:
+    if contender.replay:
         requests = [Request(item=item.id, contender=contender.name, messages=item.prompt) for item in inputs.items]
         return Questions(contender, requests, {})
-    model_key = _model_key(contender, inputs)
     retrieved = _retrieved(contender, inputs, folder)
-    requests, faults = [], {}
-    for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True):
-        passages = retrieved.found.get(item.id, []) if retrieved else ()
-        messages = messages_for(contender, item, examples, passages)
-        fault = (retrieved.faults.get(item.id) if retrieved else None) or _template_fault(chat, messages, item)
+    faults = {item: failed(fault) for item, fault in retrieved.faults.items()} if retrieved else {}
+    asked = [
+        (item, messages_for(contender, item, examples, retrieved.found.get(item.id, ()) if retrieved else ()))
+        for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True)
+        if item.id not in faults
+    ]
+    if contender.endpoint:
+        return Questions(contender, list(_ask_endpoint(contender, asked, inputs)), faults, retrieved)
+    if chat is None:
+        raise ValueError("a local contender without a chat format")
+    model_key = _model_key(contender, inputs)
+    requests = []
+    for item, messages in asked:
+        fault = _template_fault(chat, messages, item)
         if fault:
             faults[item.id] = failed(fault)
             continue
@@ -78,11 +90,52 @@ def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None, folder: 
                 messages=messages,
                 tools=item.tools,
                 prompt=prompt,
+                prompt_digest=digest_text(prompt),
                 prompt_ids=chat.prompt_ids(messages, item.tools),
                 key=digest_json([model_key, digest_text(prompt)]),
             )
         )
     return Questions(contender, requests, faults, retrieved)
+
+
+def _ask_endpoint(
+    contender: Contender, asked: Sequence[tuple[Row, list[Message]]], inputs: Inputs
+) -> Iterator[Request]:
+    """Messages as they are: the template is the endpoint's."""
+    if contender.endpoint is None:
+        return
+    for item, messages in asked:
+        digest = digest_json(messages)
+        for repeat in range(inputs.suite.generation.repeats):
+            request = Request(
+                item=item.id,
+                contender=contender.name,
+                messages=messages,
+                tools=item.tools,
+                prompt_digest=digest,
+                repeat=repeat,
+            )
+            yield replace(request, key=endpoint_key(contender.endpoint, request, inputs.suite))
+
+
+def endpoint_key(endpoint: Endpoint, request: Request, suite: Suite) -> str:
+    """The digest of all that is sent, and where to."""
+    return digest_json([endpoint.base_url, endpoint_body(endpoint, request, suite), request.repeat])
+
+
+def endpoint_body(endpoint: Endpoint, request: Request, suite: Suite) -> dict[str, Any]:
+    """What an endpoint is sent for a request."""
+    from evalkit.backends.openai_http import request_body
+
+    generation = suite.generation
+    return request_body(
+        endpoint,
+        request.messages,
+        request.tools,
+        max_tokens=generation.max_tokens,
+        temperature=generation.temperature,
+        seed=suite.seed + request.repeat,
+    )
 
 
 def _model_key(contender: Contender, inputs: Inputs) -> str:
