@@ -114,13 +114,13 @@ def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule]) -> dict[st
         generations=answered.generations,
         scores=scores,
         chain={**inputs.chain(), "template": answered.template},
-        contenders=[_info(questions, inputs, scores) for questions in answered.questions],
+        contenders=[_info(questions, inputs, scores, answered) for questions in answered.questions],
         constant=constant_answer(solved, inputs.items, rules[inputs.suite.primary]),
     )
     return {**body, "versions": library_versions(), "scores": scores}
 
 
-def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score]) -> ContenderInfo:
+def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answered: Answered) -> ContenderInfo:
     contender = questions.contender
     primary = {
         score.item: score.value
@@ -136,6 +136,8 @@ def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score]) -> Cont
         training_seconds=seconds,
         adapter=run is not None,
         retrieval=measure(inputs.items, questions.retrieved, primary) if questions.retrieved else None,
+        canary=answered.canaries.get(contender.name),
+        alone_ms=answered.alone_ms.get(contender.name, ()),
     )
 
 

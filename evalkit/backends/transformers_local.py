@@ -81,11 +81,18 @@ class TransformersLocal:
         answers = self._generate_shared if self._shares_prefix else self._generate_plain
         yield from answers(sorted(fitting, key=lambda request: len(request.prompt_ids)), max_tokens, advance)
 
+    @torch.inference_mode()
+    def next_logits(self, ids: list[int]) -> torch.Tensor:
+        """The logits_V of the token after this prompt, by the model's own attention."""
+        logits: torch.Tensor = self.model(input_ids=torch.tensor([ids]).to(self._inner.device)).logits[0, -1].float()
+        return logits
+
     def _generate_shared(
         self, requests: list[Request], max_tokens: int, advance: Advance
     ) -> Iterator[tuple[Request, Answer]]:
         with shared_prefix_attention(self._inner):
-            shared = common_prefix([request.prompt_ids for request in requests])
+            # A prefix for one request alone would hide the reading of it from the latency.
+            shared = common_prefix([request.prompt_ids for request in requests]) if len(requests) > 1 else 0
             prefix = self._read_prefix(requests[0].prompt_ids[:shared]) if shared else None
             rows = [_Row(request, request.prompt_ids[shared:]) for request in requests]
             # On processors, each thread takes its share of every length.
