@@ -204,7 +204,9 @@ def _contender(
     primary, alpha = measure
     values = table.values[primary][info.name]
     reasons = table.reasons[primary][info.name]
-    latencies = list(info.alone_ms) or [answer.latency_ms for answer in answers if answer.error is None]
+    latencies = list(info.alone_ms) or [
+        answer.latency_ms for answer in answers if answer.error is None and answer.latency_ms
+    ]
     p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (None, None)
     section: dict[str, Any] = {
         "name": info.name,
