@@ -5,21 +5,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.core.console import progress, say, warn
+from curate.core.errors import ServiceError
 from curate.core.places import find_path
 from curate.core.rows import Row
 from evalkit.cache import AnswerCache, open_cache
-from evalkit.endpoint import Running
+from evalkit.canary import check_local, check_served
+from evalkit.endpoint import Endpoint, Running
 from evalkit.generate import Answer, Backend, Request, failed
 from evalkit.inputs import Inputs
+from evalkit.latency import quiet_latencies
 from evalkit.prompts import Questions, ask_all, endpoint_body
 from evalkit.records import Generation
 from evalkit.spending import Purse
 from evalkit.suite import Contender
 
+if TYPE_CHECKING:
+    from evalkit.backends.local_models import LocalModels
+
 _OFFLINE = "not asked: --offline, and no answer is kept"
+_SHOWN = 3  # unreadable documents in a message; all are counted, and more of them stand in result.json
 _MOST_EMPTY = 0.05  # of a contender's answers; more are worth a word, since a cut answer and a shy model look alike
 
 
@@ -30,8 +37,11 @@ class Answered:
     `measured`: how many were `asked` now, and how many endpoints left `unanswered`, which another run may ask again.
     """
 
+    questions: list[Questions]
     generations: list[Generation]
     template: str | None
+    canaries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alone_ms: dict[str, list[float]] = field(default_factory=dict)
     stopped: str | None = None
     """Why the run ended before everything was asked."""
     measured: dict[str, Any] = field(default_factory=dict)
@@ -40,12 +50,14 @@ class Answered:
 def answer_all(inputs: Inputs, cache_folder: Path, *, fresh: bool, offline: bool) -> Answered:
     """Ask everything that isn't kept in `cache_folder`, or everything where `fresh`; `offline`: no endpoint."""
     if inputs.embedder:
-        say(f"finding the nearest of {len(inputs.train.rows) if inputs.train else 0} solved rows for each item")
-    all_questions, template = ask_all(inputs)
+        say("finding what goes before each item's question")
+    all_questions, template = ask_all(inputs, cache_folder)
+    _warn_of_unreadable(all_questions)
     with open_cache(cache_folder) as cache:
         desk = _Desk(inputs, cache)
         local = [questions for questions in all_questions if not questions.contender.endpoint]
         remote = [questions for questions in all_questions if questions.contender.endpoint]
+        canaries = desk.check_adapters(all_questions, remote if not offline else ())
         for questions in all_questions:
             desk.take_known(questions, fresh=fresh)
         for questions in local:
@@ -54,7 +66,8 @@ def answer_all(inputs: Inputs, cache_folder: Path, *, fresh: bool, offline: bool
             desk.fail_rest(remote, _OFFLINE)
         else:
             desk.ask_remote(remote)
-    answered = Answered([], template, desk.stopped)
+        alone_ms = desk.quiet_pass(local if offline or desk.stopped else all_questions, fresh=fresh)
+    answered = Answered(all_questions, [], template, canaries, alone_ms, desk.stopped)
     for questions in all_questions:
         answers = desk.answers.pop(questions.contender.name)
         answered.generations += _generations(questions, answers, inputs.items)
@@ -75,6 +88,64 @@ class _Desk:
         self.answers: dict[str, dict[tuple[str, int], Answer]] = {}
         self.asked = self.unanswered = 0
         self.stopped: str | None = None
+
+    def check_adapters(
+        self, all_questions: Sequence[Questions], remote: Sequence[Questions]
+    ) -> dict[str, dict[str, Any]]:
+        """What the canary found for each adapter, by contender."""
+        runs = self._inputs.runs
+        found = {
+            questions.contender.name: check_local(questions, run, self._backends.models, self._cache)
+            for questions in all_questions
+            if (run := runs.get(questions.contender.name))
+        }
+        found |= check_served(remote, self._inputs, self._ask_again)
+        for name, finding in found.items():
+            if not finding["probes"]:
+                warn(f"{name}: nobody knows whether the adapter is applied: {finding.get('because', 'no prompt')}")
+        return found
+
+    def quiet_pass(self, all_questions: Sequence[Questions], *, fresh: bool) -> dict[str, list[float]]:
+        """Latencies of single requests, by contender."""
+        suite = self._inputs.suite
+        return quiet_latencies(
+            all_questions, suite.running.latency_items, suite.seed, self._ask_alone, self._cache, fresh=fresh
+        )
+
+    def _ask_alone(self, questions: Questions, request: Request) -> Answer | None:
+        if questions.contender.endpoint:
+            try:
+                return self._ask_again([(request, questions.contender.endpoint)]).get(request.key)
+            except ServiceError as error:  # all answers are there: their worth doesn't depend on this
+                warn(f"{questions.contender.name}: its latency can't be measured: {error.what}")
+                return None
+        with self._backends.backend(questions.contender) as backend:
+            max_tokens = self._inputs.suite.generation.max_tokens
+            return next(backend.generate([request], max_tokens=max_tokens, advance=_unseen))[1]
+
+    def _ask_again(self, wanted: Sequence[tuple[Request, Endpoint]]) -> dict[str, Answer]:
+        """Answers of endpoints by the requests' keys: those that are kept, and the others asked for now."""
+        answers = self._cache.get(request.key for request, _ in wanted)
+        missing = [(request, endpoint) for request, endpoint in wanted if request.key not in answers]
+        if missing:
+            from evalkit.backends.pool import Call, ask_endpoints
+
+            def keep(made: Sequence[tuple[Request, Answer]]) -> None:
+                self._cache.put_all((request.key, answer) for request, answer in made)
+                answers.update((request.key, answer) for request, answer in made if answer.error is None)
+                self.asked += len(made)
+
+            suite = self._inputs.suite
+            ask_endpoints(
+                [Call(request, endpoint) for request, endpoint in missing],
+                lambda call: endpoint_body(call.endpoint, call.request, suite),
+                suite.running,
+                self._purse,
+                seed=suite.seed,
+                keep=keep,
+                advance=_unseen,
+            )
+        return answers
 
     def take_known(self, questions: Questions, *, fresh: bool) -> None:
         """What needs no asking: faults, and answers that are kept."""
@@ -155,6 +226,10 @@ class _Desk:
             self.unanswered += 1
 
 
+def _unseen(steps: float = 1, note: str = "") -> None:
+    """For work too short to show."""
+
+
 def _what_is_asked(calls: Sequence[Any], running: Running) -> str:
     addresses = sorted({call.endpoint.base_url for call in calls})
     names = {call.request.contender for call in calls}
@@ -192,6 +267,15 @@ def _generation(contender: str, item: str, repeat: int, answer: Answer, prompt_d
     )
 
 
+def _warn_of_unreadable(all_questions: Sequence[Questions]) -> None:
+    for questions in all_questions:
+        unreadable = questions.retrieved.unreadable if questions.retrieved else ()
+        if unreadable:
+            told = "; ".join(f"{item.file}: {item.why}" for item in unreadable[:_SHOWN])
+            more = " and more" if len(unreadable) > _SHOWN else ""
+            warn(f"{questions.contender.name}: {len(unreadable)} documents can't be read: {told}{more}")
+
+
 def _warn_of_oddities(generations: Sequence[Generation]) -> None:
     """Say what looks like trouble, though each answer by itself may be meant so."""
     estimated = sorted({g.contender for g in generations if g.estimated})
@@ -212,7 +296,7 @@ class _Backends:
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
-        self._models: Any = None
+        self._models: LocalModels | None = None
 
     @contextmanager
     def backend(self, contender: Contender) -> Iterator[Backend]:
@@ -223,9 +307,16 @@ class _Backends:
 
             yield Replay(find_path(contender.replay, inputs.folder))
             return
+        with self.models().backend(contender.name, inputs.runs.get(contender.name)) as backend:
+            yield backend
+
+    def models(self) -> "LocalModels":
+        """The models in this process."""
         from evalkit.backends.local_models import LocalModels
 
-        if self._models is None and inputs.base is not None:
+        inputs = self._inputs
+        if inputs.base is None:
+            raise ValueError("no contender is answered in this process")
+        if self._models is None:
             self._models = LocalModels(inputs.base, inputs.quantisation, inputs.suite.generation.threads)
-        with self._models.backend(contender.name, inputs.runs.get(contender.name)) as backend:
-            yield backend
+        return self._models

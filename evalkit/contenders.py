@@ -2,15 +2,23 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from curate.core.rows import Message, Row
 from curate.core.seeding import stable_seed
+from evalkit.documents.passages import Passage
 from evalkit.suite import Contender
 
+_PASSAGES = "Passages from the documents, the best match last:"
 
-def messages_for(contender: Contender, item: Row, examples: Sequence[Row] = ()) -> list[Message]:
-    """The system message, the solved examples as turns, then the item's question.
 
-    The contender's own system message takes the place of the item's; the examples' are left out.
+def messages_for(
+    contender: Contender, item: Row, examples: Sequence[Row] = (), passages: Sequence[Passage] = ()
+) -> list[Message]:
+    """The system message, the solved examples as turns, then the passages (the best first) and the item's question.
+
+    The contender's own system message takes the place of the item's; the examples' are left out. Prompts show the
+    best passage last, next to the question.
     """
     system, question = _split_system(item.prompt)
     if contender.system is not None:
@@ -18,7 +26,7 @@ def messages_for(contender: Contender, item: Row, examples: Sequence[Row] = ()) 
     turns: list[Message] = []
     for example in examples:
         turns += [*_split_system(example.prompt)[1], Message("assistant", example.answer)]
-    return [*system, *turns, *question]
+    return [*system, *turns, *(_after_passages(question, passages) if passages else question)]
 
 
 def covering_examples(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
@@ -42,6 +50,21 @@ def solved(rows: Sequence[Row]) -> list[Row]:
 def question_text(row: Row) -> str:
     """What is asked, without the system message: what retrieval compares and overlap is judged by."""
     return "\n".join(message.text for message in _split_system(row.prompt)[1])
+
+
+def _after_passages(question: list[Message], passages: Sequence[Passage]) -> list[Message]:
+    """The question's turns with the passages, each under its source, at the start of the last of the user's."""
+    shown = [f"[{passage.source}]\n{passage.text}" if passage.source else passage.text for passage in passages]
+    text = "\n\n".join([_PASSAGES, *reversed(shown)]) + "\n\n"
+    last = max((index for index, message in enumerate(question) if message.role == "user"), default=None)
+    if last is None:
+        return [Message("user", text.rstrip()), *question]
+    message = question[last]
+    if isinstance(message.content, list):
+        message = msgspec.structs.replace(message, content=[{"type": "text", "text": text}, *message.content])
+    else:
+        message = msgspec.structs.replace(message, content=text + (message.content or ""))
+    return [*question[:last], message, *question[last + 1 :]]
 
 
 def _split_system(messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:

@@ -62,7 +62,7 @@ class Endpoint(Config):
 
 
 class Running(Config):
-    """How endpoints are asked. Changes no answer."""
+    """How contenders are asked: endpoints, but for `latency_items`. Changes no answer."""
 
     concurrency: int = Field(default=16, ge=1, le=1024)
     """Requests in flight at one endpoint, at most; fewer while it says that it is busy."""
@@ -79,6 +79,8 @@ class Running(Config):
     """So long an endpoint may do nothing but say that it is busy; then the run stops."""
     give_up_after: int = Field(default=20, ge=1)
     """So many requests in a row without an answer stop the run; finished answers are kept."""
+    latency_items: int = Field(default=5, ge=0, le=1000)
+    """So many items each contender, local ones too, answers once more at the end, one at a time, to see how fast."""
 
 
 class Budget(Config):

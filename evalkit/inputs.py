@@ -17,6 +17,8 @@ from curate.core.records import read_record, versions
 from curate.core.rows import Row
 from curate.core.seeding import stable_seed
 from evalkit.contenders import question_text
+from evalkit.documents.config import DocumentsConfig
+from evalkit.documents.reading import DocumentFiles, find_files
 from evalkit.rules import rule_version
 from evalkit.suite import Contender, FileExamples, NearestExamples, Suite
 from trainer.hub import check_reachable
@@ -46,6 +48,7 @@ class Inputs:
     item_file: RowFile
     train: RowFile | None
     example_files: Mapping[str, RowFile]
+    documents: Mapping[str, DocumentFiles]
     runs: Mapping[str, Run]
     replays: Mapping[str, str]
     base: BaseModel | None
@@ -63,6 +66,7 @@ class Inputs:
                 "train": self.train.digest if self.train else None,
             },
             "examples": {name: file.digest for name, file in self.example_files.items()},
+            "documents": self._documents(),
             "base": {"id": self.suite.base, "digest": self.base_digest, "quantisation": self.quantisation}
             if self.base
             else None,
@@ -83,6 +87,12 @@ class Inputs:
         if self.item_file.manifest is None or not beside.is_file():
             return None
         return _read_rows(beside).rows
+
+    def _documents(self) -> dict[str, Any]:
+        return {
+            name: {"digest": files.digest, "files": len(files.files), **versions("lancedb", "pypdf", "beautifulsoup4")}
+            for name, files in self.documents.items()
+        }
 
     def digest(self) -> str:
         """The digest of everything that the result depends on."""
@@ -125,7 +135,10 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
         _refuse_overlap(item_file, train)
     for name, run in runs.items():
         _check_run(name, run, train, base_digest)
-    retrieves = any(isinstance(contender.examples, NearestExamples) for contender in contenders)
+    retrieves = any(
+        isinstance(c.examples, NearestExamples) or (c.documents and c.documents.paths and c.documents.ranking != "text")
+        for c in contenders
+    )
     return Inputs(
         suite=suite,
         folder=folder,
@@ -138,6 +151,7 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
             for c in contenders
             if isinstance(c.examples, FileExamples)
         },
+        documents={c.name: _documents(c.documents, folder) for c in contenders if c.documents},
         runs=runs,
         replays={c.name: digest_file(find_path(c.replay, folder)) for c in contenders if c.replay},
         base=base,
@@ -216,6 +230,11 @@ def _refuse_overlap(items: RowFile, train: RowFile) -> None:
             where=items.path,
             fix="take the items from the dataset's test split, or remove these rows",
         )
+
+
+def _documents(config: DocumentsConfig, folder: Path) -> DocumentFiles:
+    """The files that passages come from; of a user's function, the file that it is in."""
+    return find_files(config.paths or [str(config.function).rpartition(":")[0]], folder)
 
 
 def _quantisation(suite: Suite, runs: Mapping[str, Run]) -> str:

@@ -17,7 +17,10 @@ from evalkit.judge.asking import Kept
 from evalkit.judge.scoring import Judge, Judged, find_judges, judge_all
 from evalkit.outputs import current_result, write_results
 from evalkit.plan import plan_contender, plan_items, total
+from evalkit.prompts import Questions
+from evalkit.records import Score
 from evalkit.result import Beside, ContenderInfo, build_result
+from evalkit.retrieval import measure
 from evalkit.rules import Rule, make_rule
 from evalkit.scoring import constant_answer, score_all
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
@@ -139,7 +142,7 @@ def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Ju
         generations=generations,
         scores=scores,
         chain={**inputs.chain(), "template": answered.template, "scores": digest_json(scores)},
-        contenders=[_info(contender, inputs) for contender in inputs.contenders],
+        contenders=[_info(questions, inputs, scores, answered) for questions in answered.questions],
         beside=Beside(constant_answer(solved, inputs.items, primary) if primary else None, _overlap(inputs)),
     )
     return {**body, "versions": library_versions(), "scores": scores}
@@ -154,7 +157,13 @@ def _overlap(inputs: Inputs) -> Overlap | None:
     return find_overlap(inputs.items, train, look_for, embedder=inputs.suite.embedder, folder=inputs.folder)
 
 
-def _info(contender: Contender, inputs: Inputs) -> ContenderInfo:
+def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answered: Answered) -> ContenderInfo:
+    contender = questions.contender
+    primary = {
+        score.item: score.value
+        for score in scores
+        if score.contender == contender.name and score.scorer == inputs.suite.primary
+    }
     run = inputs.runs.get(contender.name)
     seconds = run.record.get("environment", {}).get("seconds") if run else None
     prices = inputs.suite.prices
@@ -169,6 +178,9 @@ def _info(contender: Contender, inputs: Inputs) -> ContenderInfo:
         price=own or prices.contenders.get(contender.name) or prices.tokens,
         training_cost=prices.training if prices.training is not None and contender.place == "fine-tune" else hourly,
         trained_tokens=trained_tokens(run) if run else None,
+        retrieval=measure(inputs.items, questions.retrieved, primary) if questions.retrieved else None,
+        canary=answered.canaries.get(contender.name),
+        alone_ms=answered.alone_ms.get(contender.name, ()),
     )
 
 
@@ -190,4 +202,6 @@ def _description(contender: Contender) -> str:
             parts.append(f"the examples of {path}")
         case None:
             pass
+    if contender.documents:
+        parts.append(f"the {contender.documents.top} best passages of the documents")
     return " and ".join(parts) or "the question alone"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -10,34 +11,41 @@ from curate.core.base_model import load_chat_format
 from curate.core.chat import ChatFormat, TemplateFault
 from curate.core.digests import digest_json, digest_text
 from curate.core.errors import ConfigError, ProvenanceError
+from curate.core.places import load_function
 from curate.core.rows import Message, Row
 from evalkit.contenders import covering_examples, messages_for, question_text, solved
 from evalkit.endpoint import Endpoint
 from evalkit.generate import Answer, Request, failed
 from evalkit.inputs import Inputs, library_versions
-from evalkit.retrieval import nearest_rows
+from evalkit.retrieval import Retrieved, nearest_rows, retrieve
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples, Suite
 from trainer.record import RECORD
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What one contender is asked. An item whose prompt the template refuses has a failed answer in `faults`."""
+    """What one contender is asked. An item whose prompt the template refuses has a failed answer in `faults`.
+
+    `retrieved` holds the passages of its documents, where it has any.
+    """
 
     contender: Contender
     requests: list[Request]
     faults: dict[str, Answer]
+    retrieved: Retrieved | None = None
 
 
-def ask_all(inputs: Inputs) -> tuple[list[Questions], str | None]:
+def ask_all(inputs: Inputs, folder: Path | None = None) -> tuple[list[Questions], str | None]:
     """Each contender's questions, and the digest of the chat template (None where no model is asked).
+
+    Passages of documents are kept in `folder`; without one, they are stored in memory.
 
     Raises: ProvenanceError where an adapter was trained with another template than the base's.
     """
     chat = load_chat_format(inputs.base) if inputs.base else None
     if chat:
         _check_template(inputs, chat)
-    questions = [_ask(contender, inputs, chat) for contender in inputs.contenders]
+    questions = [_ask(contender, inputs, chat, folder) for contender in inputs.contenders]
     return questions, chat.digest if chat else None
 
 
@@ -52,18 +60,24 @@ def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
             )
 
 
-def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None) -> Questions:
+def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None, folder: Path | None) -> Questions:
     if contender.replay:
         requests = [Request(item=item.id, contender=contender.name, messages=item.prompt) for item in inputs.items]
         return Questions(contender, requests, {})
+    retrieved = _retrieved(contender, inputs, folder)
+    faults = {item: failed(fault) for item, fault in retrieved.faults.items()} if retrieved else {}
+    asked = [
+        (item, messages_for(contender, item, examples, retrieved.found.get(item.id, ()) if retrieved else ()))
+        for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True)
+        if item.id not in faults
+    ]
     if contender.endpoint:
-        return Questions(contender, list(_ask_endpoint(contender, contender.endpoint, inputs)), {})
+        return Questions(contender, list(_ask_endpoint(contender, asked, inputs)), faults, retrieved)
     if chat is None:
         raise ValueError("a local contender without a chat format")
     model_key = _model_key(contender, inputs)
-    requests, faults = [], {}
-    for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True):
-        messages = messages_for(contender, item, examples)
+    requests = []
+    for item, messages in asked:
         fault = _template_fault(chat, messages, item)
         if fault:
             faults[item.id] = failed(fault)
@@ -81,16 +95,18 @@ def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None) -> Quest
                 key=digest_json([model_key, digest_text(prompt)]),
             )
         )
-    return Questions(contender, requests, faults)
+    return Questions(contender, requests, faults, retrieved)
 
 
-def _ask_endpoint(contender: Contender, endpoint: Endpoint, inputs: Inputs) -> Iterator[Request]:
-    """Messages as they are: the template is the endpoint's. The key is of all that is sent, and where to."""
-    generation = inputs.suite.generation
-    for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True):
-        messages = messages_for(contender, item, examples)
+def _ask_endpoint(
+    contender: Contender, asked: Sequence[tuple[Row, list[Message]]], inputs: Inputs
+) -> Iterator[Request]:
+    """Messages as they are: the template is the endpoint's."""
+    if contender.endpoint is None:
+        return
+    for item, messages in asked:
         digest = digest_json(messages)
-        for repeat in range(generation.repeats):
+        for repeat in range(inputs.suite.generation.repeats):
             request = Request(
                 item=item.id,
                 contender=contender.name,
@@ -99,8 +115,12 @@ def _ask_endpoint(contender: Contender, endpoint: Endpoint, inputs: Inputs) -> I
                 prompt_digest=digest,
                 repeat=repeat,
             )
-            sent = endpoint_body(endpoint, request, inputs.suite)
-            yield replace(request, key=digest_json([endpoint.base_url, sent, repeat]))
+            yield replace(request, key=endpoint_key(contender.endpoint, request, inputs.suite))
+
+
+def endpoint_key(endpoint: Endpoint, request: Request, suite: Suite) -> str:
+    """The digest of all that is sent, and where to."""
+    return digest_json([endpoint.base_url, endpoint_body(endpoint, request, suite), request.repeat])
 
 
 def endpoint_body(endpoint: Endpoint, request: Request, suite: Suite) -> dict[str, Any]:
@@ -158,6 +178,14 @@ def _nearest(rows: Sequence[Row], count: int, inputs: Inputs) -> list[list[Row]]
         inputs.embedder,
     )
     return [[candidates[index] for index, _ in nearest] for nearest in found]
+
+
+def _retrieved(contender: Contender, inputs: Inputs, folder: Path | None) -> Retrieved | None:
+    config = contender.documents
+    if config is None:
+        return None
+    source = load_function(config.function, inputs.folder) if config.function else inputs.documents[contender.name]
+    return retrieve(inputs.items, config, source, inputs.embedder, folder)
 
 
 def _template_fault(chat: ChatFormat, messages: list[Message], item: Row) -> str | None:

@@ -52,6 +52,10 @@ class ContenderInfo:
     price: Price | None = None
     training_cost: float | None = None
     trained_tokens: int | None = None
+    retrieval: Mapping[str, Any] | None = None
+    canary: Mapping[str, Any] | None = None
+    alone_ms: Sequence[float] = ()
+    """Latencies of requests that were asked one at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,9 @@ def _contender(
     primary = level.metric
     values = table.values[primary][info.name]
     reasons = table.reasons[primary][info.name]
-    latencies = [answer.latency_ms for answer in answers if answer.error is None]
+    latencies = list(info.alone_ms) or [
+        answer.latency_ms for answer in answers if answer.error is None and answer.latency_ms
+    ]
     p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (None, None)
     section: dict[str, Any] = {
         "name": info.name,
@@ -261,7 +267,8 @@ def _contender(
             else metric(table.values[scorer][info.name], level.clusters, level.alpha)
             for scorer in table.scorers
         },
-        "latency_ms": {"p50": p50, "p95": p95},
+        # `alone`: one request at a time; else while others were in flight, or as recorded.
+        "latency_ms": {"p50": p50, "p95": p95, "n": len(latencies), "alone": bool(info.alone_ms)},
         "tokens": {
             "prompt": sum(answer.prompt_tokens for answer in answers),
             "completion": sum(answer.completion_tokens for answer in answers),
@@ -269,6 +276,10 @@ def _contender(
         "errors": sum(answer.error is not None for answer in answers),
         "finish_reasons": dict(sorted(Counter(answer.finish_reason for answer in answers).items())),
     }
+    if info.canary is not None:
+        section["canary"] = dict(info.canary)
+    if info.retrieval is not None:
+        section["retrieval"] = dict(info.retrieval)
     if info.training_seconds is not None:
         section["environment"] = {"training_seconds": info.training_seconds}
     return section

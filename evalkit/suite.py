@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
 from evalkit.contamination import LookFor
+from evalkit.documents.config import DocumentsConfig
 from evalkit.economics import Prices
 from evalkit.endpoint import Budget, Endpoint, Running
 from evalkit.judge.settings import JudgeConfig
@@ -54,6 +55,8 @@ class Contender(Config):
     system: str | None = None
     """Takes the place of the items' own system message."""
     examples: Examples | None = None
+    documents: DocumentsConfig | None = None
+    """Passages of these go before each question."""
     run: str | None = None
     """A run folder of `trainer fit`, whose adapter answers."""
     endpoint: Endpoint | None = None
@@ -64,19 +67,19 @@ class Contender(Config):
 
     @property
     def place(self) -> Rung:
-        """Its rung: `fine-tune` with a run, `rag` with retrieved examples, `prompt` with any other addition."""
+        """Its rung: `fine-tune` with a run, `rag` with what retrieval finds, `prompt` with any other addition."""
         if self.rung:
             return self.rung
         if self.run:
             return "fine-tune"
-        if isinstance(self.examples, NearestExamples):
+        if self.documents or isinstance(self.examples, NearestExamples):
             return "rag"
         return "prompt" if self.examples or self.system is not None else "base"
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.replay and (self.run or self.examples or self.system is not None):
-            raise ValueError("`replay` answers from a file: it takes no system, examples or run")
+        if self.replay and (self.run or self.examples or self.documents or self.system is not None):
+            raise ValueError("`replay` answers from a file: it takes no system, examples, documents or run")
         if self.endpoint and (self.run or self.replay):
             raise ValueError("`endpoint` answers elsewhere: it takes no run or replay; name its rung with `rung`")
         return self

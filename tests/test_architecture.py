@@ -67,7 +67,19 @@ def test_every_silenced_check_says_why() -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_command_line_starts_without_the_heavy_libraries(package: str) -> None:
     """What keeps `--help` under 0.2 s, tested without a clock: nothing slow is imported to show it."""
-    heavy = ("torch", "transformers", "polars", "numba", "scipy", "altair", "rich", "pydantic", "jsonschema", "textual")
+    heavy = (
+        "torch",
+        "transformers",
+        "polars",
+        "numba",
+        "scipy",
+        "altair",
+        "rich",
+        "pydantic",
+        "jsonschema",
+        "textual",
+        "lancedb",
+    )
     code = f"import sys, {package}.cli; print([m for m in {heavy!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -1,6 +1,6 @@
 """The models of an evaluation: one base in memory, loaded when first needed, and adapters switched on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -31,6 +31,17 @@ class LocalModels:
         self._loaded = loaded
         with using(loaded, _adapter_name(name) if run else None) as model:
             yield TransformersLocal(model, loaded.chat)
+
+    def largest_change(self, name: str, run: Run, prompts: Sequence[list[int]]) -> list[float]:
+        """For each prompt, by how much the adapter changes the next token's logits, as a share of the largest."""
+        with self.backend(name, run) as tuned:
+            with_adapter = [tuned.next_logits(ids) for ids in prompts]
+        with self.backend(name, None) as bare:
+            without = [bare.next_logits(ids) for ids in prompts]
+        return [
+            float((on_V - off_V).abs().max() / off_V.abs().max())
+            for on_V, off_V in zip(with_adapter, without, strict=True)
+        ]
 
     def _load(self) -> LoadedModel:
         set_threads(self._threads)

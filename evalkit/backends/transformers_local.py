@@ -16,6 +16,7 @@ import torch
 from curate.core.chat import ChatFormat
 from curate.core.console import Advance
 from evalkit.backends.attention import Prefix, SlotCache, shared_prefix_attention
+from evalkit.backends.prefixes import common_prefix, prefix_groups
 from evalkit.backends.side_by_side import side_by_side
 from evalkit.generate import Answer, Request, failed
 from trainer.model import free_bytes, quiet_libraries
@@ -78,14 +79,24 @@ class TransformersLocal:
             return
         if self._shares_prefix is None:
             self._shares_prefix = self._agrees(max(fitting, key=lambda request: len(request.prompt_ids)).prompt_ids)
-        answers = self._generate_shared if self._shares_prefix else self._generate_plain
-        yield from answers(sorted(fitting, key=lambda request: len(request.prompt_ids)), max_tokens, advance)
+        if not self._shares_prefix:
+            yield from self._generate_plain(_by_length(fitting), max_tokens, advance)
+            return
+        for group in prefix_groups([request.prompt_ids for request in fitting], max_tokens):
+            yield from self._generate_shared(_by_length([fitting[n] for n in group]), max_tokens, advance)
+
+    @torch.inference_mode()
+    def next_logits(self, ids: list[int]) -> torch.Tensor:
+        """The logits_V of the token after this prompt, by the model's own attention."""
+        logits: torch.Tensor = self.model(input_ids=torch.tensor([ids]).to(self._inner.device)).logits[0, -1].float()
+        return logits
 
     def _generate_shared(
         self, requests: list[Request], max_tokens: int, advance: Advance
     ) -> Iterator[tuple[Request, Answer]]:
         with shared_prefix_attention(self._inner):
-            shared = common_prefix([request.prompt_ids for request in requests])
+            # A prefix for one request alone would hide the reading of it from the latency.
+            shared = common_prefix([request.prompt_ids for request in requests]) if len(requests) > 1 else 0
             prefix = self._read_prefix(requests[0].prompt_ids[:shared]) if shared else None
             rows = [_Row(request, request.prompt_ids[shared:]) for request in requests]
             # On processors, each thread takes its share of every length.
@@ -312,14 +323,8 @@ class _Batch:
         return "length" if len(row.made) >= self.max_tokens else None
 
 
-def common_prefix(prompts: Sequence[list[int]]) -> int:
-    """How many leading tokens all prompts share, at least one token of each left over."""
-    shortest, longest = min(prompts), max(prompts)
-    length = next(
-        (i for i, (a, b) in enumerate(zip(shortest, longest, strict=False)) if a != b),
-        min(len(shortest), len(longest)),
-    )
-    return min(length, min(map(len, prompts)) - 1)
+def _by_length(requests: Sequence[Request]) -> list[Request]:
+    return sorted(requests, key=lambda request: len(request.prompt_ids))
 
 
 def _like_lengths(lengths: Sequence[int]) -> Iterator[slice]:

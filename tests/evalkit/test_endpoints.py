@@ -24,7 +24,14 @@ from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve
 from tests.evalkit.tiny_world import write_rows, write_suite
 
 ITEMS = 12
-FAST: dict[str, Any] = {"concurrency": 4, "tries": 3, "wait_s": 0.01, "max_wait_s": 5, "timeout_s": 5}
+FAST: dict[str, Any] = {
+    "concurrency": 4,
+    "tries": 3,
+    "wait_s": 0.01,
+    "max_wait_s": 5,
+    "timeout_s": 5,
+    "latency_items": 0,
+}
 
 
 def right(question: str, times: int = 1) -> Answer:

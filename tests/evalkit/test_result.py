@@ -27,7 +27,7 @@ def test_the_promised_fields_are_there() -> None:
         assert contender["unscored"] == 0
         for metric in contender["metrics"].values():
             assert metric["low"] <= metric["mean"] <= metric["high"]
-        assert set(contender["latency_ms"]) == {"p50", "p95"}
+        assert set(contender["latency_ms"]) >= {"p50", "p95"}
         assert contender["tokens"]["prompt"] > contender["tokens"]["completion"] > 0
         assert sum(contender["finish_reasons"].values()) == 118
     assert len(result["comparisons"]) == 6

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from curate.core.base_model import find_base, load_chat_format
 from curate.core.chat import ChatFormat
 from curate.core.rows import Message
-from evalkit.backends.transformers_local import TransformersLocal, common_prefix
+from evalkit.backends.prefixes import common_prefix, prefix_groups
+from evalkit.backends.transformers_local import TransformersLocal
 from evalkit.generate import Answer, Request
 from tests.chat_formats import chat_format
 from tests.models import SHAPES, tiny_base
@@ -129,6 +130,15 @@ def test_equal_prompts_and_a_prompt_that_begins_another(llama: LlamaForCausalLM,
     prompts = [start, start, [*start, 7], [*start, 7, 9, 11]]
 
     assert facts(answers(TransformersLocal(llama, stopping), prompts, 10)) == one_by_one(llama, stopping, prompts, 10)
+
+
+def test_prompts_behind_different_long_starts_are_the_same_as_one_by_one(
+    llama: LlamaForCausalLM, stopping: ChatFormat
+) -> None:
+    prompts = [*random_prompts(3, 6, 70), *random_prompts(4, 7, 60), *random_prompts(5, 3, 0)]
+    assert len(prefix_groups(prompts, 8)) >= 3
+
+    assert facts(answers(TransformersLocal(llama, stopping), prompts, 8)) == one_by_one(llama, stopping, prompts, 8)
 
 
 def test_one_prompt_of_one_token(llama: LlamaForCausalLM, stopping: ChatFormat) -> None:

@@ -1,0 +1,53 @@
+"""Latency in a quiet pass: after all answers, one request at a time, contender after contender in turns.
+
+While many requests are in flight each waits for the others, which says how busy the machine is, not how fast a
+contender answers.
+"""
+
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
+
+from curate.core.console import progress
+from curate.core.digests import digest_json
+from curate.core.seeding import stable_seed
+from evalkit.cache import AnswerCache
+from evalkit.generate import Answer, Request
+from evalkit.prompts import Questions
+
+AskOne = Callable[[Questions, Request], Answer | None]
+"""Asks one request and waits for its answer; None where there is none to be had."""
+
+
+def quiet_latencies(
+    all_questions: Sequence[Questions], count: int, seed: int, ask: AskOne, cache: AnswerCache, *, fresh: bool
+) -> dict[str, list[float]]:
+    """By contender, the milliseconds of `count` requests for the same items; those measured before are kept.
+
+    Contenders that replay a file have none.
+    """
+    plan: list[tuple[Questions, Request]] = []
+    asking = [questions for questions in all_questions if not questions.contender.replay]
+    first = {q.contender.name: {r.item: r for r in q.requests if r.repeat == 0} for q in asking}
+    items = sorted({item for requests in first.values() for item in requests}, key=lambda i: stable_seed(seed, i))
+    for item in items[:count]:
+        plan += [(q, first[q.contender.name][item]) for q in asking if item in first[q.contender.name]]
+    keyed = [(questions, replace(request, key=_key(request))) for questions, request in plan]
+    kept = {} if fresh else cache.get(request.key for _, request in keyed)
+    found: dict[str, list[float]] = {}
+    missing = len(keyed) - sum(request.key in kept for _, request in keyed)
+    with progress("latency", missing) as advance:
+        for questions, request in keyed:
+            answer = kept.get(request.key)
+            if answer is None:
+                answer = ask(questions, request)
+                advance(1)
+                if answer is None or answer.error is not None:
+                    continue
+                cache.put(request.key, answer)
+            found.setdefault(questions.contender.name, []).append(answer.latency_ms)
+    return found
+
+
+def _key(request: Request) -> str:
+    return digest_json(["alone", request.key])
