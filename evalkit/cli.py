@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
+from evalkit.result_commands import compare, export
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -43,8 +44,8 @@ def run_suite(
 ) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
-    Writes generations.jsonl, scores.jsonl, result.json, report.html and report.md. Answers are kept one by one: after
-    an interruption the same command goes on. Does nothing where nothing changed.
+    Writes generations.jsonl, scores.jsonl (also .csv and .parquet), result.json, report.html, report.md and junit.xml.
+    Answers are kept one by one: after an interruption the same command goes on. Does nothing where nothing changed.
 
     \b
     Examples:
@@ -164,6 +165,10 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
         print_json(result)
     else:
         print_summary(result)
+
+
+cli.add_command(export)
+cli.add_command(compare)
 
 
 def main() -> None:
