@@ -8,6 +8,7 @@ import click
 from curate.core.console import EPILOG, command_options, print_json, run, say
 from evalkit.gate.commands import decide_and_print, gate
 from evalkit.judge.commands import judge
+from evalkit.result_commands import compare, export
 from evalkit.review.commands import label_command, review_command
 
 _INCONCLUSIVE = 6
@@ -47,9 +48,9 @@ def run_suite(
 ) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
-    Writes generations.jsonl, scores.jsonl, result.json, report.html and report.md. Answers are kept one by one: after
-    an interruption the same command goes on and pays for nothing twice. Does nothing where nothing changed. Ends with
-    6 where the budget ended before the questions.
+    Writes generations.jsonl, scores.jsonl (also .csv and .parquet), result.json, report.html, report.md and junit.xml.
+    Answers are kept one by one: after an interruption the same command goes on and pays for nothing twice. Does nothing
+    where nothing changed. Ends with 6 where the budget ended before the questions.
 
     \b
     Examples:
@@ -248,6 +249,10 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
         print_json(result)
     else:
         print_summary(result)
+
+
+cli.add_command(export)
+cli.add_command(compare)
 
 
 def main() -> None:
