@@ -123,10 +123,12 @@ def fit(
     Examples:
       trainer fit train.yaml
       trainer fit train.yaml --dry-run
+      torchrun --no-python --nproc-per-node 2 trainer fit train.yaml
     """
     from curate.core.config_file import load_config
     from trainer import fit as job
     from trainer.config import TrainConfig
+    from trainer.team import leads
 
     config = load_config(file, TrainConfig)
     changed: dict[str, Any] = {"output": str(output.absolute())} if output else {}
@@ -136,6 +138,8 @@ def fit(
         _print_plan(job.preview(inputs), as_json=as_json)
         return 0
     fitted = job.fit(inputs, force=force)
+    if not leads():
+        return 0
     if as_json:
         console.print_json(fitted.record)
     elif fitted.repeated:

@@ -1,6 +1,7 @@
 """`trainer fit`: from a configuration to a run's folder. Heavy libraries are imported once they are needed."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from curate.core.console import say, warn
 from curate.core.digests import digest_json, digest_text
 from curate.core.jsonl import atomic_folder, write_text
 from curate.core.places import find_path
-from curate.core.records import environment, versions, write_record
+from curate.core.records import environment, read_record, versions, write_record
 from curate.core.seeding import stable_seed
 from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
 from trainer.curve import picture
@@ -32,6 +33,7 @@ from trainer.record import (
     weights_name,
 )
 from trainer.schedule import steps_in_all
+from trainer.team import Team, joined, team_size
 from trainer.tracking import check_tracker, open_tracker
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Inputs:
                 "manifest": self.files.manifest,
                 "versions": versions(),
             }
+            # Sums over several processes are rounded differently.
+            | ({"processes": team_size()} if team_size() > 1 else {})
         )
 
 
@@ -111,16 +115,22 @@ def fit(
 
     `force` deletes checkpoints and trains from the beginning. `watch` sees every step after it is written.
     """
-    with sole_use(inputs.output):
-        if not force and (record := finished(inputs.output, inputs.digest)):
+    with joined() as team, sole_use(inputs.output) if team.leads else nullcontext():
+        record = None if force else finished(inputs.output, inputs.digest)
+        team.agree((inputs.digest, record is None))
+        if record:
             return Fitted(record, inputs.output, repeated=False)
-        if force:
+        if force and team.leads:
             for path in inputs.output.glob("checkpoint-*.safetensors"):
                 path.unlink()
-        return Fitted(_train(inputs, watch, checkpoint_every_s), inputs.output, repeated=True)
+        team.wait()
+        record = _train(inputs, watch, checkpoint_every_s, team)
+        team.wait()
+        return Fitted(record or read_record(inputs.output / RECORD), inputs.output, repeated=True)
 
 
-def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> dict[str, Any]:
+def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float, team: Team) -> dict[str, Any] | None:
+    """The finished run's record, where this process leads the team."""
     from trainer.adapter import new_adapter
     from trainer.checkpoint import checkpoint_path
     from trainer.loop import Job, train
@@ -141,9 +151,11 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     log = StepLog(inputs.output / STEPS)
     checkpoint = checkpoint_path(inputs.output, inputs.digest)
 
-    with open_tracker(config, inputs.output, inputs.digest) as tracker:
+    with open_tracker(config if team.leads else _untracked(config), inputs.output, inputs.digest) as tracker:
 
         def on_step(record: StepRecord) -> None:
+            if not team.leads:
+                return
             log(record)
             tracker.step(record)
             if watch:
@@ -152,8 +164,10 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
         held_out_samples = held_out.samples if held_out else []
         files = (inputs.digest, checkpoint, checkpoint_every_s)
         hooks = (tracker.held_out, memory.probed)
-        job = Job(config, loaded.model, rows.samples, held_out_samples, *files, *hooks)
+        job = Job(config, loaded.model, rows.samples, held_out_samples, *files, *hooks, team)
         trained = train(job, on_step)
+    if not team.leads:
+        return None
     _put_weights(inputs.output / weights_name(config.method), loaded, trained)
     body = _record_body(inputs, loaded, rows, held_out, trained)
     held_out_losses = [(held.step, held.loss) for held in trained.position.held_out]
@@ -163,6 +177,10 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float) -> di
     )
     checkpoint.unlink(missing_ok=True)
     return record
+
+
+def _untracked(config: TrainConfig) -> TrainConfig:
+    return config.model_copy(update={"log_to": None})
 
 
 def read_datasets(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
@@ -296,6 +314,7 @@ def _measured(
         peak_memory_bytes=peak_bytes(),
         predicted_memory_bytes=memory.predicted,
         threads=threads,
+        processes=team_size(),
         base_memory_bytes=unwrapped(loaded.model).get_memory_footprint(),
         # Where the paths in `config` start, from here: a project that is moved as a whole still finds its rows.
         paths_from=os.path.relpath(inputs.folder, inputs.output),

@@ -26,6 +26,7 @@ from trainer.record import StepRecord
 from trainer.sample import Sample
 from trainer.schedule import learning_rate, steps_in_all
 from trainer.stopping import reason_to_stop
+from trainer.team import ALONE, Team
 
 _SWITCHED_OFF = ("qlora", "lora", "ia3")  # virtual tokens begin at random, and without them there is no step 0
 _NAMED_ROWS = 10  # of the rows in a step that went wrong
@@ -47,6 +48,7 @@ class Job:
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
     on_held_out: Callable[[HeldOut], None] = lambda _: None
     probed: Callable[[], None] = lambda: None
+    team: Team = ALONE
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def train(job: Job, watch: Watch) -> Trained:
     finite, ServiceError where the memory is not enough; the checkpoint from before stays.
     """
     check_head(job.model)
-    with parts_of(job.model, job.config, job.train) as parts:
+    with parts_of(job.model, job.config, job.train, job.team) as parts:
         training = _Training(job, parts)
         probe(parts, job.model, training.train, job.config)
         job.probed()
@@ -109,6 +111,7 @@ class _Training:
         # the first step need not wait for it.
         self.base_waits = job.config.method in _SWITCHED_OFF and job.config.objective != "kto"
         self._restore()
+        job.team.agree((job.input_digest, self.position.step, _digest(self.parameters)))
 
     def run(self, watch: Watch) -> Trained:
         saved = time.monotonic()
@@ -227,6 +230,8 @@ class _Training:
         return {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def _save(self) -> None:
+        if not self.job.team.leads:
+            return
         states = {name: self.optimizer.state[value] for name, value in self.parameters.items()}
         moments = {key: {name: state[key] for name, state in states.items()} for key in ("exp_avg", "exp_avg_sq")}
         tensors = {"adapter": self._adapter(), **moments, "best": self.best}

@@ -59,7 +59,7 @@ def load_model(
     place = weights_place(base)
     options: dict[str, Any] = {"dtype": compute, "use_safetensors": True}
     if torch.cuda.is_available():
-        options["device_map"] = {"": 0}
+        options["device_map"] = {"": torch.cuda.current_device()}
     with quiet_libraries(), _load_errors(base):
         from transformers import AutoModelForCausalLM
 
@@ -95,13 +95,14 @@ def compute_dtype(name: DtypeName) -> torch.dtype:
 
 
 def processor_threads(threads: Literal["auto"] | int) -> int:
-    """How many processor threads to use; `auto` is one per physical core we may run on."""
+    """How many processor threads to use; `auto` is one per physical core we may run on, shared with our team here."""
     if threads != "auto":
         return threads
     import psutil
 
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
+    cores = min(allowed, psutil.cpu_count(logical=False) or allowed)
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def set_threads(threads: Literal["auto"] | int) -> int:

@@ -21,6 +21,7 @@ from trainer.model import threads_of_one
 from trainer.objectives import log_probabilities, mismatched, share, summed_loss
 from trainer.packing import Collate, pack, row_layout, shared_prefix
 from trainer.sample import Sample
+from trainer.team import ALONE, Team
 
 Gradients = list[torch.Tensor]
 _MEASURED_FROM_BASE = ("dpo", "ipo", "kto")
@@ -30,13 +31,14 @@ class Parts:
     """Computes losses and gradients of rows, `at_once` parts at a time."""
 
     def __init__(
-        self, model: Any, config: TrainConfig, collate: Collate, run: Callable[..., Any], at_once: int
+        self, model: Any, config: TrainConfig, collate: Collate, run: Callable[..., Any], at_once: int, team: Team
     ) -> None:
         self._model = model
         self._config = config
         self._collate = collate
         self._run = run
         self._at_once = at_once
+        self._team = team
         self._device = next(model.parameters()).device
         self._parameters = list(trainable(model).values())
 
@@ -45,7 +47,15 @@ class Parts:
 
         Divided by all that counts in the step: how rows are split into parts changes nothing.
         """
-        divisor, drift = share(samples, self._config), self._drift(samples)
+        return self._team.summed(*self._computed(self._team.share_of(samples), samples))
+
+    def try_out(self, samples: Sequence[Sample]) -> None:
+        """Compute the samples, all in this process, and forget what came out."""
+        self._computed(samples, samples)
+
+    def _computed(self, samples: Sequence[Sample], step: Sequence[Sample]) -> tuple[float, Gradients]:
+        """What `samples` add to the mean loss of the whole step and to its gradients."""
+        divisor, drift = share(step, self._config), self._drift(step)
 
         def compute(part: Sequence[Sample]) -> tuple[float, Sequence[torch.Tensor]]:
             loss = self._loss(part, drift) / divisor
@@ -57,7 +67,7 @@ class Parts:
         for part_loss, gradients in self._run(compute, self._split(samples)):
             loss += part_loss
             total = list(gradients) if total is None else [a.add_(b) for a, b in zip(total, gradients, strict=True)]
-        return loss, total or []
+        return loss, [torch.zeros_like(value) for value in self._parameters] if total is None else total
 
     def mean_loss(self, samples: Sequence[Sample]) -> float:
         """The mean loss of `samples`: for answers in nats per supervised token."""
@@ -67,8 +77,8 @@ class Parts:
             with torch.no_grad():
                 return float(self._loss(part, drift))
 
-        total: float = sum(self._run(compute, self._split(samples)))
-        return total / share(samples, self._config)
+        mine: float = sum(self._run(compute, self._split(self._team.share_of(samples))))
+        return self._team.summed(mine, [])[0] / share(samples, self._config)
 
     def with_references(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples with what the model without its adapter makes of both answers, where the objective asks for it.
@@ -110,10 +120,12 @@ class Parts:
 
     def largest(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples of the largest parts of a step, of as many as are computed at once."""
-        parts = sorted(self._split(samples), key=lambda part: -sum(sample.size for sample in part))
+        parts = sorted(self._split(self._team.share_of(samples)), key=lambda part: -sum(sample.size for sample in part))
         return [sample for part in parts[: self._at_once] for sample in part]
 
     def _split(self, samples: Sequence[Sample]) -> list[list[Sample]]:
+        if not samples:
+            return []
         return split_step(samples, self._config.micro_batch_tokens, self._at_once, packed=self._collate is pack)
 
 
@@ -131,7 +143,7 @@ def split_step(
 
 
 @contextmanager
-def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample]) -> Iterator[Parts]:
+def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample], team: Team = ALONE) -> Iterator[Parts]:
     """What computes rows for this model and configuration. Within the block, torch's own threads may be set to one."""
     on_processor = next(model.parameters()).device.type == "cpu"
     # Dropout draws from one generator for all threads: who draws first would be left to chance.
@@ -142,10 +154,10 @@ def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample]) -> Iter
         wanted = _recomputes(model, config, collate, samples)
         with recomputing(model, wanted=wanted, draws=at_once == 1):
             if at_once == 1:
-                yield Parts(model, config, collate, map, 1)
+                yield Parts(model, config, collate, map, 1, team)
                 return
             with threads_of_one(at_once) as pool:
-                yield Parts(model, config, collate, pool.map, at_once)
+                yield Parts(model, config, collate, pool.map, at_once, team)
 
 
 def _recomputes(model: Any, config: TrainConfig, collate: Collate, samples: Sequence[Sample]) -> bool:

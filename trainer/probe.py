@@ -26,7 +26,7 @@ def probe(parts: Parts, model: Any, train: Sequence[Sample], config: TrainConfig
     largest = max((parts.largest([train[row] for row in rows]) for rows in batches), key=_tokens)
     model.train()
     try:
-        parts.loss_and_gradients(largest)
+        parts.try_out(largest)
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
