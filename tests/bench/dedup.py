@@ -81,12 +81,16 @@ def measure(rows: int, rounds: int, peers: Sequence[str]) -> dict[str, Any]:
         runs: dict[str, list[dict[str, Any]]] = {}
         for turn in range(rounds):
             for name in ("ours", "ours, one core", *pythons):
-                if turn and name in PEERS and not PEERS[name][1]:
+                if name in missing or (turn and name in PEERS and not PEERS[name][1]):
                     continue
                 print(f"round {turn + 1} of {rounds}: {name}", file=sys.stderr)
-                runs.setdefault(name, []).append(_run(name, pythons.get(name), path))
+                try:
+                    runs.setdefault(name, []).append(_run(name, pythons.get(name), path))
+                except PeerMissingError as error:
+                    missing[name] = str(error)
+                    runs.pop(name)
     figures = {name: _figures(found, truth, rows, size) for name, found in runs.items()}
-    for name, python in pythons.items():
+    for name, python in ((name, python) for name, python in pythons.items() if name in figures):
         figures[name]["version"] = installed_version(python, name)
     two, one = figures.pop("ours"), figures.pop("ours, one core")
     ratios = {name: round(found["seconds"] / two["seconds"], 2) for name, found in figures.items()}
@@ -179,6 +183,8 @@ def _run(name: str, python: Path | None, texts: Path, **environment: str) -> dic
     set_up = {**os.environ, "PYTHONPATH": ours_path if python is None else "", **environment}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     done = subprocess.run(command, check=False, env=set_up, cwd=BENCH, text=True, **quiet)
+    if done.returncode and python is not None:
+        raise PeerMissingError(f"it failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}")
     if done.returncode:
         raise RuntimeError(f"{name} failed:\n{done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(output.read_bytes())
@@ -224,7 +230,7 @@ def as_text(result: dict[str, Any]) -> str:
     shown = {"acidtest": ours, "acidtest, one core": ours["one_core"], **result["peers"]}
     for name, found in shown.items():
         if "missing" in found:
-            lines.append(f"| {name} | could not be installed: {found['missing']} | | | | | | |")
+            lines.append(f"| {name} | missing: {found['missing']} | | | | | | |")
             continue
         ratio = f"{result['ratios'][name]:g} times" if name in result["ratios"] else ""
         label = f"{name} {found['version']}" if "version" in found else name

@@ -10,7 +10,7 @@ BENCH = ROOT / ".bench"
 
 
 class PeerMissingError(Exception):
-    """A peer can't be installed here; the text says why."""
+    """A peer can't be installed or run here; the text says why."""
 
 
 def peer_python(name: str, packages: list[str]) -> Path:
