@@ -20,6 +20,7 @@ class Outcome:
     name: str
     outcome: Literal["pass", "fail", "inconclusive"]
     because: str = ""
+    details: Sequence[str] = ()
 
 
 def render_junit(suite: str, outcomes: Sequence[Outcome]) -> str:
@@ -29,7 +30,7 @@ def render_junit(suite: str, outcomes: Sequence[Outcome]) -> str:
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites {head}>", f"  <testsuite {head}>"]
     for one in outcomes:
         lines.append(f"    <testcase classname={_attribute(suite)} name={_attribute(one.name)}>")
-        text = escape(_clean(one.because))
+        text = escape("\n".join(map(_clean, [one.because, *one.details])))
         if one.outcome == "pass":
             lines += [f"      <system-out>{text}</system-out>"] if text else []
         else:

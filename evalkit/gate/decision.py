@@ -14,7 +14,7 @@ from curate.core.records import seal
 from evalkit.gate.bounds import Outcome
 from evalkit.gate.evidence import Evidence, read_evidence
 from evalkit.gate.findings import Finding, find
-from evalkit.gate.render import render_junit, render_markdown
+from evalkit.gate.render import as_junit, render_markdown
 from evalkit.gate.rules import GateRules
 from evalkit.verdict import SCHEMA, VERDICT, Verdict, result_digest, write_verdict
 
@@ -59,7 +59,7 @@ def gate(results: Path, against: Path | None, rules_file: Path, *, write_to: Pat
     if write_to is None:
         return Gated(seal({"kind": "verdict", "schema": SCHEMA, **msgspec.to_builtins(verdict), **more}))
     record = write_verdict(write_to / VERDICT, verdict, **more)
-    write_text(write_to / JUNIT, render_junit(record))
+    write_text(write_to / JUNIT, as_junit(record))
     write_text(write_to / MARKDOWN, render_markdown(record))
     return Gated(record, tuple(write_to / name for name in (VERDICT, JUNIT, MARKDOWN)))
 

@@ -1,30 +1,20 @@
 """A verdict for those who read it elsewhere: JUnit for a build server, Markdown for a pull request, text here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from curate.core.visible import visible
+from evalkit.junit import Outcome, render_junit
 from evalkit.report.markdown import cell
 from evalkit.wording import points
 
 _SHOWN = 10  # broken items in a summary; the verdict's file has more
 
 
-def render_junit(record: Mapping[str, Any]) -> str:
-    """The verdict as JUnit XML: a test a rule. What is inconclusive is a failure too: nothing open looks green."""
-    rules: Sequence[Mapping[str, Any]] = record["rules"]
-    missed = sum(rule["outcome"] != "pass" for rule in rules)
-    suite = ET.Element("testsuite", name=_text(f"gate {record['suite']}"), tests=str(len(rules)), failures=str(missed))
-    for rule in rules:
-        case = ET.SubElement(
-            suite, "testcase", classname=_text(f"gate.{record['contender']}"), name=_text(rule["name"])
-        )
-        if rule["outcome"] != "pass":
-            failure = ET.SubElement(case, "failure", type=rule["outcome"], message=_text(rule["because"]))
-            failure.text = _text("\n".join(details(rule)))
-    ET.indent(suite)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
+def as_junit(record: Mapping[str, Any]) -> str:
+    """The verdict as JUnit XML, a test a rule."""
+    rules = [Outcome(rule["name"], rule["outcome"], rule["because"], details(rule)) for rule in record["rules"]]
+    return render_junit(f"gate {record['suite']}: {record['contender']}", rules)
 
 
 def render_markdown(record: Mapping[str, Any]) -> str:
@@ -73,8 +63,3 @@ def print_verdict(record: Mapping[str, Any]) -> None:
     console.print()
     verdict = f"{record['outcome']}: "
     console.print(Text(verdict, style="bold") + Text(visible(record["because"])), soft_wrap=True)
-
-
-def _text(words: str) -> str:
-    """`words` without characters that XML can't hold."""
-    return visible(words)
