@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from curate.answer_schema import Schemas
 from curate.config import SIDES, Source
 from curate.core.errors import DataError
+from curate.core.records import peek_record
 from curate.core.rows import Message, Row
 from curate.entries import Place, Rejection
 from curate.folders import row_files
@@ -24,6 +25,7 @@ from curate.review.layout import message_blocks, row_blocks
 from curate.review.lines import LineIndex
 from curate.rules.catalog import Rule
 from curate.rules.conversation import check_messages
+from curate.rules.target import answer_rule
 from curate.rules.text import check_text
 from curate.rules.tool_calls import tool_rule
 from curate.sources import make_reader, pinned
@@ -69,7 +71,7 @@ class RowDeck:
         self.kind = kind or row_kind()
         self.index = LineIndex(paths)
         self._readers = [_reader(path) for path in paths]
-        self._clusters = Clusters(folder)
+        self._folder, self._clusters = folder, Clusters(folder)
         self._decode = msgspec.json.Decoder(_Head).decode
         self._decode_messages = msgspec.json.Decoder(_Said).decode
         self._measures: dict[str, NDArray[np.float64] | None] = {}
@@ -200,7 +202,14 @@ class RowDeck:
 
     @cached_property
     def _rules(self) -> list[Rule]:
-        return [check_messages, tool_rule(Schemas()), check_text]
+        schemas = Schemas()
+        rules = [check_messages, tool_rule(schemas), check_text]
+        # A schema that every row carries can be asked here; one in a file stands where the recipe does.
+        manifest = (peek_record(self._folder / "manifest.json") if self._folder else None) or {}
+        name = (manifest.get("recipe", {}).get("validate") or {}).get("target_schema")
+        if isinstance(name, str) and name.startswith("meta."):
+            rules.append(answer_rule(name.removeprefix("meta."), None, schemas))
+        return rules
 
 
 def open_rows(target: Path, kind: Kind) -> RowDeck:
