@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import msgspec
 from rich.cells import cell_len
 
 from curate.core.errors import ConfigError
-from curate.core.rows import Row
+from curate.core.rows import Message, Row
 from curate.review.decisions import Event
 from curate.review.items import Block, Facts, Item
 from curate.review.keys import Key
@@ -62,10 +64,13 @@ def item_lines(item: Item, decision: Event | None, width: int, look: Look, label
 
 def row_blocks(row: Row) -> tuple[Block, ...]:
     """A row's messages by role, tool calls and their arguments laid out."""
-    import msgspec
+    return message_blocks(row.messages)
 
+
+def message_blocks(messages: Sequence[Message]) -> tuple[Block, ...]:
+    """The messages by role, tool calls and their arguments laid out."""
     blocks = []
-    for message in row.messages:
+    for message in messages:
         parts = [part for part in message.content or () if not isinstance(part, str) and part.get("type") != "text"]
         title = " ".join([message.role, *([message.name] if message.name else [])])
         weight = " (weight 0: not in the loss)" if message.weight == 0 else ""
@@ -73,10 +78,8 @@ def row_blocks(row: Row) -> tuple[Block, ...]:
             blocks.append(Block(title + weight, message.text, message.role))
         blocks += [Block(f"{title}: a part that is no text", _json(part), "call") for part in parts]
         for call in message.tool_calls or ():
-            function = call.get("function") if isinstance(call.get("function"), dict) else call
-            arguments = function.get("arguments", call)  # type: ignore[union-attr]  # a dict either way
-            text = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments).decode()
-            blocks.append(Block(f"{title} calls {function.get('name', '?')}", text, "call"))  # type: ignore[union-attr]
+            name, arguments = _call(call)
+            blocks.append(Block(f"{title} calls {name}", arguments, "call"))
     return tuple(blocks)
 
 
@@ -111,7 +114,7 @@ def queue_line(session: Session, place: int, width: int) -> Line:
     held = session.decision(at)
     sign = "·" if held is None or not held.decides else _SIGNS.get(held.action, "=")
     pointer = ">" if place == session.cursor else " "
-    style = "cursor" if place == session.cursor else "decided" if sign != "·" else "text"
+    style = "cursor" if place == session.cursor else "done" if sign != "·" else "text"
     text = one_line(session.deck.heading(at), width - 4)
     return ((f"{pointer}{sign} {text}", style),)
 
@@ -207,7 +210,13 @@ def _rule(title: str, width: int) -> str:
     return text + "─" * (width - cell_len(text))
 
 
-def _json(value: object) -> str:
-    import msgspec
+def _call(call: dict[str, Any]) -> tuple[str, str]:
+    """The name of a tool call's function, and its arguments as JSON; all of the call where it has none."""
+    function = call.get("function")
+    inner = function if isinstance(function, dict) else call
+    arguments = inner.get("arguments", inner)
+    return str(inner.get("name", "?")), arguments if isinstance(arguments, str) else _json(arguments)
 
+
+def _json(value: object) -> str:
     return msgspec.json.encode(value).decode("utf-8", "replace")

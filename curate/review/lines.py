@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,17 @@ from numpy.typing import NDArray
 from curate.core.errors import os_errors
 
 _CHUNK_BYTES = 8 << 20
+_AHEAD_LINES, _AHEAD_BYTES = 512, 4 << 20  # read at once where lines are read one after the other
 _BOM = b"\xef\xbb\xbf"
+
+
+class _Ahead(NamedTuple):
+    """Lines that were read together: the first one, where each starts and ends, and their bytes from `offset` on."""
+
+    first: int
+    ends: list[list[int]]
+    data: bytes
+    offset: int
 
 
 class LineIndex:
@@ -34,6 +45,8 @@ class LineIndex:
         self._firsts = np.array(counts, np.int64)
         self._starts = np.concatenate(starts) if starts else np.empty((0, 2), np.int64)
         self._numbers = np.concatenate(numbers) if numbers else np.empty(0, np.int32)
+        self._ahead = _Ahead(0, [], b"", 0)
+        self._next = -1
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -48,7 +61,30 @@ class LineIndex:
         return int(self._starts[at, 1] - self._starts[at, 0])
 
     def read(self, at: int, limit: int | None = None) -> bytes:
-        """The bytes of a line without its end, the first `limit` of them."""
+        """The bytes of a line without its end, the first `limit` of them. Lines read one after the other are fast."""
+        ahead = self._ahead
+        if 0 <= at - ahead.first < len(ahead.ends) and limit is None:
+            start, end = ahead.ends[at - ahead.first]
+            self._next = at + 1
+            return ahead.data[start - ahead.offset : end - ahead.offset].rstrip(b"\r")
+        if at == self._next and limit is None:
+            self._read_ahead(at)
+            return self.read(at) if self._ahead.ends else self._read_one(at, limit)
+        self._next = at + 1
+        return self._read_one(at, limit)
+
+    def _read_ahead(self, at: int) -> None:
+        """Read the lines that follow, as far as they are of one file and not too many bytes."""
+        number = self.file(at)
+        last = min(at + _AHEAD_LINES, int(self._firsts[number + 1]))
+        ends = self._starts[at:last].tolist()
+        offset = ends[0][0]
+        ends = [pair for pair in ends if pair[1] - offset <= _AHEAD_BYTES]
+        size = ends[-1][1] - offset if ends else 0
+        with os_errors(self.paths[number]):
+            self._ahead = _Ahead(at, ends, os.pread(self._files[number], size, offset), offset)
+
+    def _read_one(self, at: int, limit: int | None) -> bytes:
         start, end = self._starts[at].tolist()
         if limit is not None:
             end = min(end, start + limit)

@@ -12,18 +12,25 @@ from numpy.typing import NDArray
 from curate.answer_schema import Schemas
 from curate.config import SIDES, Source
 from curate.core.errors import DataError
+<<<<<<< HEAD
 from curate.core.rows import Row
 from curate.entries import Place, Rejection, reject_raw
+=======
+from curate.core.records import peek_record
+from curate.core.rows import Message, Row
+from curate.entries import Place, Rejection
+>>>>>>> w5-review
 from curate.folders import row_files
 from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines
 from curate.reading import STAGE, RowReader, Unread
 from curate.review.clusters import Clusters
 from curate.review.decisions import Key, row_digest
 from curate.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
-from curate.review.layout import row_blocks
+from curate.review.layout import message_blocks, row_blocks
 from curate.review.lines import LineIndex
 from curate.rules.catalog import Rule
 from curate.rules.conversation import check_messages
+from curate.rules.target import answer_rule
 from curate.rules.text import check_text
 from curate.rules.tool_calls import tool_rule
 from curate.sources import make_reader, pinned
@@ -56,6 +63,12 @@ class _Head(msgspec.Struct):
     group: str | None = None
 
 
+class _Said(msgspec.Struct):
+    """What text filters ask of a row."""
+
+    messages: list[Message]
+
+
 class RowDeck:
     """The rows of JSON lines files. `folder` is the dataset's, where there is one: its clusters are known then."""
 
@@ -63,8 +76,9 @@ class RowDeck:
         self.kind = kind or row_kind()
         self.index = LineIndex(paths)
         self._readers = [_reader(path) for path in paths]
-        self._clusters = Clusters(folder)
+        self._folder, self._clusters = folder, Clusters(folder)
         self._decode = msgspec.json.Decoder(_Head).decode
+        self._decode_messages = msgspec.json.Decoder(_Said).decode
         self._measures: dict[str, NDArray[np.float64] | None] = {}
         self._row = lru_cache(_CACHED)(self._read)
 
@@ -138,8 +152,15 @@ class RowDeck:
 
     def text(self, at: int) -> str:
         """What the row's messages say."""
-        found = self._row(at)
-        return found.raw if isinstance(found, Rejection) else "\n".join(block.text for block in row_blocks(found))
+        try:
+            # Straight from the bytes: a filter asks for the text of every row.
+            messages = self._decode_messages(self.index.read(at)).messages
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            found = self._row(at)
+            if isinstance(found, Rejection):
+                return found.raw
+            messages = found.messages
+        return "\n".join(map(_said, messages))
 
     def measure(self, name: str) -> NDArray[np.float64] | None:
         """`length` of the line, `similarity` of the nearest duplicate, `uncertainty` as `meta.uncertainty` says."""
@@ -187,7 +208,14 @@ class RowDeck:
 
     @cached_property
     def _rules(self) -> list[Rule]:
-        return [check_messages, tool_rule(Schemas()), check_text]
+        schemas = Schemas()
+        rules = [check_messages, tool_rule(schemas), check_text]
+        # A schema that every row carries can be asked here; one in a file stands where the recipe does.
+        manifest = (peek_record(self._folder / "manifest.json") if self._folder else None) or {}
+        name = (manifest.get("recipe", {}).get("validate") or {}).get("target_schema")
+        if isinstance(name, str) and name.startswith("meta."):
+            rules.append(answer_rule(name.removeprefix("meta."), None, schemas))
+        return rules
 
 
 def open_rows(target: Path, kind: Kind) -> RowDeck:
@@ -218,6 +246,12 @@ def metadata(row: Row) -> Facts:
     more = [(f"meta.{name}", value) for name, value in row.meta.items()]
     tools = [(f"tool {number}", tool) for number, tool in enumerate(row.tools or (), start=1)]
     return tuple((name, _text(value)) for name, value in (*plain, *more, *tools) if value is not None)
+
+
+def _said(message: Message) -> str:
+    if isinstance(message.content, str) and not message.tool_calls:
+        return message.content
+    return "\n".join(block.text for block in message_blocks([message]))
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """A review from its start to its end: the journal opened, the session driven on a full screen or line by line."""
 
 import getpass
+import importlib.util
 import os
 import random
 import sys
@@ -46,7 +47,9 @@ def reviewer_name(given: str | None) -> str:
 
 
 def check_terminal(*, plain: bool) -> None:
-    """Raises: ConfigError where a full screen is wanted and there is no terminal for one."""
+    """Raises: ConfigError where a full screen is wanted and there is no terminal for one, or no Textual."""
+    if not plain and importlib.util.find_spec("textual") is None:
+        raise ConfigError("a full screen needs Textual", fix="pip install 'acidtest[tui]', or use --plain")
     if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
         fix = "run it in a terminal, or with --plain, which reads a line for each decision"
         raise ConfigError("a full screen needs a terminal, and standard input or output is none", fix=fix)

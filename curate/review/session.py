@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -254,15 +255,9 @@ class Session:
         found = parse_filter(written)
         if not found.terms:
             return range(len(self.deck))
-        deck = self.deck
-        return np.array(
-            [
-                at
-                for at in range(len(deck))
-                if found.matches(lambda name, at=at: self._field(at, name), lambda at=at: deck.text(at))  # type: ignore[misc]  # bound early
-            ],
-            np.int64,
-        )  # type: ignore[return-value]  # an array is read like any sequence of numbers
+        places = range(len(self.deck))
+        chosen = [at for at in places if found.matches(partial(self._field, at), partial(self.deck.text, at))]
+        return np.array(chosen, np.int64)  # type: ignore[return-value]  # an array is read like any sequence of numbers
 
     def show(self, positions: Sequence[int], written: str) -> None:
         """Show these positions and say by which filter; the reviewer stays at the item where it is among them."""

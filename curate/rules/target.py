@@ -16,7 +16,11 @@ def target_rule(context: Context, schemas: Schemas) -> Rule:
     """The rule that `validate.target_schema` asks for."""
     name = str(context.recipe.checks.target_schema)
     shared = read_schema(find_path(name, context.folder)) if name.endswith(".json") else None
-    key = name.removeprefix("meta.")
+    return answer_rule(name.removeprefix("meta."), shared, schemas)
+
+
+def answer_rule(key: str, shared: Any, schemas: Schemas) -> Rule:
+    """The rule that answers satisfy the schema `shared`, or where that is None, the one that the row has in `meta`."""
 
     def check_target(row: Row) -> Fault | None:
         schema: Any = shared if shared is not None else row.meta.get(key)

@@ -1,9 +1,8 @@
 """How fast a review is: `python -m tests.bench.review [--json] [--rows 1000000]`.
 
 Opening a million rows (time with what is imported for it, and the peak memory of the process), and from a key to the
-next row: the decision in the journal and on disk, the machine moved on, the next row laid out for a screen. Ends with 1
-where a bar is missed. No peer is measured: those known (argilla, label-studio, doccano, lilac) are servers with a
-browser.
+next row: the decision on disk, the machine moved on, the next row laid out for a screen. Ends with 1 where a bar
+is missed. No peer is measured: those known (argilla, label-studio, doccano, lilac) are servers with a browser.
 """
 
 import argparse

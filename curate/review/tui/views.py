@@ -17,14 +17,14 @@ from curate.review.session import Session
 from curate.review.text import Line
 
 _STYLES = (
-    "assistant", "call", "cursor", "decided", "fault", "gone", "key", "new", "number", "role", "sign", "status",
+    "assistant", "call", "cursor", "decided", "done", "fault", "gone", "key", "new", "number", "role", "sign", "status",
     "string", "system", "title", "tool", "user", "why", "word",
 )  # fmt: skip
 CSS = """
 LineView { background: $surface; }
 LineView > .assistant, LineView > .decided { color: $text-success; text-style: bold; }
 LineView > .user, LineView > .key { color: $text-primary; text-style: bold; }
-LineView > .system, LineView > .sign { color: $text-muted; }
+LineView > .system, LineView > .sign, LineView > .done { color: $text-muted; }
 LineView > .call, LineView > .tool, LineView > .role { color: $text-accent; text-style: bold; }
 LineView > .title, LineView > .status { text-style: bold; }
 LineView > .why, LineView > .number, LineView > .word { color: $text-warning; }

@@ -221,3 +221,19 @@ def test_edited_rows_are_written_as_rows_are(tmp_path: Path) -> None:
         line for side in ("train", "val", "test") for line in (built.output / f"{side}.jsonl").read_bytes().splitlines()
     ]
     assert encode_row(made[0]) in lines
+
+
+def test_an_edit_has_to_satisfy_the_schema_of_the_row(tmp_path: Path) -> None:
+    schema = {"type": "object", "required": ["days"]}
+    rows = [
+        chat(f"please {topic}", '{"days": 1}', id=f"t{n}", meta={"wanted": schema}) for n, topic in enumerate(TOPICS)
+    ]
+    built = build(write_recipe(tmp_path, rows, {"validate": {"target_schema": "meta.wanted"}}))
+
+    def edit(session: Session) -> None:
+        [fault] = session.edit(answered(session, '{"weeks": 1}'))
+        assert fault.startswith("target-schema")
+        assert session.done == 0
+        assert session.edit(answered(session, '{"days": 2}')) == []
+
+    decide(open_rows(built.output, row_kind()), built.output, edit)
