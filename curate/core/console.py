@@ -171,7 +171,6 @@ class CommandWithMore(click.Group):
     """A command that works on its argument, or, where a name of one of `commands` stands first, is that command."""
 
     allow_interspersed_args = True
-    subcommand_metavar = ""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -184,6 +183,10 @@ class CommandWithMore(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as a command does, options after arguments too."""
         return click.Command.parse_args(self, ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """What stands in the usage line: this command's own arguments."""
+        return click.Command.collect_usage_pieces(self, ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run this command itself."""
