@@ -142,8 +142,8 @@ class ChatFormat:
         rendered = self._rendered(messages, tools)
         if isinstance(rendered, TemplateFault):
             return rendered
-        (made,) = self._tokenised([rendered[0]])
-        return self._supervised(*rendered, *made)
+        ((encoding, ids, decoded),) = self._tokenised([rendered[0]])
+        return self._supervised(*rendered, encoding, ids, decoded)
 
     def encode_many(self, rows: Iterable[tuple[Sequence[Message], Tools]]) -> Iterator[Encoded | TemplateFault]:
         """What `encode` says of each conversation: some are rendered while those before them are tokenised.
