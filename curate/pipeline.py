@@ -228,6 +228,7 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
     """The rows and rejections, how many records each source and each of its files (`source\\0path`) has."""
     # Imported here, because numba takes a second to load and `--help` must not.
     from curate.pieces import reading
+    from curate.room import Room
 
     run = _Run([], [], [])
     lines: Counter[str] = Counter()
@@ -240,6 +241,8 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
                 run.rejections += part.rejections
                 lines[f"{source.name}\0{part.input.shown}"] += part.records
                 lines[source.name] += part.records
+    if context.memory is not None:
+        read.rows.settle(Room(context.memory))
     run.entries = read.rows.all()
     run.counts.append(count_stage("read", len(run.entries) + len(run.rejections), Outcome(run.entries, run.rejections)))
     return run, lines, read
