@@ -9,7 +9,7 @@ and a canary on the test side proves nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,6 +26,7 @@ from curate.core.seeding import stable_fraction, stable_seed
 
 SOURCE = "canary"
 _FILL = "{fill}"
+_SEARCHED_ROWS = 4096  # rows whose texts are in memory at once
 _MIN_BITS = 20.0  # fewer, and a model can be right by luck: a million fills make an exposure of 20 bits
 # Without characters that look alike, so that a person can compare a printed canary with an answer.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -87,10 +88,22 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Planted:
-    """The rows with canaries in them, in order, extra rows last; and the canaries, for the side file."""
+    """The canaries, for the side file; the lines that rows get, by row id; and the extra rows."""
 
-    rows: list[Row]
+    given: Sequence[Row]
     canaries: list[Canary]
+    lines: dict[str, str]
+    extra: list[Row]
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """The rows with canaries in them, in order, extra rows last."""
+        yield from map(self.changed, self.given)
+        yield from self.extra
+
+    def changed(self, row: Row) -> Row:
+        """The row with its canary; the row itself where it gets none."""
+        return _with_line(row, self.lines[row.id]) if row.id in self.lines else row
 
     def record(self) -> dict[str, object]:
         """What a manifest says about canaries: how many, and the digest of the side file; never the strings."""
@@ -118,9 +131,8 @@ def plant(rows: Sequence[Row], settings: Canaries) -> Planted:
         for number, (fill, planted_in) in enumerate(zip(fills, hosts, strict=True))
     ]
     if settings.into == "extra":
-        return Planted([*rows, *(row for canary in canaries for row in _extra_rows(canary))], canaries)
-    text_of = {row: canary.text for canary in canaries for row in canary.rows}
-    return Planted([_with_line(row, text_of[row.id]) if row.id in text_of else row for row in rows], canaries)
+        return Planted(rows, canaries, {}, [row for canary in canaries for row in _extra_rows(canary)])
+    return Planted(rows, canaries, {row: canary.text for canary in canaries for row in canary.rows}, [])
 
 
 def random_fill(settings: Canaries, key: str) -> str:
@@ -204,11 +216,12 @@ def _refuse_known(rows: Sequence[Row], fills: Sequence[str]) -> None:
 
     if len(set(fills)) < len(fills):
         raise DataError("two canaries are the same", where="canaries.length", fix="make them longer")
-    texts = [message.text for row in rows for message in row.messages]
-    series = pl.Series([text.encode("utf-8", "replace").decode() for text in texts], dtype=pl.String)
-    if series.str.contains_any(list(fills)).any():
-        raise DataError(
-            "a canary's characters are in a row already",
-            where="canaries.seed",
-            fix="choose another seed, or plant once",
-        )
+    for first in range(0, len(rows), _SEARCHED_ROWS):
+        texts = [message.text for row in rows[first : first + _SEARCHED_ROWS] for message in row.messages]
+        series = pl.Series([text.encode("utf-8", "replace").decode() for text in texts], dtype=pl.String)
+        if series.str.contains_any(list(fills)).any():
+            raise DataError(
+                "a canary's characters are in a row already",
+                where="canaries.seed",
+                fix="choose another seed, or plant once",
+            )

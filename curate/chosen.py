@@ -13,10 +13,16 @@ from curate.core.machine_code import call, copy_parts
 from curate.core.normalize import KEY_BYTES
 from curate.entries import Entry
 from curate.fields import NO_VALUE
+from curate.room import Room
 
 if TYPE_CHECKING:
     from curate.batches import Batch, Settings, Sketched, SpooledSketches
 
+# The columns that every row has, all that is in memory of most rows beside their ids.
+_MAPPED = (
+    "keys", "lengths", "ranks", "numbers", "offsets", "raw_starts", "raw_sizes", "line_starts", "line_sizes", "sides",
+    "orders",
+)  # fmt: skip
 _LINES = 4096  # rows whose places are looked up at once
 
 
@@ -30,6 +36,7 @@ class Whole:
         self._firsts: list[int] = []
         self._columns: dict[str, NDArray[Any]] = {}
         self._names: NDArray[np.object_] | None = None
+        self._room = Room()
 
     def add(self, batch: "Batch") -> "Chosen":
         """The rows of a batch, as the last ones."""
@@ -55,11 +62,21 @@ class Whole:
         """One of the columns (`batches.Columns`) through all batches, which from then on hold parts of it."""
         if name not in self._columns:
             parts = [getattr(batch.columns, name) for batch in self.batches]
-            whole = np.concatenate(parts) if parts else np.empty((0, 1))
+            shape = (len(self.ids), *parts[0].shape[1:]) if parts else (0, 1)
+            whole = self._room.empty(shape, parts[0].dtype if parts else np.float64)
+            if parts:
+                np.concatenate(parts, out=whole)
             for batch, first, part in zip(self.batches, self._firsts, parts, strict=True):
                 setattr(batch.columns, name, whole[first : first + len(part)])
             self._columns[name] = whole
         return self._columns[name]
+
+    def settle(self, room: Room) -> None:
+        """Let the room decide where columns are: those that it has no memory for go into temporary files."""
+        self._room = room
+        for name in _MAPPED if self.batches else ():
+            self.column(name)
+        room.settle()
 
     def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which batch holds each row, and its number there."""
@@ -252,18 +269,6 @@ def known_draws(
         return None
     known = entries.whole.settings
     return (entries.column("sides"), entries.column("orders")) if (known.split, known.seed) == (split, seed) else None
-
-
-def first_of_each(found: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """For each key the position of the first that is equal to it. Shape of the keys: (n, KEY_BYTES)."""
-    firsts = np.arange(len(found))
-    heads = found.reshape(-1, KEY_BYTES).view(np.uint64)[:, 0]
-    order = np.argsort(heads, kind="stable")
-    same = np.flatnonzero(heads[order[1:]] == heads[order[:-1]])
-    seen: dict[bytes, int] = {}
-    for at in np.unique(order[np.concatenate([same, same + 1])]).tolist():
-        firsts[at] = seen.setdefault(found[at].tobytes(), at)
-    return firsts
 
 
 def first_names(found: Sequence[str]) -> NDArray[np.int64]:

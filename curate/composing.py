@@ -10,7 +10,7 @@ import msgspec
 from curate.canary import SOURCE, Canaries, plant
 from curate.config import Recipe, Side
 from curate.core.rows import Row, encode_row
-from curate.entries import Entry, Place
+from curate.entries import Entry, Place, Rows
 from curate.mix import repeat_rows
 from curate.split import split_rows
 
@@ -46,14 +46,15 @@ def compose(entries: Sequence[Entry], recipe: Recipe, ties: Mapping[str, str], t
 
 def _with_canaries(sides: dict[Side, Sequence[Entry]], settings: Canaries, added: dict[str, int]) -> Sides:
     train = sides["train"]
-    before = [entry.row for entry in train]
-    planted = plant(before, settings)
-    rows = planted.rows
-    changed = [
-        entry if row is old else Entry(row, entry.place, encode_row(row))
-        for entry, old, row in zip(train, before, rows[: len(train)], strict=True)
-    ]
-    extra = [_canary_entry(row, number) for number, row in enumerate(rows[len(train) :])]
+    planted = plant(Rows(train), settings)
+    changed: list[Entry] = []
+    for entry in train:
+        if entry.id in planted.lines:
+            row = planted.changed(entry.row)
+            changed.append(Entry(row, entry.place, encode_row(row)))
+        else:
+            changed.append(entry)
+    extra = [_canary_entry(row, number) for number, row in enumerate(planted.extra)]
     lines = b"".join(msgspec.json.encode(canary) + b"\n" for canary in planted.canaries)
     return Sides(
         {**sides, "train": changed + extra},

@@ -98,11 +98,11 @@ def canary(count: int | None, copies: tuple[int, ...], into: str | None, seed: i
     settings = rows.context.recipe.canaries
     assert settings is not None
     planted = plant(Rows(rows.entries), settings)
-    record = planted.record()
+    record, total = planted.record(), len(rows.entries) + len(planted.extra)
     if given["as_json"]:
-        print_json({**record, "rows": len(planted.rows), "unread": len(rows.unread)})
+        print_json({**record, "rows": total, "unread": len(rows.unread)})
     else:
-        click.echo(f"{record['count']} canaries, planted {record['planted']} times in {len(planted.rows)} rows")
+        click.echo(f"{record['count']} canaries, planted {record['planted']} times in {total} rows")
     files = {
         "kept.jsonl": (encode_row(row) + b"\n" for row in planted.rows),
         "canaries.jsonl": (msgspec.json.encode(canary) + b"\n" for canary in planted.canaries),

@@ -3,7 +3,7 @@ many of them the settings can be expected to find.
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from curate.entries import Entry, Rejection
 if TYPE_CHECKING:
     import polars as pl
 
+_IDS = ("cluster", "id", "kept")
 COLUMNS = ("cluster", "id", "kept", "similarity", "stage", "dataset", "path", "line")
 _BINS_PER_ONE = 20  # bins of 0.05: a threshold of 0.7 leaves six and one for the same text
 
@@ -58,6 +59,14 @@ def _last_kept(name: str, instead: Mapping[str | None, str], places: Mapping[str
         name = instead[name]
         seen.add(name)
     return name
+
+
+def renamed(table: "pl.DataFrame", rename: Callable[[Iterable[str]], Mapping[str, str]]) -> "pl.DataFrame":
+    """The table with the names for ids that `rename` gives to some of them."""
+    import polars as pl
+
+    names = dict(rename(pl.concat([table[name] for name in _IDS]).unique(maintain_order=True)))
+    return table.with_columns(pl.col(*_IDS).replace(names)) if names else table
 
 
 def parquet_bytes(table: "pl.DataFrame") -> bytes:

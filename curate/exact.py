@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import first_names, first_of_each, keys, names, take
+from curate.chosen import first_names, keys, names, take
+from curate.core.normalize import first_of_each
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
 from curate.keys import ROW
 from curate.preference import UNNAMED, preference

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.batches import Sketched, SpooledSketches
-from curate.chosen import Chosen, first_of_each, keys, names, take
+from curate.chosen import Chosen, keys, names, take
 from curate.clusters import Clusters, Rules, find_clusters
 from curate.config import Dedup
-from curate.core.normalize import KEY_BYTES, chosen_text
+from curate.core.normalize import KEY_BYTES, chosen_text, first_of_each
 from curate.duplicates import similarity_histogram
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
 from curate.folders import index_folder

@@ -110,7 +110,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     # Imported here, because these load numba: `--help` must not.
     from curate.chosen import together
     from curate.composing import compose, describe_added, merge_ties
-    from curate.duplicates import cluster_table, parquet_bytes
+    from curate.duplicates import cluster_table, parquet_bytes, renamed
     from curate.facts import describe_facts
     from curate.guards import check_guards, idle_filters, refuse
     from curate.kept import Kept
@@ -135,11 +135,15 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     if written + len(run.rejections) != sum(read.values()):
         raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
     repeats = [item for item in run.rejections if item.stage in DUPLICATES]
-    run.files["clusters.parquet"] = parquet_bytes(cluster_table(run.entries, repeats, merge_ties(*run.ties)))
+    clusters = cluster_table(run.entries, repeats, merge_ties(*run.ties))
     if wants_screens(recipe):
-        from curate.redaction import redact_rejections
+        from curate.redaction import redact_ids, redact_rejections
 
         run.rejections = redact_rejections(run.rejections, recipe.screens, context.folder)
+        clusters = renamed(clusters, lambda ids: redact_ids(ids, recipe.screens, context.folder))
+        hidden = redact_ids((name for names in run.conflicts for name in names), recipe.screens, context.folder)
+        run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
+    run.files["clusters.parquet"] = parquet_bytes(clusters)
     facts = _facts(recipe, run, read)
     facts["inputs"] = [_describe(file, lines) for file in files]
     facts["split"] = count_labels(sides.rows)
@@ -229,6 +233,7 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
     """The rows and rejections, how many records each source and each of its files (`source\\0path`) has."""
     # Imported here, because numba takes a second to load and `--help` must not.
     from curate.pieces import reading
+    from curate.room import Room
 
     run = _Run([], [], [])
     lines: Counter[str] = Counter()
@@ -241,6 +246,8 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
                 run.rejections += part.rejections
                 lines[f"{source.name}\0{part.input.shown}"] += part.records
                 lines[source.name] += part.records
+    if context.memory is not None:
+        read.rows.settle(Room(context.memory))
     run.entries = read.rows.all()
     run.counts.append(count_stage("read", len(run.entries) + len(run.rejections), Outcome(run.entries, run.rejections)))
     return run, lines, read

@@ -1,7 +1,7 @@
 """What rejected rows may show of themselves: secrets and personal data that a screen keeps out go into no file."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +14,60 @@ from curate.screens.spans import cut, placeholder
 from curate.screens.texts import text_series
 
 NOTE = "raw is redacted"
+_ROWS = 2048  # rejections whose text is in memory at once
 _ROUNDS = 8  # what a placeholder uncovers is found in the next round; a pattern that finds placeholders never ends
 
 
 def redact_rejections(rejections: Sequence[Rejection], screens: Screens, folder: Path) -> list[Rejection]:
     """The rejections, with what a rejecting or redacting screen for secrets or personal data finds taken out.
 
-    `raw` and `detail` lose it, names in objects included: a row that was no row, or a duplicate, can hold a key too,
-    and a message can quote one. `detail` says where `raw` was changed. Values that are no text are left as they are,
-    and so are ids: other files refer to rows by them.
+    `raw`, `detail` and ids lose it, names in objects included: a row that was no row, or a duplicate, can hold a key
+    too, and a message can quote one. `detail` says where `raw` was changed. Values that are no text are left as they
+    are. Which row it was is still told by its file and line.
     """
-    finds = [
-        measure.find
-        for measure in make_measures(screens, folder)
-        if measure.find is not None and measure.settings.action != "report"
-    ]
-    texts = [*(rejection.raw for rejection in rejections), *(rejection.detail for rejection in rejections)]
+    finds = _finds(screens, folder)
+    changed: list[Rejection] = []
+    for first in range(0, len(rejections), _ROWS):
+        some = rejections[first : first + _ROWS]
+        instead = [item.because_of.id if item.because_of is not None else "" for item in some]
+        shown = [[item.raw, item.detail, item.id or "", other] for item, other in zip(some, instead, strict=True)]
+        texts = iter(_cleaned([text for four in shown for text in four], finds))
+        changed += [_changed(item, four, [next(texts) for _ in four]) for item, four in zip(some, shown, strict=True)]
+    return changed
+
+
+def redact_ids(ids: Iterable[str], screens: Screens, folder: Path) -> dict[str, str]:
+    """The ids that hold what such a screen finds, and what may be shown in their place."""
+    known = list(dict.fromkeys(ids))
+    clean = _cleaned(known, _finds(screens, folder))
+    return {old: new for old, new in zip(known, clean, strict=True) if new != old}
+
+
+def _finds(screens: Screens, folder: Path) -> list[Find]:
+    measures = make_measures(screens, folder)
+    return [one.find for one in measures if one.find is not None and one.settings.action != "report"]
+
+
+def _cleaned(texts: list[str], finds: Sequence[Find]) -> list[str]:
     for find in finds:
         texts = _clean(texts, find)
-    clean = zip(rejections, texts[: len(rejections)], texts[len(rejections) :], strict=True)
-    return [_changed(rejection, raw, detail) for rejection, raw, detail in clean]
+    return texts
 
 
-def _changed(rejection: Rejection, raw: str, detail: str) -> Rejection:
-    if raw != rejection.raw:
-        detail = f"{detail}; {NOTE}"
-    return rejection if detail == rejection.detail else msgspec.structs.replace(rejection, held=raw, detail=detail)
+def _changed(rejection: Rejection, shown: list[str], clean: list[str]) -> Rejection:
+    """The rejection with the clean raw text, detail, id and other row's id; itself where none of them changed."""
+    if clean == shown:
+        return rejection
+    raw, detail, name, other = clean
+    because = rejection.because_of
+    if because is not None:
+        because = msgspec.structs.replace(because, id=other)
+    held: object = rejection.held
+    if raw != shown[0]:
+        held, detail = raw, f"{detail}; {NOTE}"
+    return msgspec.structs.replace(
+        rejection, held=held, detail=detail, id=name if rejection.id is not None else None, because_of=because
+    )
 
 
 def _clean(raws: Sequence[str], find: Find) -> list[str]:

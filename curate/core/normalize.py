@@ -2,6 +2,9 @@
 
 import hashlib
 
+import numpy as np
+from numpy.typing import NDArray
+
 from curate.core.digests import canonical_json
 from curate.core.rows import SCENE, Message, Row
 
@@ -58,3 +61,15 @@ def text_key(text: str) -> bytes:
 def normal_key(text: str) -> bytes:
     """The key of a text that is normalized already."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+
+
+def first_of_each(found: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """For each key the position of the first that is equal to it. Shape of the keys: (n, KEY_BYTES)."""
+    firsts = np.arange(len(found))
+    heads = found.reshape(-1, KEY_BYTES).view(np.uint64)[:, 0]
+    order = np.argsort(heads, kind="stable")
+    same = np.flatnonzero(heads[order[1:]] == heads[order[:-1]])
+    seen: dict[bytes, int] = {}
+    for at in np.unique(order[np.concatenate([same, same + 1])]).tolist():
+        firsts[at] = seen.setdefault(found[at].tobytes(), at)
+    return firsts

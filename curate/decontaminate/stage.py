@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from curate.chosen import take
 from curate.core.contamination.evidence import TIERS, Evidence, Findings
 from curate.core.contamination.items import Suite
 from curate.core.contamination.search import find_contamination
 from curate.core.contamination.settings import Decontaminate
 from curate.decontaminate.suites import read_suites
-from curate.entries import Because, Entry, Outcome, reject
+from curate.entries import Because, Entry, Outcome, Rows, reject
 
 STAGE = "decontaminate"
 _REASONS = {"quarantine": "quarantined", "drop": "contaminated"}
@@ -28,18 +31,18 @@ def decontaminate(
     `report` every entry stays. Raises: DataError where a suite can't be read; what `find_contamination` raises.
     """
     known = read_suites(settings.against, folder) if suites is None else suites
-    findings = find_contamination([entry.row for entry in entries], known, settings, folder=folder, threads=threads)
+    findings = find_contamination(Rows(entries), known, settings, folder=folder, threads=threads)
     if settings.action == "report":
-        return Outcome(list(entries), []), findings
-    kept, rejections = [], []
-    for number, entry in enumerate(entries):
-        if number not in findings.by_row:
-            kept.append(entry)
-            continue
+        return Outcome(entries, []), findings
+    rejections = []
+    stays = np.ones(len(entries), np.bool_)
+    for number in sorted(findings.by_row):
+        entry = entries[number]
+        stays[number] = False
         best = min(findings.by_row[number], key=lambda one: (TIERS.index(one.tier), -one.score))
         because = Because(f"{best.suite}/{best.item}", best.score)
         rejections.append(reject(entry, STAGE, _REASONS[settings.action], describe(best), because))
-    return Outcome(kept, rejections), findings
+    return Outcome(take(entries, stays), rejections), findings
 
 
 def describe(evidence: Evidence) -> str:

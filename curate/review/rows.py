@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 from curate.answer_schema import Schemas
 from curate.config import SIDES, Source
 from curate.core.errors import DataError
-<<<<<<< HEAD
-from curate.core.rows import Row
-from curate.entries import Place, Rejection, reject_raw
-=======
 from curate.core.records import peek_record
 from curate.core.rows import Message, Row
-from curate.entries import Place, Rejection
->>>>>>> w5-review
+from curate.entries import Place, Rejection, reject_raw
 from curate.folders import row_files
 from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines
 from curate.reading import STAGE, RowReader, Unread

@@ -15,7 +15,7 @@ from curate.core.console import say
 from curate.core.jsonl import atomic_write
 from curate.kept import costs_time_alone
 from curate.screens.measures import Chunk, Measure
-from curate.screens.texts import text_series
+from curate.screens.texts import RowTexts, text_series
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,7 +65,8 @@ def measured(
     for new, indices in lacking.items():
         chosen = [measures[index] for index in indices]
         # Without anything new there is nothing to measure, unless there are no rows at all and the columns are wanted.
-        made = _measure_all(chosen, [texts[row] for row in new], threads) if new or not texts else [None] * len(chosen)
+        asked = texts.of(new) if isinstance(texts, RowTexts) else [texts[row] for row in new]
+        made = _measure_all(chosen, asked, threads) if new or not texts else [None] * len(chosen)
         for index, fresh in zip(indices, made, strict=True):
             known = kept[index]
             if fresh is not None:

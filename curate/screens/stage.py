@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from curate.chosen import take
+from curate.chosen import names, take
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry, Outcome, Rejection, reject
 from curate.screens.columns import measured, side_file
 from curate.screens.measures import Find, Measure, make_measures
 from curate.screens.settings import Screens
 from curate.screens.spans import Span, placeholder
-from curate.screens.texts import redacted_row, row_text, text_series
+from curate.screens.texts import RowTexts, redacted_row, row_text, text_series
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,10 +73,10 @@ def screen(
     import polars as pl
 
     measures = make_measures(screens, folder)
-    ids = [entry.id for entry in entries]
+    ids = names(entries)
     tables: dict[str, pl.DataFrame] = {}
     for on in dict.fromkeys(measure.settings.on for measure in measures):
-        texts = [row_text(entry.row, on) for entry in entries]
+        texts = RowTexts(entries, on)
         here = [measure for measure in measures if measure.settings.on == on]
         found = measured(here, ids, texts, side_folder=side_folder, threads=threads)
         tables.update(zip((measure.name for measure in here), found, strict=True))

@@ -23,10 +23,11 @@ def count(rows: list[Row], text: str) -> int:
 
 def test_extra_rows_hold_each_canary_as_often_as_it_says() -> None:
     planted = plant(ROWS, Canaries(count=4, copies=[1, 3]))
-    assert planted.rows[:30] == ROWS
+    assert list(planted.rows)[:30] == ROWS
     assert [canary.copies for canary in planted.canaries] == [1, 3, 1, 3]
-    assert [count(planted.rows, canary.text) for canary in planted.canaries] == [1, 3, 1, 3]
-    extra = planted.rows[30:]
+    assert [count(list(planted.rows), canary.text) for canary in planted.canaries] == [1, 3, 1, 3]
+    extra = list(planted.rows)[30:]
+    assert extra == planted.extra
     assert len(extra) == 8
     assert len({row.id for row in planted.rows}) == 38
     assert {row.origin for row in extra} == {"synthetic"}
@@ -37,7 +38,7 @@ def test_extra_rows_hold_each_canary_as_often_as_it_says() -> None:
 def test_rows_get_a_line_at_the_end_of_their_answer_and_nothing_else_changes() -> None:
     rows = [*ROWS, make_row("json", '{"a": 1}', id="json"), Row(id="none", messages=[])]
     planted = plant(rows, Canaries(count=3, copies=[2], into="rows"))
-    assert len(planted.rows) == len(rows)
+    assert len(list(planted.rows)) == len(rows)
     hosts = {row: canary.text for canary in planted.canaries for row in canary.rows}
     assert len(hosts) == 6
     for before, after in zip(rows, planted.rows, strict=True):
@@ -87,7 +88,7 @@ def test_too_few_rows_and_strings_that_are_there_already_are_refused() -> None:
         plant(ROWS, Canaries(count=10, copies=[4], into="rows"))
     once = plant(ROWS, Canaries(count=1, copies=[1]))
     with pytest.raises(DataError, match="in a row already"):
-        plant(once.rows, Canaries(count=1, copies=[1]))
+        plant(list(once.rows), Canaries(count=1, copies=[1]))
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,19 @@ import pytest
 
 from curate import chosen
 from curate.accounts import check_account
-from curate.chosen import Chosen, first_of_each, take, together
+from curate.chosen import Chosen, take, together
+from curate.core.normalize import first_of_each
 from curate.entries import Entry, Outcome, reject
 from curate.preference import in_order
 from curate.readers import find_inputs
+from curate.room import Room
 from curate.split import split_rows
 from tests.curate.row_makers import chat
 from tests.curate.test_pieces import context, lines
 
 
-@pytest.fixture
-def rows(tmp_path: Path) -> Chosen:
+@pytest.fixture(params=["in memory", "mapped"])
+def rows(tmp_path: Path, request: pytest.FixtureRequest) -> Chosen:
     more = [json.dumps(chat(f"row {n} of {n % 3}", label=f"l{n % 4}", group=f"g{n % 5}")).encode() for n in range(30)]
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join([*lines(), *more]))
     from curate.pieces import reading
@@ -27,6 +29,8 @@ def rows(tmp_path: Path) -> Chosen:
     with reading(given, 1, piece_bytes=700) as read:
         for _ in read.read(given.recipe.sources[0], find_inputs("rows.jsonl", tmp_path)):
             pass
+    if request.param == "mapped":
+        read.rows.settle(Room(1))
     return read.rows.all()
 
 

@@ -249,7 +249,7 @@ def test_lengths_are_counted_once_for_each_record(tmp_path: Path) -> None:
     row, again = (Row(id=name, messages=[], meta=meta) for name, meta in (("1", {}), ("2", {"repeat_of": "1"})))
     kept = [Entry(one, Place("a", "a.jsonl", 1, 0), line.encode()) for one in (row, again)]
     gone = Rejection(
-        id=None, path="a.jsonl", line=2, offset=101, stage="read", reason="not-json", detail="", raw="\xe9" * 200
+        id=None, path="a.jsonl", line=2, offset=101, stage="read", reason="not-json", detail="", held="\xe9" * 200
     )
     sources, rules = length_charts(facts, {"train": kept}, [gone])
     assert [column.counts for column in sources[0].columns] == [(1, 0), (0, 0), (0, 1)]

@@ -7,8 +7,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.entries import Rejection
-from curate.redaction import NOTE, redact_rejections
+from curate.entries import Because, Rejection
+from curate.redaction import NOTE, redact_ids, redact_rejections
 from curate.screens.settings import PersonalData, Screens, Secrets
 
 KEY = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
@@ -40,6 +40,18 @@ def test_a_key_that_json_escapes_hide_is_found() -> None:
 def test_screens_that_only_report_change_nothing() -> None:
     told = rejection(f"mail jane.doe@bigcorp.com the key {KEY}")
     assert redact_rejections([told], Screens(secrets=Secrets()), Path()) == [told]
+
+
+def test_ids_are_redacted_as_messages_are() -> None:
+    told = msgspec.structs.replace(
+        rejection("{}"), id="jane.doe@bigcorp.com", because_of=Because("john.roe@bigcorp.com", 1.0)
+    )
+    (clean,) = redact_rejections([told], SCREENS, Path())
+    assert clean.id is not None
+    assert clean.because_of is not None
+    assert "bigcorp" not in clean.id + clean.because_of.id
+    assert (clean.because_of.similarity, clean.detail, clean.raw) == (1.0, "why", "{}")
+    assert redact_ids(["row-1", "jane.doe@bigcorp.com"], SCREENS, Path()) == {"jane.doe@bigcorp.com": clean.id}
 
 
 def test_names_in_objects_and_messages_are_redacted_too() -> None:

@@ -59,17 +59,17 @@ def find_contamination(
     docs = _docs(suites, settings)
     held = collect_texts(rows)
     words = split_words([doc.text for doc in docs])
-    template = _template(held.texts, docs, settings)
+    template = _template(held, docs, settings)
     searcher = _Searcher.prepare(docs, words, template, settings)
     matches: list[Match] = []
     short_hits: list[tuple[int, Match]] = []
     masked_words = all_words = 0
-    for piece in _each_chunk(held.texts, searcher.search, threads):
+    for piece in _each_chunk(held, searcher.search, threads):
         matches += piece.matches
         short_hits += piece.short_hits
         masked_words += piece.masked_words
         all_words += piece.all_words
-    kept, common = _without_common(short_hits, settings.template.limit(len(held.texts)))
+    kept, common = _without_common(short_hits, settings.template.limit(len(held)))
     matches += kept
     if settings.paraphrases is not None:
         matches += _paraphrases(held, docs, template, settings, folder)
@@ -101,7 +101,7 @@ def _docs(suites: Sequence[Suite], settings: Decontaminate) -> list[Doc]:
 def _template(texts: Sequence[str], docs: Sequence[Doc], settings: Decontaminate) -> Template:
     items = list(dict.fromkeys(doc.text for doc in docs))
     ngram = settings.template.ngram
-    cells = cells_for(sum(map(len, texts)) + sum(map(len, items)))
+    cells = cells_for(sum(len(text) for chunk in _chunks(texts) for text in chunk) + sum(map(len, items)))
     in_rows = count_runs(map(split_words, _chunks(texts)), ngram, cells)
     in_items = count_runs(map(split_words, _chunks(items)), ngram, cells)
     # Together they tell a template that few rows and few items share, where either alone is too few to tell.
@@ -231,11 +231,11 @@ def _paraphrases(
         return []
     numbers = held.having(_QUESTIONS)
     chosen = [n for n, doc in enumerate(docs) if doc.part == "question"]
-    own_texts = list(_own_texts([held.texts[n] for n in numbers], template))
+    own_texts = list(_own_texts([held[n] for n in numbers], template))
     own_docs = list(_own_texts([docs[n].text for n in chosen], template))
     pairs = find_paraphrases(own_texts, own_docs, settings.paraphrases, folder)
     return [
-        Match(numbers[text], chosen[doc], "paraphrase", score, 0, len(held.texts[numbers[text]]), _QUESTIONS)
+        Match(numbers[text], chosen[doc], "paraphrase", score, 0, len(held[numbers[text]]), _QUESTIONS)
         for text, doc, score in pairs
     ]
 
@@ -263,7 +263,7 @@ def _evidence(
     """The best match of each row, doc and tier as evidence; a whole item needs no other tier's word."""
     best: dict[tuple[int, int, str], tuple[float, int, Match, Holder]] = {}
     for match in matches:
-        for holder in held.holders[match.text]:
+        for holder in held.holders(match.text):
             if match.fields is None and holder.field == "turn":
                 continue  # the same words are found in the whole question
             if match.fields is None or holder.field in match.fields:
@@ -274,7 +274,7 @@ def _evidence(
     for row, doc, tier in sorted(best, key=lambda key: (key[0], key[1], TIERS.index(key[2]))):
         if tier == "whole" or (row, doc, "whole") not in best:
             _, _, match, holder = best[row, doc, tier]
-            by_row[row].append(_describe(rows[row].id, held.texts[match.text], docs[doc], match, holder))
+            by_row[row].append(_describe(rows[row].id, held[match.text], docs[doc], match, holder))
     return dict(by_row)
 
 
