@@ -8,6 +8,7 @@ import click
 from curate.core.console import EPILOG, command_options, print_json, run, say
 from evalkit.result_commands import compare, export
 
+_INCONCLUSIVE = 6
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -29,42 +30,92 @@ def cli() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only this many items, chosen by the suite's seed.")
 @click.option("--contender", "contenders", multiple=True, help="Ask only this contender; may be given repeatedly.")
 @click.option("--output", type=_FOLDER, help="Write here instead of where the suite says.")
+@click.option("--seed", type=int, help="Use this seed instead of the suite's.")
+@click.option("--cache", type=_FOLDER, help="Keep answers in this folder, for several suites or outputs to share.")
+@click.option("--offline", is_flag=True, help="Ask no endpoint; what isn't kept counts as unscored.")
 @click.option("--force", is_flag=True, help="Ask everything again, also what was answered before.")
+@click.option("--aa", is_flag=True, help="Compare each contender at an endpoint with itself instead: the noise floor.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked; ask and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json.")
 @command_options
-def run_suite(
-    suite: Path,
-    limit: int | None,
-    contenders: tuple[str, ...],
-    output: Path | None,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
+def run_suite(suite: Path, aa: bool, dry_run: bool, as_json: bool, **chosen: Any) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
     Writes generations.jsonl, scores.jsonl (also .csv and .parquet), result.json, report.html, report.md and junit.xml.
-    Answers are kept one by one: after an interruption the same command goes on. Does nothing where nothing changed.
+    Answers are kept one by one: after an interruption the same command goes on and pays for nothing twice. Does nothing
+    where nothing changed. Ends with 6 where the budget ended before the questions.
 
     \b
     Examples:
       evalkit run suite.yaml
       evalkit run suite.yaml --limit 20 --contender base --output /tmp/try
-      evalkit run suite.yaml --json
+      evalkit run suite.yaml --aa
+      evalkit run suite.yaml --offline --json
     """
     from evalkit import pipeline
 
-    choice = pipeline.Choice(output, limit, contenders, force)
+    choice = pipeline.Choice(**chosen)
     if dry_run:
         _print_plan(pipeline.plan(suite, choice), as_json=as_json)
         return 0
+    if aa:
+        return _run_aa(pipeline.measure_noise(suite, choice), as_json=as_json)
     evaluated = pipeline.evaluate(suite, choice)
     _print_result(evaluated.result, as_json=as_json)
     if evaluated.up_to_date:
         say(f"{evaluated.folder} is up to date: the suite and its inputs have not changed")
     say(f"report: {evaluated.folder / 'report.html'}")
+    return _INCONCLUSIVE if evaluated.result.get("stopped") else 0
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(min=1), help="Plan for only this many items, chosen by the suite's seed.")
+@click.option("--contender", "contenders", multiple=True, help="Plan for only this contender; may be given repeatedly.")
+@click.option("--cache", type=_FOLDER, help="The folder where answers are kept, if not the suite's output.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@command_options
+def plan(suite: Path, as_json: bool, **chosen: Any) -> int:
+    """Say what SUITE asks, costs and takes, before a token is spent. Asks and writes nothing.
+
+    \b
+    Examples:
+      evalkit plan suite.yaml
+      evalkit plan suite.yaml --limit 200 --json
+    """
+    from evalkit import pipeline
+
+    _print_plan(pipeline.plan(suite, pipeline.Choice(**chosen)), as_json=as_json)
     return 0
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("url")
+@click.option("--model", help="The model to try out; without it only the models there are listed.")
+@click.option("--key-env", help="The environment variable that holds the key.")
+@click.option("--context", type=click.IntRange(min=1), help="Try whether a prompt of about this many tokens fits.")
+@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds for an answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@command_options
+def doctor(url: str, as_json: bool, **chosen: Any) -> int:
+    """Try out the OpenAI-compatible endpoint at URL (it ends in /v1): what it can do of what a suite may need.
+
+    About ten short questions are asked. Ends with 1 where something is missing that every suite needs.
+
+    \b
+    Examples:
+      evalkit doctor http://localhost:8000/v1
+      evalkit doctor http://localhost:8000/v1 --model my-adapter
+      evalkit doctor https://api.openai.com/v1 --model gpt-4.1-mini --key-env OPENAI_API_KEY --json
+    """
+    from evalkit import doctor as clinic
+
+    findings = clinic.examine(url, **chosen)
+    if as_json:
+        print_json(findings)
+    else:
+        clinic.print_findings(findings)
+    return 0 if findings["fit"] else 1
 
 
 @cli.command(epilog=EPILOG)
@@ -139,22 +190,38 @@ def check(files: tuple[Path, ...]) -> int:
     return 0
 
 
+def _run_aa(noise: dict[str, Any], *, as_json: bool) -> int:
+    from evalkit.noise import describe
+
+    if as_json:
+        print_json(noise)
+    else:
+        click.echo("\n".join(describe(noise)))
+    return _INCONCLUSIVE if noise["stopped"] else 0
+
+
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from evalkit.plan import describe_total
 
     if as_json:
         print_json(plan)
         return
     table = Table(title=Text(f"{plan['suite']}: {plan['items']} items"), title_justify="left", box=None, pad_edge=False)
     table.add_column("contender")
-    for column in ("prompt tokens", "longest", "answers kept", "can't be asked"):
+    for column in ("questions", "prompt tokens", "longest", "answers kept", "can't be asked"):
         table.add_column(column, justify="right")
     for contender in plan["contenders"]:
-        keys = ("prompt_tokens", "longest_prompt", "answers_kept", "cannot_be_asked")
-        table.add_row(Text(contender["name"]), *(f"{contender[key]:,}" for key in keys))
+        about = "~" if contender["estimated"] else ""
+        lengths = (f"{about}{contender[key]:,}" for key in ("prompt_tokens", "longest_prompt"))
+        counts = (f"{contender[key]:,}" for key in ("answers_kept", "cannot_be_asked"))
+        table.add_row(Text(contender["name"]), f"{contender['questions']:,}", *lengths, *counts)
     Console(highlight=False).print(table)
+    for line in describe_total(plan):
+        click.echo(line)
     say(f"would write {plan['output']}" + (" (up to date already)" if plan["up_to_date"] else ""))
 
 

@@ -67,7 +67,7 @@ class Running(Config):
     concurrency: int = Field(default=16, ge=1, le=1024)
     """Requests in flight at one endpoint, at most; fewer while it says that it is busy."""
     timeout_s: float = Field(default=120.0, gt=0)
-    """For a whole answer, once there is a connection."""
+    """For a whole answer, the connection included."""
     connect_timeout_s: float = Field(default=10.0, gt=0)
     tries: int = Field(default=5, ge=1, le=20)
     """How often one request is sent at most. A busy endpoint (429) doesn't count; see `patience_s`."""

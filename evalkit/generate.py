@@ -12,14 +12,15 @@ from curate.core.rows import Message
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt to answer. `key` is the digest of everything that the answer depends on.
 
-    `prompt_ids` are the messages rendered by the local chat template; a backend that renders elsewhere (an endpoint)
-    takes `messages` and `tools`. `prompt_digest` is of the rendered prompt, or of the messages as they are sent.
+    `prompt` and `prompt_ids` are the messages rendered by the local chat template; a backend that renders elsewhere
+    (an endpoint) takes `messages` and `tools`. `prompt_digest` is of the rendered prompt, or of the messages as sent.
     """
 
     item: str
     contender: str
     messages: list[Message]
     tools: list[dict[str, Any]] | None = None
+    prompt: str = ""
     prompt_ids: list[int] = msgspec.field(default_factory=list)
     prompt_digest: str = ""
     key: str = ""

@@ -13,6 +13,7 @@ from evalkit.cache import peek_cache
 from evalkit.contamination import Overlap, find_overlap
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.outputs import current_result, write_results
+from evalkit.plan import plan_contender, plan_items, total
 from evalkit.records import Generation
 from evalkit.result import Beside, ContenderInfo, build_result
 from evalkit.rules import Rule, make_rule
@@ -76,27 +77,26 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     return Evaluated(result, folder, False)
 
 
+def measure_noise(path: Path, choice: Choice) -> dict[str, Any]:
+    """Every contender at an endpoint against itself; see `evalkit.noise`."""
+    from evalkit.noise import noise_floor
+
+    inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
+    folder = _output(inputs, choice)
+    return noise_floor(inputs, folder, choice.cache or folder, fresh=choice.force, offline=choice.offline)
+
+
 def plan(path: Path, choice: Choice) -> dict[str, Any]:
-    """What `evaluate` would do: items, and for each contender its prompts' tokens and how many answers are kept."""
+    """What `evaluate` would ask, and what that costs and takes; see `plan_contender`. Asks and writes nothing."""
     from evalkit.prompts import ask_all
 
     inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
     folder = _output(inputs, choice)
     contenders = []
     for questions in ask_all(inputs)[0]:
-        lengths = [len(request.prompt_ids) for request in questions.requests]
         keys = [request.key for request in questions.requests]
         kept = {} if choice.force else peek_cache(choice.cache or folder, keys)
-        contenders.append(
-            {
-                "name": questions.contender.name,
-                "rung": questions.contender.place,
-                "prompt_tokens": sum(lengths),
-                "longest_prompt": max(lengths, default=0),
-                "cannot_be_asked": len(questions.faults),
-                "answers_kept": sum(request.key in kept for request in questions.requests),
-            }
-        )
+        contenders.append(plan_contender(questions, kept, inputs.suite))
     return {
         "suite": inputs.suite.name,
         "output": str(folder),
@@ -104,6 +104,9 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
         "up_to_date": not choice.force and current_result(folder, inputs.digest()) is not None,
         "max_tokens": inputs.suite.generation.max_tokens,
         "contenders": contenders,
+        "total": total(contenders),
+        "power": plan_items(inputs),
+        "budget": inputs.suite.budget.model_dump() if inputs.suite.budget else None,
     }
 
 

@@ -75,6 +75,7 @@ def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None) -> Quest
                 contender=contender.name,
                 messages=messages,
                 tools=item.tools,
+                prompt=prompt,
                 prompt_digest=digest_text(prompt),
                 prompt_ids=chat.prompt_ids(messages, item.tools),
                 key=digest_json([model_key, digest_text(prompt)]),

@@ -179,7 +179,7 @@ def read_failure(status: int, headers: Mapping[str, str], data: bytes, key: str)
     return Failure(
         f"status {status}: {clean(message, key)}",
         again=(status in _AGAIN or status >= 500) and not broke,
-        hopeless=status in _HOPELESS or broke,
+        hopeless=status in _HOPELESS or 300 <= status < 400 or broke,  # a redirect would take the key elsewhere
         wait_s=retry_after(headers),
         status=status,
     )

@@ -71,9 +71,7 @@ class Client:
         self._base = endpoint.base_url
         self._chat = f"{endpoint.base_url}/chat/completions"
         self._proxy = _proxy(endpoint.base_url)
-        self._timeout = aiohttp.ClientTimeout(
-            total=running.timeout_s + running.connect_timeout_s, sock_connect=running.connect_timeout_s
-        )
+        self._timeout = aiohttp.ClientTimeout(total=running.timeout_s, sock_connect=running.connect_timeout_s)
         self._timeout_s = running.timeout_s
         self._headers = {"content-type": "application/json"}
         if self._key:

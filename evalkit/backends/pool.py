@@ -26,7 +26,9 @@ from evalkit.spending import Purse
 
 _BUSY = frozenset({429, 503, 529})  # the endpoint has too much to do; 529 is what some call it
 _BAD_KEY = frozenset({401, 402})  # of the account: true for every request, whatever was answered before
-_FIRST_TRIES = 2  # an address that never answered is more likely wrong than restarting
+# An address that never answered is more likely wrong than restarting: so many requests, each tried so often.
+_FIRST = 3
+_FIRST_TRIES = 2
 _BYTES_PER_TOKEN = 4  # of English text; where an endpoint doesn't say what it counted
 _FIXES = {
     401: "check the key in {key}; `evalkit doctor {url}` tries it out",
@@ -159,8 +161,11 @@ class _Pool:
             asyncio.get_running_loop().call_soon(self._flush)
         self._fresh.append((request, answer))
         self._errors += answer.error is not None
-        in_flight = sum(server.pace.in_flight for server in self._servers)
-        self._advance(1, f"{in_flight} in flight" + (f", {self._errors} errors" if self._errors else ""))
+        paces = [server.pace for server in self._servers]
+        note = f"{sum(pace.in_flight for pace in paces)} in flight"
+        if slowed := [pace for pace in paces if pace.slowed]:
+            note += f", busy: at most {sum(pace.limit for pace in slowed)}"
+        self._advance(1, note + (f", {self._errors} errors" if self._errors else ""))
 
     def _flush(self) -> None:
         fresh, self._fresh = self._fresh, []
@@ -240,9 +245,10 @@ class _Pool:
 
     def _give_up(self, server: _Server, endpoint: Endpoint, failure: Failure) -> Answer | None:
         server.in_a_row += 1
-        never = not server.answered and failure.status is None
-        if never or server.in_a_row >= self._running.give_up_after:
-            count = f"{server.in_a_row} requests in a row got no answer, the last: " if not never else ""
+        absent = not server.answered and failure.status is None and not failure.charged
+        patience = self._running.give_up_after if server.answered else min(_FIRST, self._running.give_up_after)
+        if absent or server.in_a_row >= patience:
+            count = f"{server.in_a_row} requests in a row got no answer, the last: " if not absent else ""
             fix = f"see to it that it runs there; `evalkit doctor {endpoint.base_url}` tries it out"
             self._stop(f"{count}{failure.detail}", endpoint, fix)
             return None

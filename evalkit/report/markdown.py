@@ -21,6 +21,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
         "",
         cell(ladder["because"]),
         "",
+        *([f"**Partial:** {cell(result['stopped'])}", ""] if result.get("stopped") else []),
         f"| contender | rung | {cell(primary)} | {percent(1 - result['suite']['alpha'])} interval "
         "| against the best cheaper one | outcome | latency p50 | prompt tokens |",
         "|---|---|--:|--:|--:|---|--:|--:|",
