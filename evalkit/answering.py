@@ -73,6 +73,9 @@ def answer_all(inputs: Inputs, cache_folder: Path, *, fresh: bool, offline: bool
         answered.generations += _generations(questions, answers, inputs.items)
     answered.measured = {"asked": desk.asked, "unanswered": desk.unanswered, "served": desk.served()}
     _warn_of_oddities(answered.generations)
+    for name, models in desk.served().items():
+        if len(models) > 1:
+            warn(f"{name}: answered by models of different names, {', '.join(sorted(models))}: is that one contender?")
     return answered
 
 

@@ -16,14 +16,14 @@ _MOST = 200  # classes in a record; with more, the answers are no classes
 
 
 def class_tables(scores: Iterable[Score], alpha: float) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each contender and scorer with classes: the figures of each class and their macro average."""
+    """What to add to each contender's section: under `classes` and the scorer's name, the figures of each class."""
     pairs: dict[tuple[str, str], Counter[tuple[str, str]]] = {}
     for score in scores:
         if score.label is not None and score.value is not None:
             pairs.setdefault((score.contender, score.scorer), Counter())[score.label] += 1
     tables: dict[str, dict[str, dict[str, Any]]] = {}
     for (contender, scorer), counts in pairs.items():
-        tables.setdefault(contender, {})[scorer] = class_table(counts, alpha)
+        tables.setdefault(contender, {"classes": {}})["classes"][scorer] = class_table(counts, alpha)
     return tables
 
 

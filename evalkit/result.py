@@ -102,11 +102,10 @@ def build_result(
         constant=beside.constant,
     )
     found = conclude(values, asked)
-    sections = [_contender(info, table, answers[info.name], level, found) for info in in_order]
     classes = class_tables(scores, level.alpha)
-    for section in sections:
-        if section["name"] in classes:
-            section["classes"] = classes[section["name"]]
+    sections = [
+        _contender(info, table, answers[info.name], level, found) | classes.get(info.name, {}) for info in in_order
+    ]
     body: dict[str, Any] = {
         "kind": "result",
         "schema": SCHEMA,

@@ -30,6 +30,11 @@ class Pace:
         """How many may be in flight now."""
         return max(1, int(self._limit))
 
+    @property
+    def slowed(self) -> bool:
+        """Whether the endpoint has said that it is busy, and the pace has not come back since."""
+        return self._answered and self.limit < self._most
+
     async def enter(self) -> float:
         """Wait for a place, and take it. Returns when (`time.monotonic`)."""
         while not self._open():

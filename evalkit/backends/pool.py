@@ -161,8 +161,11 @@ class _Pool:
             asyncio.get_running_loop().call_soon(self._flush)
         self._fresh.append((request, answer))
         self._errors += answer.error is not None
-        in_flight = sum(server.pace.in_flight for server in self._servers)
-        self._advance(1, f"{in_flight} in flight" + (f", {self._errors} errors" if self._errors else ""))
+        paces = [server.pace for server in self._servers]
+        note = f"{sum(pace.in_flight for pace in paces)} in flight"
+        if slowed := [pace for pace in paces if pace.slowed]:
+            note += f", busy: at most {sum(pace.limit for pace in slowed)}"
+        self._advance(1, note + (f", {self._errors} errors" if self._errors else ""))
 
     def _flush(self) -> None:
         fresh, self._fresh = self._fresh, []

@@ -301,6 +301,8 @@ def test_a_budget_is_never_exceeded_and_the_result_says_so(
     assert result["ladder"]["verdict"] == "inconclusive"
     assert len(endpoint.asked) == asked, "a second run spends what the first has left, which is nothing"
     assert again.result["stopped"] == result["stopped"]
+    for report in ("report.html", "report.md"):
+        assert "Partial:" in (tmp_path / "results" / report).read_text()
 
 
 def test_repeats_are_averaged_per_item(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_scores_carry_the_classes_and_the_record_sums_them_up() -> None:
             enumerate(["order", "order", "refund"])}  # fmt: skip
     answers = [Generation(item=str(n), contender="c", text=t) for n, t in enumerate(["order", "refund", "what?"])]
     rule = label(LabelConfig(name="l", kind="label", labels=LABELS))
-    table = class_tables(score_all(answers, rows, {"l": rule}), 0.05)["c"]["l"]
+    table = class_tables(score_all(answers, rows, {"l": rule}), 0.05)["c"]["classes"]["l"]
     assert table["none_given"] == 1
     assert table["classes"][0] == {
         "class": "order", "n": 2, "precision": 1.0, "recall": 0.5, "low": pytest.approx(0.0126, abs=1e-3),
