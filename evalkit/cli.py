@@ -33,10 +33,11 @@ def cli() -> None:
 @click.option("--cache", type=_FOLDER, help="Keep answers in this folder, for several suites or outputs to share.")
 @click.option("--offline", is_flag=True, help="Ask no endpoint; what isn't kept counts as unscored.")
 @click.option("--force", is_flag=True, help="Ask everything again, also what was answered before.")
+@click.option("--aa", is_flag=True, help="Compare each contender at an endpoint with itself instead: the noise floor.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked; ask and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json.")
 @command_options
-def run_suite(suite: Path, dry_run: bool, as_json: bool, **chosen: Any) -> int:
+def run_suite(suite: Path, aa: bool, dry_run: bool, as_json: bool, **chosen: Any) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
     Writes generations.jsonl, scores.jsonl, result.json, report.html and report.md. Answers are kept one by one: after
@@ -47,6 +48,7 @@ def run_suite(suite: Path, dry_run: bool, as_json: bool, **chosen: Any) -> int:
     Examples:
       evalkit run suite.yaml
       evalkit run suite.yaml --limit 20 --contender base --output /tmp/try
+      evalkit run suite.yaml --aa
       evalkit run suite.yaml --offline --json
     """
     from evalkit import pipeline
@@ -55,6 +57,8 @@ def run_suite(suite: Path, dry_run: bool, as_json: bool, **chosen: Any) -> int:
     if dry_run:
         _print_plan(pipeline.plan(suite, choice), as_json=as_json)
         return 0
+    if aa:
+        return _run_aa(pipeline.measure_noise(suite, choice), as_json=as_json)
     evaluated = pipeline.evaluate(suite, choice)
     _print_result(evaluated.result, as_json=as_json)
     if evaluated.up_to_date:
@@ -183,6 +187,16 @@ def check(files: tuple[Path, ...]) -> int:
         for note in notes:
             click.echo(f"  advice: {note}")
     return 0
+
+
+def _run_aa(noise: dict[str, Any], *, as_json: bool) -> int:
+    from evalkit.noise import describe
+
+    if as_json:
+        print_json(noise)
+    else:
+        click.echo("\n".join(describe(noise)))
+    return _INCONCLUSIVE if noise["stopped"] else 0
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:

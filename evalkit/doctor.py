@@ -35,6 +35,7 @@ _FEW = 4  # tokens: fewer than any answer to the question has
 _SAMPLES = 3  # how often a warm model is asked the same, to see whether it answers the same
 _FITS = 0.8  # of the tokens asked for: words aren't tokens
 _SHOWN_MODELS = 8
+_SHOWN_NAME = 40  # characters of a model's name, from its end: some servers give a whole path
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,11 @@ async def _examine(endpoint: Endpoint, model: str | None, context: int | None, t
         plain, latency_ms = await patient.ask()
         if isinstance(plain, Failure):
             return [*found, Finding("answers", "no", plain.detail, needed=True)]
-        said = f"in {latency_ms:,.0f} ms, as {plain.model or 'nobody'}: {plain.text[:60]!r}"
+        said = f"in {latency_ms:,.0f} ms, as {plain.model[-_SHOWN_NAME:] or 'nobody'}: {plain.text[:60]!r}"
         found.append(Finding("answers", "yes" if plain.text.strip() else "no", said, needed=True))
         found.append(_usage(plain))
         found += [
-            await patient.system_role(plain),
+            await patient.system_role(),
             await patient.token_limit(),
             await patient.stop(plain),
             await patient.repeatable(plain),
@@ -128,19 +129,24 @@ class _Patient:
         body = request_body(self._endpoint, asked, None, max_tokens=max_tokens, temperature=temperature, seed=seed)
         return await self._client.chat(msgspec.json.encode({**body, **(more or {})}))
 
-    async def system_role(self, plain: Reply) -> Finding:
-        """Whether a system message reaches the model: the prompt gets longer by it."""
-        words = Message("system", "You are a gardener who answers in one short sentence and never greets anybody.")
-        reply, _ = await self.ask(words, Message("user", _QUESTION))
+    async def system_role(self) -> Finding:
+        """Whether a system message reaches the model: the prompt is longer by what a longer one has more.
+
+        Without any, many templates put in one of their own.
+        """
         name = "system message"
-        if isinstance(reply, Failure):
-            return Finding(name, "no", reply.detail, needed=True)
-        if plain.prompt_tokens is None or reply.prompt_tokens is None:
+        lengths = []
+        for words in ("Answer.", "Answer in one short sentence. " * 4):
+            reply, _ = await self.ask(Message("system", words), Message("user", _QUESTION), max_tokens=_FEW)
+            if isinstance(reply, Failure):
+                return Finding(name, "no", reply.detail, needed=True)
+            lengths.append(reply.prompt_tokens)
+        short, long = lengths
+        if short is None or long is None:
             return Finding(name, "unknown", "taken, but no usage is reported to see whether it is in the prompt")
-        more = reply.prompt_tokens - plain.prompt_tokens
-        if more > _FEW:
-            return Finding(name, "yes", f"the template puts it into the prompt ({more:+} tokens)", needed=True)
-        return Finding(name, "no", f"taken, but the prompt hardly changes ({more:+} tokens)", needed=True)
+        if long - short > _FEW:
+            return Finding(name, "yes", "the template puts it into the prompt", needed=True)
+        return Finding(name, "no", "taken, but a longer one makes the prompt no longer: it is dropped", needed=True)
 
     async def token_limit(self) -> Finding:
         """Whether max_tokens ends an answer, and is given as the reason."""

@@ -4,21 +4,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from curate.core.console import say
 from curate.core.places import find_path
 from evalkit.answering import Answered, answer_all
 from evalkit.cache import peek_cache
+from evalkit.contamination import Overlap, find_overlap
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.outputs import current_result, write_results
-from evalkit.plan import plan_contender, total
+from evalkit.plan import plan_contender, plan_items, total
 from evalkit.prompts import Questions
 from evalkit.records import Score
-from evalkit.result import ContenderInfo, build_result
+from evalkit.result import Beside, ContenderInfo, build_result
 from evalkit.retrieval import measure
 from evalkit.rules import Rule, make_rule
 from evalkit.scoring import constant_answer, score_all
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
+from trainer.record import trained_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,15 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     return Evaluated(result, folder, False)
 
 
+def measure_noise(path: Path, choice: Choice) -> dict[str, Any]:
+    """Every contender at an endpoint against itself; see `evalkit.noise`."""
+    from evalkit.noise import noise_floor
+
+    inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
+    folder = _output(inputs, choice)
+    return noise_floor(inputs, folder, choice.cache or folder, fresh=choice.force, offline=choice.offline)
+
+
 def plan(path: Path, choice: Choice) -> dict[str, Any]:
     """What `evaluate` would ask, and what that costs and takes; see `plan_contender`. Asks and writes nothing."""
     from evalkit.prompts import ask_all
@@ -95,6 +108,7 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
         "max_tokens": inputs.suite.generation.max_tokens,
         "contenders": contenders,
         "total": total(contenders),
+        "power": plan_items(inputs),
         "budget": inputs.suite.budget.model_dump() if inputs.suite.budget else None,
     }
 
@@ -115,27 +129,43 @@ def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule]) -> dict[st
         scores=scores,
         chain={**inputs.chain(), "template": answered.template},
         contenders=[_info(questions, inputs, scores, answered) for questions in answered.questions],
-        constant=constant_answer(solved, inputs.items, rules[inputs.suite.primary]),
+        beside=Beside(constant_answer(solved, inputs.items, rules[inputs.suite.primary]), _overlap(inputs)),
     )
     return {**body, "versions": library_versions(), "scores": scores}
 
 
+def _overlap(inputs: Inputs) -> Overlap | None:
+    """The items that the training rows give away; None where it isn't known what was trained on."""
+    look_for, train = inputs.suite.contamination, inputs.training_rows()
+    if look_for is None or train is None:
+        return None
+    say(f"looking for {len(inputs.items)} items in {len(train)} training rows")
+    return find_overlap(inputs.items, train, look_for, embedder=inputs.suite.embedder, folder=inputs.folder)
+
+
 def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answered: Answered) -> ContenderInfo:
     contender = questions.contender
-    primary = {
-        score.item: score.value
-        for score in scores
-        if score.contender == contender.name and score.scorer == inputs.suite.primary
-    }
+    primary: dict[str, list[float]] = {}  # by item; several where an endpoint answers each item repeatedly
+    for score in scores:
+        if (score.contender, score.scorer) == (contender.name, inputs.suite.primary) and score.value is not None:
+            primary.setdefault(score.item, []).append(score.value)
     run = inputs.runs.get(contender.name)
     seconds = run.record.get("environment", {}).get("seconds") if run else None
+    prices = inputs.suite.prices
+    own = contender.endpoint.price if contender.endpoint else None
+    hourly = None if seconds is None or prices.training_per_hour is None else prices.training_per_hour * seconds / 3600
     return ContenderInfo(
         name=contender.name,
         rung=contender.place,
         description=contender.description or _description(contender),
         training_seconds=seconds,
         adapter=run is not None,
-        retrieval=measure(inputs.items, questions.retrieved, primary) if questions.retrieved else None,
+        price=own or prices.contenders.get(contender.name) or prices.tokens,
+        training_cost=prices.training if prices.training is not None and contender.place == "fine-tune" else hourly,
+        trained_tokens=trained_tokens(run) if run else None,
+        retrieval=measure(inputs.items, questions.retrieved, {item: fmean(found) for item, found in primary.items()})
+        if questions.retrieved
+        else None,
         canary=answered.canaries.get(contender.name),
         alone_ms=answered.alone_ms.get(contender.name, ()),
     )

@@ -1,6 +1,7 @@
 """What an evaluation would ask, cost and take, before a token is spent."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
@@ -8,8 +9,11 @@ import msgspec
 
 from evalkit.endpoint import Endpoint
 from evalkit.generate import Answer, Request
+from evalkit.inputs import Inputs
 from evalkit.prompts import Questions
+from evalkit.result import cluster_names
 from evalkit.suite import Suite
+from evalkit.wording import percent, points
 
 _BYTES_PER_TOKEN = 4  # of English text; an endpoint's tokenizer isn't here to ask
 _TOKENS_PER_S = 50  # of one answer at a hosted model, where none was timed yet
@@ -43,6 +47,18 @@ def plan_contender(questions: Questions, kept: Mapping[str, Answer], suite: Suit
     }
 
 
+def plan_items(inputs: Inputs) -> dict[str, Any]:
+    """What the items can tell about the useful effect, how many it needs, and what was assumed to say so."""
+    from evalkit.stats.power import Assumed, plan_power
+
+    suite = inputs.suite
+    assumed = Assumed(**suite.assumed.model_dump())
+    clusters = cluster_names(inputs.items, suite.cluster)
+    aim = {"effect": suite.useful_effect, "alpha": suite.alpha, "power": suite.power}
+    found = plan_power(clusters, len(inputs.items), **aim, assumed=assumed)
+    return {**asdict(found), "wanted": suite.power, "assumed": asdict(assumed)}
+
+
 def total(contenders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The contenders' costs and times together; None where no contender has one."""
     costs = [contender["cost"] for contender in contenders if contender["cost"]]
@@ -60,7 +76,7 @@ def total(contenders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def describe_total(plan: Mapping[str, Any]) -> list[str]:
     """The costs and times of a plan in sentences."""
-    lines = []
+    lines = [_describe_power(plan["power"])]
     if cost := plan["total"]["cost"]:
         expected = "" if cost["expected"] is None else f", about {cost['expected']:,.4g} by the answers that are kept"
         lines.append(f"cost: at most {cost['at_most']:,.4g} {cost['currency']}{expected}")
@@ -73,6 +89,24 @@ def describe_total(plan: Mapping[str, Any]) -> list[str]:
         limits = ", ".join(f"{name} {value:g}" for name, value in plan["budget"].items() if value is not None)
         lines.append(f"budget: {limits}")
     return lines
+
+
+def _describe_power(power: Mapping[str, Any]) -> str:
+    """What the items can tell, in a sentence that names what it assumes."""
+    assumed = power["assumed"]
+    spread = assumed["spread"]
+    basis = f"{percent(assumed['discordance'])} of the items differ" if spread is None else f"a spread of {spread:g}"
+    if power["clusters"] < power["items"]:
+        basis += f" and items of a cluster are alike to {percent(assumed['likeness'])}"
+    text = (
+        f"items: {power['items']:,} find a difference of {points(power['effect'])} points with a chance of"
+        f" {percent(power['power'])}, if {basis};"
+    )
+    if power["needed"] is not None:
+        text += f" {power['needed']:,} would for {percent(power['wanted'])}"
+    if power["detectable"] is not None:
+        text += f"; with these, {points(power['detectable'])} points is the least that is found so often"
+    return text
 
 
 def _length(request: Request, endpoint: Endpoint | None) -> int:

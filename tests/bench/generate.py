@@ -1,13 +1,13 @@
 """Our local generation beside a plain padded `generate` loop: `python -m tests.bench.generate [--json] [--prompts 16]`.
 
-Same SmolLM2-135M weights in float32, same prompts, same threads, in one process and in turns. Two kinds of prompts, both
-from the sample for function calling:
+Same SmolLM2-135M weights in float32, same prompts, same threads, in one process and in turns. Two kinds of prompts,
+both from the sample for function calling:
 
 - few_shot: instructions and three solved examples, the same for every request.
 - retrieval: instructions, and the three solved requests that are nearest to each.
 
-The peer is transformers' `generate` as its documentation shows it: prompts in their order, padded on the left, sixteen at
-a time, greedy. The ratio is of processor time, since other programs on the machine slow down one side or the other;
+The peer is transformers' `generate` as its documentation shows it: prompts in their order, padded on the left, sixteen
+at a time, greedy. The ratio is of processor time, since other programs on the machine slow down one side or the other;
 seconds stand beside it. Answers have to be the same, text for text.
 """
 
@@ -162,8 +162,8 @@ def as_text(result: dict[str, Any]) -> str:
     """The result as Markdown."""
     setting = result["setting"]
     lines = [
-        f"SmolLM2-135M in float32, {setting['threads']} threads, up to {setting['max_tokens']} tokens an answer, the best"
-        f" of {setting['rounds']} rounds; load of the machine {setting['load']}.",
+        f"SmolLM2-135M in float32, {setting['threads']} threads, up to {setting['max_tokens']} tokens an answer, the"
+        f" best of {setting['rounds']} rounds; load of the machine {setting['load']}.",
         "",
         "| prompts | tokens in prompts | ours, processor s | padded `generate`, processor s | times | seconds |",
         "|---|---|---|---|---|---|",

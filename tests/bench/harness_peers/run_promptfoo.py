@@ -33,6 +33,7 @@ quiet = {
     "PROMPTFOO_DISABLE_REMOTE_GENERATION": "1",
     "PROMPTFOO_CONFIG_DIR": str(folder / "promptfoo"),
     "OPENAI_API_KEY": "none",
+    "PATH": os.pathsep.join([str(Path(job["promptfoo"]).parent), os.environ["PATH"]]),
 }
 command = [job["promptfoo"], "eval", "-c", "promptfoo.json", "-j", str(job["in_flight"]), "--no-cache", "--no-table"]
 command += ["--no-progress-bar", "-o", "promptfoo-out.json"]
