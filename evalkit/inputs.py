@@ -79,6 +79,12 @@ class Inputs:
             "embedder": {"id": self.embedder.id, "digest": self.embedder.digest} if self.embedder else None,
         }
 
+    def _documents(self) -> dict[str, Any]:
+        return {
+            name: {"digest": files.digest, "files": len(files.files), **versions("lancedb", "pypdf", "beautifulsoup4")}
+            for name, files in self.documents.items()
+        }
+
     def training_rows(self) -> list[Row] | None:
         """What was trained on: the suite's train rows, else those that the items' manifest names beside them."""
         if self.train:
@@ -87,12 +93,6 @@ class Inputs:
         if self.item_file.manifest is None or not beside.is_file():
             return None
         return _read_rows(beside).rows
-
-    def _documents(self) -> dict[str, Any]:
-        return {
-            name: {"digest": files.digest, "files": len(files.files), **versions("lancedb", "pypdf", "beautifulsoup4")}
-            for name, files in self.documents.items()
-        }
 
     def digest(self) -> str:
         """The digest of everything that the result depends on."""

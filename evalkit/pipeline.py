@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from curate.core.console import say
@@ -159,11 +160,10 @@ def _overlap(inputs: Inputs) -> Overlap | None:
 
 def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answered: Answered) -> ContenderInfo:
     contender = questions.contender
-    primary = {
-        score.item: score.value
-        for score in scores
-        if score.contender == contender.name and score.scorer == inputs.suite.primary
-    }
+    primary: dict[str, list[float]] = {}  # by item; several where an endpoint answers each item repeatedly
+    for score in scores:
+        if (score.contender, score.scorer) == (contender.name, inputs.suite.primary) and score.value is not None:
+            primary.setdefault(score.item, []).append(score.value)
     run = inputs.runs.get(contender.name)
     seconds = run.record.get("environment", {}).get("seconds") if run else None
     prices = inputs.suite.prices
@@ -178,7 +178,9 @@ def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answere
         price=own or prices.contenders.get(contender.name) or prices.tokens,
         training_cost=prices.training if prices.training is not None and contender.place == "fine-tune" else hourly,
         trained_tokens=trained_tokens(run) if run else None,
-        retrieval=measure(inputs.items, questions.retrieved, primary) if questions.retrieved else None,
+        retrieval=measure(inputs.items, questions.retrieved, {item: fmean(found) for item, found in primary.items()})
+        if questions.retrieved
+        else None,
         canary=answered.canaries.get(contender.name),
         alone_ms=answered.alone_ms.get(contender.name, ()),
     )

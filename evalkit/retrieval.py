@@ -1,6 +1,6 @@
 """What goes before a question: solved rows near to it, or passages of documents; and how often the right ones do."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,12 +88,12 @@ def _passage(value: Any) -> Passage:
     raise TypeError(f"a passage is a text or an object with `text`, not {type(value).__name__}")
 
 
-def measure(items: Sequence[Row], retrieved: Retrieved, scores: Mapping[str, float | None]) -> dict[str, Any]:
+def measure(items: Sequence[Row], retrieved: Retrieved, scores: Mapping[str, float]) -> dict[str, Any]:
     """How often the passages shown hold what an item needs, and how it is answered with and without that.
 
     `recall` by k: of the items that name where their answer stands (`meta.source_passage`), the share that has it
     among the best k passages. `answer`: the items whose answer's words stand in a passage shown, and whether they
-    stand anywhere in the documents. `scores` are the primary scorer's, by item.
+    stand anywhere in the documents. `scores` are the primary scorer's, by item; unscored ones are absent.
     """
     named = [item for item in items if item.meta.get("source_passage")]
     ranks = [_rank(item, retrieved.found.get(item.id, [])) for item in named]
@@ -119,8 +119,8 @@ def measure(items: Sequence[Row], retrieved: Retrieved, scores: Mapping[str, flo
             "items": len(answered),
             "in_context": len(shown),
             "in_documents": _anywhere(retrieved.all_passages, [wanted[key] for key in answered]),
-            "score_with": _mean(scores.get(key) for key in answered if key in shown),
-            "score_without": _mean(scores.get(key) for key in answered if key not in shown),
+            "score_with": _mean(scores, shown),
+            "score_without": _mean(scores, set(answered) - shown),
         },
     }
     return section
@@ -156,6 +156,6 @@ def _joined(passages: Sequence[Passage]) -> str:
     return "\n".join(f" {normalised(passage.searchable)} " for passage in passages)
 
 
-def _mean(values: Any) -> float | None:
-    known = [value for value in values if value is not None]
+def _mean(scores: Mapping[str, float], keys: Collection[str]) -> float | None:
+    known = [scores[key] for key in keys if key in scores]
     return sum(known) / len(known) if known else None

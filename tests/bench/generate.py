@@ -162,8 +162,8 @@ def as_text(result: dict[str, Any]) -> str:
     """The result as Markdown."""
     setting = result["setting"]
     lines = [
-        f"SmolLM2-135M in float32, {setting['threads']} threads, up to {setting['max_tokens']} tokens an answer,"
-        f" the best of {setting['rounds']} rounds; load of the machine {setting['load']}.",
+        f"SmolLM2-135M in float32, {setting['threads']} threads, up to {setting['max_tokens']} tokens an answer, the"
+        f" best of {setting['rounds']} rounds; load of the machine {setting['load']}.",
         "",
         "| prompts | tokens in prompts | ours, processor s | padded `generate`, processor s | times | seconds |",
         "|---|---|---|---|---|---|",

@@ -191,10 +191,10 @@ def test_the_embedded_model_needs_retrieval_for_questions_about_encyclopedia_art
     lines = [json.dumps({"id": f"p{n}", "text": paragraph["context"]}) for n, paragraph in enumerate(paragraphs)]
     (tmp_path / "articles.jsonl").write_text("\n".join(lines))
     rows = []
-    for n, paragraph in enumerate(paragraphs[::6][:40]):
+    for n, paragraph in enumerate(paragraphs[::8][:30]):
         asked = paragraph["qas"][0]
         messages = [Message("user", asked["question"]), Message("assistant", asked["answers"][0]["text"])]
-        rows.append(Row(id=asked["id"], messages=messages, meta={"source_passage": f"p{n * 6}"}))
+        rows.append(Row(id=asked["id"], messages=messages, meta={"source_passage": f"p{n * 8}"}))
     write_rows(tmp_path / "items.jsonl", rows)
     path = suite(
         tmp_path,
@@ -202,7 +202,7 @@ def test_the_embedded_model_needs_retrieval_for_questions_about_encyclopedia_art
         items="items.jsonl",
         contenders=[
             {"name": "base"},
-            {"name": "base+rag", "documents": {"paths": ["articles.jsonl"], "top": 1, "ranking": "vector"}},
+            {"name": "base+rag", "documents": {"paths": ["articles.jsonl"], "top": 1, "chunk_words": 300}},
         ],
         generation={"max_tokens": 28},
         scorers=[{"name": "right", "kind": "contains"}],

@@ -32,7 +32,7 @@ def test_a_server_that_got_worse_is_seen(tmp_path: Path) -> None:
         return right(question) if endpoint.bodies[-1]["seed"] == 3 else completion("wrong")
 
     with serve(worse) as endpoint:
-        suite = suite_at(tmp_path, endpoint.url, running={"concurrency": 1})
+        suite = suite_at(tmp_path, endpoint.url, running={"concurrency": 1, "latency_items": 0})
         [found] = measure_noise(suite, Choice())["contenders"]
     assert (found["difference"], found["changed"], found["flipped"]) == (-1.0, 1.0, 1.0)
     assert found["high"] < 0

@@ -44,7 +44,7 @@ def url() -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_suite_and_the_doctor_at_llama_cpp(tmp_path: Path, url: str) -> None:
-    running = {"concurrency": 2, "timeout_s": 300}
+    running = {"concurrency": 2, "timeout_s": 300, "latency_items": 0}
     suite = suite_at(tmp_path, url, running=running, generation={"max_tokens": 8})
     [served] = evaluate(suite, Choice()).result["contenders"]
     generations = read_results(tmp_path / "results").generations

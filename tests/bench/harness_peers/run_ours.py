@@ -33,7 +33,7 @@ suite = {
     ],
     "primary": "exact",
     "useful_effect": 0.1,
-    "running": {"concurrency": job["in_flight"]},
+    "running": {"concurrency": job["in_flight"], "latency_items": 0},
 }
 (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
 del job["items"]
