@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
+from evalkit.release_commands import release
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -164,6 +165,9 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
         print_json(result)
     else:
         print_summary(result)
+
+
+cli.add_command(release)
 
 
 def main() -> None:

@@ -102,8 +102,8 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
     item_file = _read_rows(find_path(suite.items, folder))
     train = _read_rows(find_path(suite.train, folder)) if suite.train else None
     runs = {c.name: read_run(find_path(c.run, folder)) for c in contenders if c.run}
-    base = find_base(suite.base, folder) if any(not c.replay for c in contenders) else None
-    if base:
+    base = find_base(suite.base, folder) if any(c.run or not c.replay for c in contenders) else None
+    if base and any(not c.replay for c in contenders):
         check_reachable(base)
     base_digest = base.digest() if base else None
     if train:

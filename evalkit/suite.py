@@ -42,7 +42,8 @@ Examples = Annotated[CoveringExamples | NearestExamples | FileExamples, Field(di
 class Contender(Config):
     """One way to answer an item: the base model with this system message and these examples, or what a run trained.
 
-    `replay` names a file of recorded answers instead of a model.
+    `replay` names a file of recorded answers instead of a model. With `run`, they are said to be those of that run's
+    adapter; nothing shows it, so the result says that they were recorded.
     """
 
     name: Name
@@ -69,8 +70,8 @@ class Contender(Config):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.replay and (self.run or self.examples or self.system is not None):
-            raise ValueError("`replay` answers from a file: it takes no system, examples or run")
+        if self.replay and (self.examples or self.system is not None):
+            raise ValueError("`replay` answers from a file: it takes no system and no examples")
         return self
 
 
