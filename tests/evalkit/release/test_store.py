@@ -88,7 +88,7 @@ def test_promotions_at_once_leave_a_store_with_all_of_them(work: Work, run_cli: 
         for _ in range(2)
     ]  # fmt: skip
     for process in running:
-        assert b"is current" in process.communicate()[1]
+        assert b"current" in process.communicate()[1]
         assert process.returncode == 0
 
     store = Store(work.store)
