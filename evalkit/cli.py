@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
+from evalkit.drift_command import drift
 from evalkit.release_commands import release
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -168,6 +169,7 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
 
 
 cli.add_command(release)
+cli.add_command(drift)
 
 
 def main() -> None:
