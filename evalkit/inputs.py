@@ -11,12 +11,12 @@ from curate.core.config_file import load_config
 from curate.core.digests import digest_file, digest_json
 from curate.core.embedding import Embedder, find_embedder
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.jsonl import decode_lines
 from curate.core.places import find_path
 from curate.core.records import read_record, versions
 from curate.core.rows import Row
 from curate.core.seeding import stable_seed
 from evalkit.contenders import question_text
+from evalkit.prompt_files import read_items
 from evalkit.suite import Contender, FileExamples, NearestExamples, Suite
 from trainer.hub import check_reachable
 from trainer.record import RECORD, Run, read_run
@@ -141,7 +141,7 @@ def _chosen(suite: Suite, only: Sequence[str]) -> list[Contender]:
 
 
 def _read_rows(path: Path) -> RowFile:
-    rows = list(decode_lines(path, Row))
+    rows = read_items(path)
     if not rows:
         raise DataError("no rows in it", where=path)
     twice = [row_id for row_id, count in Counter(row.id for row in rows).items() if count > 1]
