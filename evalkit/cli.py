@@ -7,6 +7,7 @@ import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
 from evalkit.drift_command import drift
+from evalkit.regression_commands import regression, safety
 from evalkit.release_commands import release
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -170,6 +171,8 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
 
 cli.add_command(release)
 cli.add_command(drift)
+cli.add_command(regression)
+cli.add_command(safety)
 
 
 def main() -> None:

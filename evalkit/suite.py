@@ -83,6 +83,16 @@ class GenerationConfig(Config):
     """Processor threads; auto: one per core. Changes no answer."""
 
 
+class Regression(Config):
+    """What a regression suite is judged by: `control` got every item right and runs again beside its successors."""
+
+    control: Name
+    margin: float = Field(gt=0, lt=1)
+    """The largest loss that is tolerated, as a share."""
+    must_pass: list[str] = Field(default_factory=list)
+    """Ids of items that no successor may break."""
+
+
 class Suite(Config):
     """An evaluation."""
 
@@ -109,6 +119,8 @@ class Suite(Config):
     cluster: Literal["group", "label", "source"] | None = None
     """The field whose equal values tie items together; they are resampled together."""
     min_quality: float | None = Field(default=None, ge=0, le=1)
+    regression: Regression | None = None
+    """Set by `evalkit regression make`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
