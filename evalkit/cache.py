@@ -37,10 +37,15 @@ class AnswerCache:
 
     def put(self, key: str, answer: Answer) -> None:
         """Keep an answer; it takes the place of an older one."""
-        if answer.error is not None:
+        self.put_all([(key, answer)])
+
+    def put_all(self, answers: Iterable[tuple[str, Answer]]) -> None:
+        """Keep answers in one write."""
+        lines = [(key, msgspec.json.encode(answer)) for key, answer in answers if key and answer.error is None]
+        if not lines:
             return
         with _errors(self._path), self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, msgspec.json.encode(answer)))
+            self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", lines)
 
 
 @contextmanager

@@ -7,9 +7,12 @@ import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
 from evalkit.drift_command import drift
+from evalkit.gate.commands import decide_and_print, gate
+from evalkit.judge.commands import judge
 from evalkit.regression_commands import regression, safety
 from evalkit.release_commands import release
 
+_INCONCLUSIVE = 6
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -31,42 +34,46 @@ def cli() -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only this many items, chosen by the suite's seed.")
 @click.option("--contender", "contenders", multiple=True, help="Ask only this contender; may be given repeatedly.")
 @click.option("--output", type=_FOLDER, help="Write here instead of where the suite says.")
+@click.option("--seed", type=int, help="Use this seed instead of the suite's.")
+@click.option("--cache", type=_FOLDER, help="Keep answers in this folder, for several suites or outputs to share.")
+@click.option("--offline", is_flag=True, help="Ask no endpoint; what isn't kept counts as unscored.")
 @click.option("--force", is_flag=True, help="Ask everything again, also what was answered before.")
+@click.option("--gate", "rules", type=click.Path(dir_okay=False, path_type=Path), help="Then decide by these rules.")
+@click.option("--against", type=_FOLDER, help="With --gate: the baseline's results.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked; ask and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print result.json.")
+@click.option("--json", "as_json", is_flag=True, help="Print result.json; with --gate verdict.json.")
 @command_options
 def run_suite(
-    suite: Path,
-    limit: int | None,
-    contenders: tuple[str, ...],
-    output: Path | None,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
+    suite: Path, rules: Path | None, against: Path | None, dry_run: bool, as_json: bool, **chosen: Any
 ) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
     Writes generations.jsonl, scores.jsonl, result.json, report.html and report.md. Answers are kept one by one: after
-    an interruption the same command goes on. Does nothing where nothing changed.
+    an interruption the same command goes on and pays for nothing twice. Does nothing where nothing changed. Ends with
+    6 where the budget ended before the questions.
 
     \b
     Examples:
       evalkit run suite.yaml
       evalkit run suite.yaml --limit 20 --contender base --output /tmp/try
-      evalkit run suite.yaml --json
+      evalkit run suite.yaml --offline --json
+      evalkit run suite.yaml --gate gate.yaml --against releases/current/results
     """
     from evalkit import pipeline
 
-    choice = pipeline.Choice(output, limit, contenders, force)
+    choice = pipeline.Choice(**chosen)
     if dry_run:
         _print_plan(pipeline.plan(suite, choice), as_json=as_json)
         return 0
     evaluated = pipeline.evaluate(suite, choice)
-    _print_result(evaluated.result, as_json=as_json)
+    if not (rules and as_json):
+        _print_result(evaluated.result, as_json=as_json)
     if evaluated.up_to_date:
         say(f"{evaluated.folder} is up to date: the suite and its inputs have not changed")
     say(f"report: {evaluated.folder / 'report.html'}")
-    return 0
+    if rules:
+        return decide_and_print(evaluated.folder, rules, against, evaluated.folder, as_json=as_json)
+    return _INCONCLUSIVE if evaluated.result.get("stopped") else 0
 
 
 @cli.command(epilog=EPILOG)
@@ -139,6 +146,10 @@ def check(files: tuple[Path, ...]) -> int:
         for note in notes:
             click.echo(f"  advice: {note}")
     return 0
+
+
+cli.add_command(judge)
+cli.add_command(gate)
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:

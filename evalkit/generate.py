@@ -13,7 +13,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt to answer. `key` is the digest of everything that the answer depends on.
 
     `prompt` and `prompt_ids` are the messages rendered by the local chat template; a backend that renders elsewhere
-    (an endpoint) takes `messages` and `tools`.
+    (an endpoint) takes `messages` and `tools`. `prompt_digest` is of the rendered prompt, or of the messages as they are sent.
     """
 
     item: str
@@ -22,13 +22,18 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tools: list[dict[str, Any]] | None = None
     prompt: str = ""
     prompt_ids: list[int] = msgspec.field(default_factory=list)
+    prompt_digest: str = ""
     key: str = ""
+    repeat: int = 0
+    """Which of several answers to the same question, from 0."""
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a backend made of one request: text, or the error that stood in its way.
 
     Units: tokens as the backend counts them, a stop token included; `latency_ms` as the backend defines it.
+    `estimated`: the backend didn't say how many tokens, and their number is a guess by length. `model` is what an
+    endpoint calls the model that answered.
     """
 
     text: str = ""
@@ -37,6 +42,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     latency_ms: float = 0.0
+    estimated: bool = False
+    model: str = ""
 
 
 def failed(reason: str, *, prompt_tokens: int = 0) -> Answer:

@@ -91,19 +91,24 @@ def library_versions() -> dict[str, str]:
     return versions("torch", "transformers", "peft", "sentence-transformers", "scipy")
 
 
-def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = ()) -> Inputs:
-    """The suite at `path` with what it names; `limit` items (chosen by the suite's seed) and `only` some contenders.
+def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (), seed: int | None = None) -> Inputs:
+    """The suite at `path` with what it names; `limit` items (chosen by the seed) and `only` some contenders.
+
+    `seed` takes the place of the suite's.
 
     Raises: ConfigError, DataError; ProvenanceError where something is not what its record says, or an item is in train.
     """
     suite = load_config(path, Suite)
+    if seed is not None:
+        suite = suite.model_copy(update={"seed": seed})
     folder = path.parent
     contenders = _chosen(suite, only)
     item_file = _read_rows(find_path(suite.items, folder))
     train = _read_rows(find_path(suite.train, folder)) if suite.train else None
     runs = {c.name: read_run(find_path(c.run, folder)) for c in contenders if c.run}
-    base = find_base(suite.base, folder) if any(c.run or not c.replay for c in contenders) else None
-    if base and any(not c.replay for c in contenders):
+    local = [c for c in contenders if not c.replay and not c.endpoint]
+    base = find_base(suite.base, folder) if local or runs else None
+    if base and local:
         check_reachable(base)
     base_digest = base.digest() if base else None
     if train:

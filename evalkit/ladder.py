@@ -11,6 +11,7 @@ Each contender is compared with every cheaper one on the primary metric. With `u
 
 The rule, in this order:
 
+0. A contender that lacks more answers than the suite allows (`max_errors`): `inconclusive`, whatever the others say.
 1. A contender whose interval ends below the floor (`min_quality`, where the suite sets one) does not do the job.
 2. The **winner** is the cheapest of the others that no costlier contender is better than. Cheapest unbeaten, not "climb
    step by step": being better isn't transitive (prompt +3, rag +3 over that, adapter +3 over that), and a costlier
@@ -50,7 +51,7 @@ _CLOSEST = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One contender on the primary metric: mean, interval, and the number of items scored."""
+    """One contender on the primary metric: mean, interval, the number of items scored, the share without an answer."""
 
     name: str
     rung: Rung
@@ -58,16 +59,18 @@ class Standing:
     low: float
     high: float
     n: int
+    errors: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the suite fixed before the run. `useful` and `floor` are shares (0.05 = 5 points)."""
+    """What the suite fixed before the run. `useful`, `floor` and `max_errors` are shares (0.05 = 5 points)."""
 
     useful: float
     alpha: float = 0.05
     floor: float | None = None
     graded: bool = False
+    max_errors: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,9 @@ class _Climb:
     def _verdict(self, winner: Standing | None) -> tuple[Verdict, str, int | None]:
         if not any(standing.n for standing in self.standings):
             return "inconclusive", "No item has a score.", None
+        lacking = max(self.standings, key=lambda standing: standing.errors)
+        if lacking.errors > self.rules.max_errors:
+            return "inconclusive", self._why_errors(lacking), None
         if winner is None:
             return "nothing-suffices", self._why_nothing_reaches_the_floor(), None
         rung_of = {standing.name: standing.rung for standing in self.standings}
@@ -337,6 +343,12 @@ class _Climb:
         if pair.left_out:
             text += f" {pair.left_out} items lack a score for one of the two."
         return text + _items_wanted(items, pair.n)
+
+    def _why_errors(self, lacking: Standing) -> str:
+        return (
+            f"{_sentence(self._named(lacking.name))} has no answer to {percent(lacking.errors)} of what it was asked, "
+            f"more than the {percent(self.rules.max_errors)} that the suite allows: see its errors, and run it again."
+        )
 
     def _why_floor_open(self, winner: Standing, items: int | None) -> str:
         level = percent(1 - self.rules.alpha)

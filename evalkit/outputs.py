@@ -12,6 +12,8 @@ from curate.core.errors import DataError
 from curate.core.jsonl import decode_lines, write_lines
 from curate.core.records import environment, peek_record, read_record, seal, write_record
 from curate.core.rows import Row, encode_row
+from evalkit.judge.grades import FILE_NAME as JUDGMENTS
+from evalkit.judge.grades import Judgment
 from evalkit.records import Generation, Score
 
 RESULT = "result.json"
@@ -34,15 +36,19 @@ def write_results(
     items: Sequence[Row],
     generations: Sequence[Generation],
     scores: Sequence[Score],
+    judgments: Sequence[Judgment] = (),
     **measured: Any,
 ) -> dict[str, Any]:
     """Write everything into `folder`, the record last, and return the record. `measured` goes into `environment`."""
     write_lines(folder / _ITEMS, map(encode_row, items))
     write_lines(folder / _GENERATIONS, map(msgspec.json.encode, generations))
     write_lines(folder / _SCORES, map(msgspec.json.encode, scores))
+    judged = [folder / JUDGMENTS] if judgments else []
+    for path in judged:
+        write_lines(path, map(msgspec.json.encode, judgments))
     # Sealed before its environment is known: a digest doesn't cover the environment, so the report can show it.
     reports = render_reports(folder, Results(seal(body), list(items), list(generations), list(scores)))
-    written = [folder / _ITEMS, folder / _GENERATIONS, folder / _SCORES, *reports]
+    written = [folder / _ITEMS, folder / _GENERATIONS, folder / _SCORES, *judged, *reports]
     # Latencies are in these files, so their digests differ between runs on the same inputs.
     files = {path.name: digest_file(path) for path in written}
     return write_record(folder / RESULT, {**body, "environment": environment(files=files, **measured)})
@@ -56,11 +62,17 @@ def render_reports(folder: Path, results: Results) -> list[Path]:
 
 
 def current_result(folder: Path, input_digest: str) -> dict[str, Any] | None:
-    """The result in `folder` if it was made from these inputs and all its files are as they were written."""
+    """The result in `folder` if it was made from these inputs and all its files are as they were written.
+
+    A result that lacks answers for trouble that may pass is not current: another run asks for them again.
+    """
     record = peek_record(folder / RESULT)
     if record is None or record.get("input_digest") != input_digest:
         return None
-    files = record.get("environment", {}).get("files", {})
+    measured = record.get("environment", {})
+    if measured.get("unanswered"):
+        return None
+    files = measured.get("files", {})
     intact = all((folder / name).is_file() and digest_file(folder / name) == files[name] for name in files)
     return record if files and intact else None
 

@@ -1,20 +1,20 @@
 """The evaluation: read and check, ask every contender, score, compare, write."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.core.console import progress, say
-from curate.core.digests import digest_text
+from curate.core.digests import digest_json
 from curate.core.places import find_path
-from evalkit.cache import AnswerCache, open_cache, peek_cache
-from evalkit.generate import Answer, Backend
+from evalkit.answering import Answered, answer_all
+from evalkit.cache import peek_cache
 from evalkit.inputs import Inputs, library_versions, read_inputs
+from evalkit.judge.asking import Kept
+from evalkit.judge.scoring import Judge, Judged, find_judges, judge_all
+from evalkit.judge.settings import JudgeConfig
 from evalkit.outputs import current_result, write_results
-from evalkit.records import Generation
 from evalkit.result import ContenderInfo, build_result
 from evalkit.rules import Rule, make_rule
 from evalkit.scoring import constant_answer, score_all
@@ -32,12 +32,18 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the command line may narrow: where to write, how many items, which contenders; and `force`."""
+    """What the command line may narrow: where to write, how many items, which contenders, the seed.
+
+    `force` asks everything again, `offline` asks no endpoint, `cache` is the folder where answers are kept.
+    """
 
     output: Path | None = None
     limit: int | None = None
     contenders: tuple[str, ...] = ()
     force: bool = False
+    seed: int | None = None
+    offline: bool = False
+    cache: Path | None = None
 
 
 def evaluate(path: Path, choice: Choice) -> Evaluated:
@@ -48,18 +54,32 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     Raises: ConfigError, DataError, ProvenanceError, ServiceError.
     """
     started = time.monotonic()
-    inputs = read_inputs(path, limit=choice.limit, only=choice.contenders)
+    inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
     folder = _output(inputs, choice)
-    input_digest = inputs.digest()
+    judges = find_judges(inputs)
+    input_digest = _input_digest(inputs, judges)
     if not choice.force and (result := current_result(folder, input_digest)) is not None:
         return Evaluated(result, folder, True)
-    rules = {config.name: make_rule(config, inputs.folder) for config in inputs.suite.scorers}
-    generations, template, asked = _answer_all(inputs, folder, fresh=choice.force)
-    body = _body(inputs, generations, rules, template)
+    rules = {
+        config.name: make_rule(config, inputs.folder)
+        for config in inputs.suite.scorers
+        if not isinstance(config, JudgeConfig)
+    }
+    answered = answer_all(inputs, choice.cache or folder, fresh=choice.force, offline=choice.offline)
+    kept = Kept(choice.cache or folder, fresh=choice.force, offline=choice.offline)
+    judged = judge_all(judges, inputs, answered.generations, kept)
+    body = _body(inputs, answered, rules, judged)
     scores = body.pop("scores")
-    seconds = round(time.monotonic() - started, 3)
+    body |= {"input_digest": input_digest, "stopped": answered.stopped, "judges": judged.judges}
     result = write_results(
-        folder, {**body, "input_digest": input_digest}, inputs.items, generations, scores, seconds=seconds, asked=asked
+        folder,
+        body,
+        inputs.items,
+        answered.generations,
+        scores,
+        judged.judgments,
+        seconds=round(time.monotonic() - started, 3),
+        **{**answered.measured, "unanswered": answered.measured["unanswered"] + judged.unanswered},
     )
     return Evaluated(result, folder, False)
 
@@ -68,12 +88,14 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
     """What `evaluate` would do: items, and for each contender its prompts' tokens and how many answers are kept."""
     from evalkit.prompts import ask_all
 
-    inputs = read_inputs(path, limit=choice.limit, only=choice.contenders)
+    inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
     folder = _output(inputs, choice)
+    input_digest = _input_digest(inputs, find_judges(inputs))
     contenders = []
     for questions in ask_all(inputs)[0]:
         lengths = [len(request.prompt_ids) for request in questions.requests]
-        kept = {} if choice.force else peek_cache(folder, (request.key for request in questions.requests))
+        keys = [request.key for request in questions.requests]
+        kept = {} if choice.force else peek_cache(choice.cache or folder, keys)
         contenders.append(
             {
                 "name": questions.contender.name,
@@ -88,109 +110,36 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
         "suite": inputs.suite.name,
         "output": str(folder),
         "items": len(inputs.items),
-        "up_to_date": not choice.force and current_result(folder, inputs.digest()) is not None,
+        "up_to_date": not choice.force and current_result(folder, input_digest) is not None,
         "max_tokens": inputs.suite.generation.max_tokens,
         "contenders": contenders,
     }
+
+
+def _input_digest(inputs: Inputs, judges: Sequence[Judge]) -> str:
+    """The digest of everything that the result depends on."""
+    return digest_json([inputs.digest(), *(judge.key for judge in judges)])
 
 
 def _output(inputs: Inputs, choice: Choice) -> Path:
     return choice.output if choice.output is not None else find_path(inputs.suite.output, inputs.folder)
 
 
-def _answer_all(inputs: Inputs, folder: Path, *, fresh: bool) -> tuple[list[Generation], str | None, int]:
-    """Every answer in the order of contenders and items, the template's digest, and how many were not kept before."""
-    from evalkit.prompts import Questions, ask_all
-
-    if inputs.embedder:
-        say(f"finding the nearest of {len(inputs.train.rows) if inputs.train else 0} solved rows for each item")
-    all_questions, template = ask_all(inputs)
-    backends = _Backends(inputs)
-    answers: dict[str, dict[str, Answer]] = {}
-    asked = 0
-
-    def answer(questions: Questions, cache: AnswerCache) -> dict[str, Answer]:
-        nonlocal asked
-        kept = {} if fresh else cache.get(request.key for request in questions.requests)
-        found = {**questions.faults, **{r.item: kept[r.key] for r in questions.requests if r.key in kept}}
-        missing = [request for request in questions.requests if request.item not in found]
-        if not missing:
-            return found
-        name = questions.contender.name
-        with backends.backend(questions.contender) as backend, progress(name, len(missing)) as advance:
-            max_tokens = inputs.suite.generation.max_tokens
-            for request, made in backend.generate(missing, max_tokens=max_tokens, advance=advance):
-                if request.key:
-                    cache.put(request.key, made)
-                found[request.item] = made
-                asked += 1
-        return found
-
-    with open_cache(folder) as cache:
-        for questions in all_questions:
-            answers[questions.contender.name] = answer(questions, cache)
-    generations = [
-        _generation(questions.contender.name, item.id, answers[questions.contender.name][item.id], prompts)
-        for questions in all_questions
-        for prompts in [{request.item: request.prompt for request in questions.requests}]
-        for item in inputs.items
-    ]
-    return generations, template, asked
-
-
-def _generation(contender: str, item: str, answer: Answer, prompts: dict[str, str]) -> Generation:
-    prompt = prompts.get(item)
-    return Generation(
-        item=item,
-        contender=contender,
-        text=answer.text,
-        finish_reason=answer.finish_reason,
-        error=answer.error,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        prompt_digest=digest_text(prompt) if prompt else "",
-        latency_ms=answer.latency_ms,
-    )
-
-
-class _Backends:
-    """The backend of each contender; models are loaded when the first answer is needed, not before."""
-
-    def __init__(self, inputs: Inputs) -> None:
-        self._inputs = inputs
-        self._models: Any = None
-
-    @contextmanager
-    def backend(self, contender: Contender) -> Iterator[Backend]:
-        inputs = self._inputs
-        with ExitStack() as stack:
-            if contender.replay:
-                from evalkit.backends.replay import Replay
-
-                yield Replay(find_path(contender.replay, inputs.folder))
-                return
-            from evalkit.backends.local_models import LocalModels
-
-            if self._models is None and inputs.base is not None:
-                self._models = LocalModels(inputs.base, inputs.quantisation, inputs.suite.generation.threads)
-            yield stack.enter_context(self._models.backend(contender.name, inputs.runs.get(contender.name)))
-
-
-def _body(
-    inputs: Inputs, generations: Sequence[Generation], rules: dict[str, Rule], template: str | None
-) -> dict[str, Any]:
+def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Judged) -> dict[str, Any]:
     """The result's body, with the scores under `scores`."""
     by_id = {item.id: item for item in inputs.items}
-    scores = score_all(generations, by_id, rules)
+    generations = answered.generations
+    scores = [*score_all(generations, by_id, rules), *judged.scores]
+    primary = rules.get(inputs.suite.primary)
     solved = inputs.train.rows if inputs.train else inputs.items
     body = build_result(
         suite=inputs.suite.facts(),
         items=inputs.items,
         generations=generations,
         scores=scores,
-        chain={**inputs.chain(), "template": template},
+        chain={**inputs.chain(), "template": answered.template, "scores": digest_json(scores)},
         contenders=[_info(contender, inputs) for contender in inputs.contenders],
-        constant=constant_answer(solved, inputs.items, rules[inputs.suite.primary]),
+        constant=constant_answer(solved, inputs.items, primary) if primary else None,
     )
     return {**body, "versions": library_versions(), "scores": scores}
 

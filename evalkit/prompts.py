@@ -1,7 +1,10 @@
 """Prompts: every contender's requests for every item, rendered and with the key that its answer is kept under."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
 
 from curate.core.base_model import load_chat_format
 from curate.core.chat import ChatFormat, TemplateFault
@@ -9,10 +12,11 @@ from curate.core.digests import digest_json, digest_text
 from curate.core.errors import ConfigError, ProvenanceError
 from curate.core.rows import Message, Row
 from evalkit.contenders import covering_examples, messages_for, question_text, solved
+from evalkit.endpoint import Endpoint
 from evalkit.generate import Answer, Request, failed
 from evalkit.inputs import Inputs, library_versions
 from evalkit.retrieval import nearest_rows
-from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
+from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples, Suite
 from trainer.record import RECORD
 
 
@@ -49,9 +53,13 @@ def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
 
 
 def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None) -> Questions:
-    if contender.replay or chat is None:
+    if contender.replay:
         requests = [Request(item=item.id, contender=contender.name, messages=item.prompt) for item in inputs.items]
         return Questions(contender, requests, {})
+    if contender.endpoint:
+        return Questions(contender, list(_ask_endpoint(contender, contender.endpoint, inputs)), {})
+    if chat is None:
+        raise ValueError("a local contender without a chat format")
     model_key = _model_key(contender, inputs)
     requests, faults = [], {}
     for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True):
@@ -68,11 +76,46 @@ def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None) -> Quest
                 messages=messages,
                 tools=item.tools,
                 prompt=prompt,
+                prompt_digest=digest_text(prompt),
                 prompt_ids=chat.prompt_ids(messages, item.tools),
                 key=digest_json([model_key, digest_text(prompt)]),
             )
         )
     return Questions(contender, requests, faults)
+
+
+def _ask_endpoint(contender: Contender, endpoint: Endpoint, inputs: Inputs) -> Iterator[Request]:
+    """Messages as they are: the template is the endpoint's. The key is of all that is sent, and where to."""
+    generation = inputs.suite.generation
+    for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True):
+        messages = messages_for(contender, item, examples)
+        digest = digest_json(messages)
+        for repeat in range(generation.repeats):
+            request = Request(
+                item=item.id,
+                contender=contender.name,
+                messages=messages,
+                tools=item.tools,
+                prompt_digest=digest,
+                repeat=repeat,
+            )
+            sent = endpoint_body(endpoint, request, inputs.suite)
+            yield replace(request, key=digest_json([endpoint.base_url, sent, repeat]))
+
+
+def endpoint_body(endpoint: Endpoint, request: Request, suite: Suite) -> dict[str, Any]:
+    """What an endpoint is sent for a request."""
+    from evalkit.backends.openai_http import request_body
+
+    generation = suite.generation
+    return request_body(
+        endpoint,
+        request.messages,
+        request.tools,
+        max_tokens=generation.max_tokens,
+        temperature=generation.temperature,
+        seed=suite.seed + request.repeat,
+    )
 
 
 def _model_key(contender: Contender, inputs: Inputs) -> str:

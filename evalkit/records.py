@@ -6,7 +6,8 @@ import msgspec
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """One contender's answer to one item, or the error that stood in its way (then `text` is empty).
 
-    Units: tokens as the backend counts them; `latency_ms` from request to last token, inside a batch for local models.
+    Units: tokens as the backend counts them (`estimated`: by length, for it doesn't say); `latency_ms` from request to
+    last token, inside a batch for local models, at the socket for endpoints. `repeat` counts answers to one item.
     """
 
     item: str
@@ -19,6 +20,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     prompt_digest: str = ""
     latency_ms: float = 0.0
+    estimated: bool = False
+    repeat: int = 0
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,3 +33,4 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
     unscored: str | None = None
     detail: str | None = None
+    repeat: int = 0

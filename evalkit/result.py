@@ -81,12 +81,13 @@ def build_result(
     pairs = [(a, b) for position, a in enumerate(in_order) for b in in_order[:position]]
     level = Level(metric=primary, alpha=alpha, seed=int(suite["seed"]), clusters=clusters)
     comparisons = compare_all(table.values[primary], pairs, level)
-    standings = [_standing(contender, sections[contender.name]["metrics"][primary]) for contender in ladder_order]
+    standings = [_standing(contender, sections[contender.name], primary) for contender in ladder_order]
     rules = Rules(
         useful=float(suite["useful_effect"]),
         alpha=alpha,
         floor=suite.get("min_quality"),
         graded=_is_graded(table.values[primary].values()),
+        max_errors=float(suite.get("max_errors", 1.0)),
     )
     floor = _constant(constant, table.values[primary], level) if constant else None
     body: dict[str, Any] = {
@@ -112,7 +113,9 @@ def _constant(answer: ConstantAnswer, values: Mapping[str, Floats], level: Level
 
 
 def tabulate(items: Sequence[Row], contenders: Sequence[str], scores: Sequence[Score], primary: str) -> ScoreTable:
-    """The scores as arrays. A value outside [0, 1] is unscored, and so is an item that has no score at all.
+    """The scores as arrays; an item's is the mean over its repeats that have one.
+
+    A value outside [0, 1] is unscored, and so is an item that has no score at all.
 
     Raises: DataError for unknown items or contenders, or two scores for the same answer by one scorer.
     """
@@ -121,21 +124,30 @@ def tabulate(items: Sequence[Row], contenders: Sequence[str], scores: Sequence[S
         raise DataError("two items have the same id", fix="give every item an id of its own")
     scorers = tuple(dict.fromkeys([primary, *(score.scorer for score in scores)]))
     values = {scorer: {name: np.full(len(items), np.nan) for name in contenders} for scorer in scorers}
+    counts = {scorer: {name: np.zeros(len(items)) for name in contenders} for scorer in scorers}
+    unscored: dict[tuple[str, str, int], str] = {}
+    seen: set[tuple[str, str, str, int]] = set()
+    for score in scores:
+        key = (score.item, score.contender, score.scorer, score.repeat)
+        if score.item not in place or score.contender not in values[primary] or key in seen:
+            fault = "given twice" if key in seen else "for an item or a contender that is not in this run"
+            raise DataError(f"a score {fault}", where=" / ".join(key[:3]), fix="run the evaluation again")
+        seen.add(key)
+        at = place[score.item]
+        reason = score.unscored or _fault(score.value)
+        if reason is None and score.value is not None:
+            count = counts[score.scorer][score.contender]
+            before = values[score.scorer][score.contender][at] * count[at] if count[at] else 0.0
+            count[at] += 1
+            values[score.scorer][score.contender][at] = (before + score.value) / count[at]
+        else:
+            unscored.setdefault((score.scorer, score.contender, at), reason or "no value")
     reasons: dict[str, dict[str, Counter[str]]] = {
         scorer: {name: Counter() for name in contenders} for scorer in scorers
     }
-    seen: set[tuple[str, str, str]] = set()
-    for score in scores:
-        key = (score.item, score.contender, score.scorer)
-        if score.item not in place or score.contender not in values[primary] or key in seen:
-            fault = "given twice" if key in seen else "for an item or a contender that is not in this run"
-            raise DataError(f"a score {fault}", where=" / ".join(key), fix="run the evaluation again")
-        seen.add(key)
-        reason = score.unscored or _fault(score.value)
-        if reason is None and score.value is not None:
-            values[score.scorer][score.contender][place[score.item]] = score.value
-        else:
-            reasons[score.scorer][score.contender][reason or "no value"] += 1
+    for (scorer, name, at), why in unscored.items():
+        if not counts[scorer][name][at]:
+            reasons[scorer][name][why] += 1
     for name in contenders:
         missing = int(np.isnan(values[primary][name]).sum()) - reasons[primary][name].total()
         if missing:
@@ -227,9 +239,12 @@ def _metric(values: Floats, clusters: list[str] | None, alpha: float) -> dict[st
     return {"mean": interval.estimate, "low": interval.low, "high": interval.high, "n": count}
 
 
-def _standing(info: ContenderInfo, metric: Mapping[str, Any]) -> Standing:
+def _standing(info: ContenderInfo, section: Mapping[str, Any], primary: str) -> Standing:
+    metric = section["metrics"][primary]
     mean = metric["mean"] if metric["mean"] is not None else 0.0
-    return Standing(info.name, info.rung, mean, metric["low"], metric["high"], metric["n"])
+    answers = sum(section["finish_reasons"].values())
+    errors = section["errors"] / answers if answers else 0.0
+    return Standing(info.name, info.rung, mean, metric["low"], metric["high"], metric["n"], errors)
 
 
 def _rounded(value: Any) -> Any:

@@ -20,7 +20,13 @@ def score_all(generations: Iterable[Generation], items: Mapping[str, Row], rules
 
 def _score(generation: Generation, item: Row, name: str, rule: Rule) -> Score:
     def unscored(reason: str) -> Score:
-        return Score(item=generation.item, contender=generation.contender, scorer=name, unscored=reason)
+        return Score(
+            item=generation.item,
+            contender=generation.contender,
+            scorer=name,
+            unscored=reason,
+            repeat=generation.repeat,
+        )
 
     if generation.error is not None:
         return unscored(f"no answer: {generation.error}")
@@ -36,6 +42,7 @@ def _score(generation: Generation, item: Row, name: str, rule: Rule) -> Score:
         scorer=name,
         value=outcome.value,
         detail=outcome.detail,
+        repeat=generation.repeat,
     )
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
+from evalkit.endpoint import Budget, Endpoint, Running
+from evalkit.judge.settings import JudgeConfig
 from evalkit.ladder import Rung
 from evalkit.rules import RuleConfig
 
@@ -42,8 +44,8 @@ Examples = Annotated[CoveringExamples | NearestExamples | FileExamples, Field(di
 class Contender(Config):
     """One way to answer an item: the base model with this system message and these examples, or what a run trained.
 
-    `replay` names a file of recorded answers instead of a model. With `run`, they are said to be those of that run's
-    adapter; nothing shows it, so the result says that they were recorded.
+    `endpoint` names a model elsewhere instead of the base, `replay` a file of recorded answers instead of a model. With
+    `run`, recorded answers are said to be those of that run's adapter; nothing shows it, so the result says so.
     """
 
     name: Name
@@ -53,6 +55,8 @@ class Contender(Config):
     examples: Examples | None = None
     run: str | None = None
     """A run folder of `trainer fit`, whose adapter answers."""
+    endpoint: Endpoint | None = None
+    """A model behind an OpenAI-compatible endpoint, which gets the messages and renders them itself."""
     replay: str | None = None
     rung: Rung | None = None
     """Where on the ladder it stands; by default what the other fields say."""
@@ -72,13 +76,19 @@ class Contender(Config):
     def _one_source(self) -> Self:
         if self.replay and (self.examples or self.system is not None):
             raise ValueError("`replay` answers from a file: it takes no system and no examples")
+        if self.endpoint and (self.run or self.replay):
+            raise ValueError("`endpoint` answers elsewhere: it takes no run or replay; name its rung with `rung`")
         return self
 
 
 class GenerationConfig(Config):
-    """How answers are made: always greedily, the likeliest token each time."""
+    """How answers are made: greedily, the likeliest token each time, unless endpoints are told otherwise."""
 
     max_tokens: int = Field(default=256, ge=1, le=32768)
+    temperature: float = Field(default=0, ge=0, le=2)
+    """Above 0 for contenders at endpoints only."""
+    repeats: int = Field(default=1, ge=1, le=64)
+    """How often an endpoint answers each item, each time with another seed; the scores of an item are averaged."""
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
     """Processor threads; auto: one per core. Changes no answer."""
 
@@ -110,7 +120,7 @@ class Suite(Config):
     embedder: str = "embedded:minilm"
     contenders: list[Contender] = Field(min_length=1)
     generation: GenerationConfig = GenerationConfig()
-    scorers: list[RuleConfig] = Field(min_length=1)
+    scorers: list[Annotated[RuleConfig | JudgeConfig, Field(discriminator="kind")]] = Field(min_length=1)
     primary: str
     """The scorer that decides the verdict."""
     useful_effect: float = Field(gt=0, lt=1)
@@ -121,6 +131,10 @@ class Suite(Config):
     min_quality: float | None = Field(default=None, ge=0, le=1)
     regression: Regression | None = None
     """Set by `evalkit regression make`."""
+    max_errors: float = Field(default=0.05, ge=0, le=1)
+    """The largest share of a contender's items that may lack an answer; above it the verdict is `inconclusive`."""
+    running: Running = Running()
+    budget: Budget | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -137,7 +151,18 @@ class Suite(Config):
             isinstance(contender.examples, CoveringExamples | NearestExamples) for contender in self.contenders
         ):
             raise ValueError("train: missing, and a contender takes its examples from it")
+        self._check_endpoints()
         return self
+
+    def _check_endpoints(self) -> None:
+        if self.generation.temperature and any(c.endpoint is None and c.replay is None for c in self.contenders):
+            raise ValueError("generation.temperature: local contenders answer greedily; it has to be 0 beside them")
+        prices = {c.name: c.endpoint.price for c in self.contenders if c.endpoint}
+        if len({price.currency for price in prices.values() if price}) > 1:
+            raise ValueError("the endpoints' prices are in different currencies")
+        unpriced = [name for name, price in prices.items() if price is None]
+        if self.budget and self.budget.cost is not None and unpriced:
+            raise ValueError(f"budget.cost: the endpoint of {unpriced[0]!r} has no price")
 
     def facts(self) -> dict[str, Any]:
         """What result.json says about the suite."""

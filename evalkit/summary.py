@@ -16,6 +16,8 @@ def print_summary(result: dict[str, Any]) -> None:
     console.print(_table(result))
     ladder = result["ladder"]
     console.print()
+    if result.get("stopped"):
+        console.print(Text("partial: ", style="bold") + Text(visible(result["stopped"])), soft_wrap=True)
     console.print(Text(f"{ladder['verdict']}: ", style="bold") + Text(visible(ladder["because"])), soft_wrap=True)
 
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from curate.core.chat_api import Failure, Reply
 from curate.core.errors import ServiceError
 from curate.synthesize.config import Teacher as Settings
 from curate.synthesize.journal import Journal, Record
 from curate.synthesize.requests import Request
 from curate.synthesize.spending import Purse
-from curate.synthesize.teacher import Failure, Reply, Teacher
+from curate.synthesize.teacher import Teacher
 
 _LONGEST_PAUSE_S = 0.2  # how soon a thread that waits notices that the run stops
 

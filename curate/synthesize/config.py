@@ -1,16 +1,15 @@
 """The settings of a synthesis: which seeds, which teacher, how it is asked, and what it may cost."""
 
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from curate.config import Source
+from curate.core.chat_api import check_key_is_safe, checked_address
 from curate.core.config_file import Config
 
 # What we send ourselves; naming it twice would let one of the two win in silence.
 _OURS = frozenset({"model", "messages", "n", "stream", "temperature", "max_tokens", "max_completion_tokens"})
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Teacher(Config):
@@ -41,13 +40,7 @@ class Teacher(Config):
     @field_validator("base_url")
     @classmethod
     def _holds_no_secret(cls, value: str) -> str:
-        url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError("write it as https://host/v1")
-        if url.username or url.password or url.query or url.fragment:
-            # The value itself isn't shown: it may be the secret.
-            raise ValueError("the address holds more than a place; keys belong in the environment, see key_env")
-        return value
+        return checked_address(value)
 
     @field_validator("extra_body")
     @classmethod
@@ -59,11 +52,7 @@ class Teacher(Config):
 
     @model_validator(mode="after")
     def _sends_keys_safely(self) -> "Teacher":
-        url = urlsplit(self.base_url)
-        if url.scheme == "http" and self.key_env is not None and url.hostname not in _LOOPBACK:
-            raise ValueError(
-                "http would send the key in clear text: use https, or key_env: null where no key is needed"
-            )
+        check_key_is_safe(self.base_url, self.key_env)
         return self
 
 

@@ -6,4 +6,6 @@ of graded scores draws random numbers, from the suite's seed):
 - the mean of one contender: `interval.mean_interval`
 - the difference of two on the same items: `interval.difference_interval`
 - whether that difference could be chance: `significance.sign_flip_p`, adjusted over a family by `significance.holm`
+- how far a judge and people agree: `agreement.estimate` of a statistic
+- what people would have said, from a judge on all and people on some: `corrected.corrected_difference`
 """

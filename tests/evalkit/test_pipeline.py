@@ -43,16 +43,16 @@ from curate.core.console import run
 from evalkit.cache import AnswerCache
 from evalkit.cli import cli
 
-put, left = AnswerCache.put, [int(sys.argv.pop(1))]
+put, left = AnswerCache.put_all, [int(sys.argv.pop(1))]
 end = int(sys.argv.pop(1))
 
-def put_and_die(self, key, answer):
-    put(self, key, answer)
+def put_and_die(self, answers):
+    put(self, answers)
     left[0] -= 1
     if left[0] == 0:
         os.kill(os.getpid(), end)
 
-AnswerCache.put = put_and_die
+AnswerCache.put_all = put_and_die
 run(cli)
 """
 

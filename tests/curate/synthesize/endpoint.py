@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """What goes over the wire. `cut` promises more bytes than it sends."""
+    """What goes over the wire. `cut` promises more bytes than it sends, `hang_up` sends nothing at all."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
+    hang_up: bool = False
+    delay_s: float = 0.0
 
 
 def completion(text: str | None, finish: str = "stop", refusal: str | None = None, usage: bool = True) -> Answer:
@@ -49,6 +52,10 @@ class Endpoint:
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
         self.url = ""
+        self.models = Answer(body=b'{"object": "list", "data": [{"id": "tutor-2026"}]}')
+
+    def list_models(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        self.send(handler, self.models if handler.path == "/v1/models" else trouble(404))
 
     def handle(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
@@ -61,8 +68,15 @@ class Endpoint:
             self.busy += 1
             self.most_busy = max(self.most_busy, self.busy)
         answer = self.answer(question, times) if handler.path == "/v1/chat/completions" else trouble(404)
+        time.sleep(answer.delay_s)
         with self.lock:
             self.busy -= 1
+        self.send(handler, answer)
+
+    def send(self, handler: http.server.BaseHTTPRequestHandler, answer: Answer) -> None:
+        if answer.hang_up:
+            handler.close_connection = True
+            return
         handler.send_response(answer.status)
         for name, value in answer.headers.items():
             handler.send_header(name, value)
@@ -87,6 +101,9 @@ def serve(answer: Callable[[str, int], Answer]) -> Iterator[Endpoint]:
                 endpoint.handle(self)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True  # the client was killed
+
+        def do_GET(self) -> None:
+            endpoint.list_models(self)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,0 +1,231 @@
+"""Every contender's answer to every item: from the cache, a file, a model in this process, or endpoints."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curate.core.console import progress, say, warn
+from curate.core.places import find_path
+from curate.core.rows import Row
+from evalkit.cache import AnswerCache, open_cache
+from evalkit.endpoint import Running
+from evalkit.generate import Answer, Backend, Request, failed
+from evalkit.inputs import Inputs
+from evalkit.prompts import Questions, ask_all, endpoint_body
+from evalkit.records import Generation
+from evalkit.spending import Purse
+from evalkit.suite import Contender
+
+_OFFLINE = "not asked: --offline, and no answer is kept"
+_MOST_EMPTY = 0.05  # of a contender's answers; more are worth a word, since a cut answer and a shy model look alike
+
+
+@dataclass(slots=True)
+class Answered:
+    """Answers in the order of contenders, items and repeats.
+
+    `measured`: how many were `asked` now, and how many endpoints left `unanswered`, which another run may ask again.
+    """
+
+    generations: list[Generation]
+    template: str | None
+    stopped: str | None = None
+    """Why the run ended before everything was asked."""
+    measured: dict[str, Any] = field(default_factory=dict)
+
+
+def answer_all(inputs: Inputs, cache_folder: Path, *, fresh: bool, offline: bool) -> Answered:
+    """Ask everything that isn't kept in `cache_folder`, or everything where `fresh`; `offline`: no endpoint."""
+    if inputs.embedder:
+        say(f"finding the nearest of {len(inputs.train.rows) if inputs.train else 0} solved rows for each item")
+    all_questions, template = ask_all(inputs)
+    with open_cache(cache_folder) as cache:
+        desk = _Desk(inputs, cache)
+        local = [questions for questions in all_questions if not questions.contender.endpoint]
+        remote = [questions for questions in all_questions if questions.contender.endpoint]
+        for questions in all_questions:
+            desk.take_known(questions, fresh=fresh)
+        for questions in local:
+            desk.ask_local(questions)
+        if offline:
+            desk.fail_rest(remote, _OFFLINE)
+        else:
+            desk.ask_remote(remote)
+    answered = Answered([], template, desk.stopped)
+    for questions in all_questions:
+        answers = desk.answers.pop(questions.contender.name)
+        answered.generations += _generations(questions, answers, inputs.items)
+    answered.measured = {"asked": desk.asked, "unanswered": desk.unanswered, "served": desk.served()}
+    _warn_of_oddities(answered.generations)
+    return answered
+
+
+class _Desk:
+    """The answers there are, and who to ask for the others."""
+
+    def __init__(self, inputs: Inputs, cache: AnswerCache) -> None:
+        self._inputs = inputs
+        self._cache = cache
+        self._backends = _Backends(inputs)
+        self._purse = Purse(inputs.suite.budget)
+        self._served: dict[str, Counter[str]] = {}
+        self.answers: dict[str, dict[tuple[str, int], Answer]] = {}
+        self.asked = self.unanswered = 0
+        self.stopped: str | None = None
+
+    def take_known(self, questions: Questions, *, fresh: bool) -> None:
+        """What needs no asking: faults, and answers that are kept."""
+        kept = {} if fresh else self._cache.get(request.key for request in questions.requests)
+        endpoint = questions.contender.endpoint
+        found = self.answers[questions.contender.name] = {(item, 0): fault for item, fault in questions.faults.items()}
+        for request in questions.requests:
+            if (answer := kept.get(request.key)) is not None:
+                self._note(request, answer, found)
+                if endpoint:
+                    self._purse.count_kept(answer, endpoint.price)
+
+    def ask_local(self, questions: Questions) -> None:
+        """Ask a model in this process, or a file."""
+        missing = self._missing(questions)
+        if not missing:
+            return
+        name = questions.contender.name
+        with self._backends.backend(questions.contender) as backend, progress(name, len(missing)) as advance:
+            max_tokens = self._inputs.suite.generation.max_tokens
+            for request, made in backend.generate(missing, max_tokens=max_tokens, advance=advance):
+                self._keep([(request, made)])
+
+    def ask_remote(self, all_questions: Sequence[Questions]) -> None:
+        """Ask endpoints, all contenders mixed."""
+        from evalkit.backends.pool import Call, ask_endpoints
+
+        suite = self._inputs.suite
+        endpoints = [questions.contender.endpoint for questions in all_questions]
+        calls = [
+            Call(request, endpoint)
+            for questions, endpoint in zip(all_questions, endpoints, strict=True)
+            if endpoint
+            for request in self._missing(questions)
+        ]
+        if not calls:
+            return
+        say(_what_is_asked(calls, suite.running))
+        with progress("asking", len(calls)) as advance:
+            self.stopped = ask_endpoints(
+                calls,
+                lambda call: endpoint_body(call.endpoint, call.request, suite),
+                suite.running,
+                self._purse,
+                seed=suite.seed,
+                keep=self._keep,
+                advance=advance,
+            )
+        if self.stopped:
+            warn(f"{self.stopped}; what was not asked counts as unscored")
+            self.fail_rest(all_questions, f"not asked: {self.stopped.partition(':')[0]}")
+
+    def fail_rest(self, all_questions: Iterable[Questions], reason: str) -> None:
+        """Give what has no answer a failed one: neither right nor wrong."""
+        for questions in all_questions:
+            for request in self._missing(questions):
+                self._note(request, failed(reason), self.answers[request.contender])
+
+    def served(self) -> dict[str, dict[str, int]]:
+        """For each contender the names that its endpoint gave the model, with how often."""
+        return {name: dict(counted) for name, counted in self._served.items()}
+
+    def _missing(self, questions: Questions) -> list[Request]:
+        found = self.answers[questions.contender.name]
+        return [request for request in questions.requests if (request.item, request.repeat) not in found]
+
+    def _keep(self, made: Sequence[tuple[Request, Answer]]) -> None:
+        self._cache.put_all((request.key, answer) for request, answer in made)
+        for request, answer in made:
+            self.asked += 1
+            self._note(request, answer, self.answers[request.contender])
+
+    def _note(self, request: Request, answer: Answer, found: dict[tuple[str, int], Answer]) -> None:
+        found[request.item, request.repeat] = answer
+        if answer.model:
+            self._served.setdefault(request.contender, Counter())[answer.model] += 1
+        if answer.error is not None and request.key and not request.prompt_ids:  # local errors come again
+            self.unanswered += 1
+
+
+def _what_is_asked(calls: Sequence[Any], running: Running) -> str:
+    addresses = sorted({call.endpoint.base_url for call in calls})
+    names = {call.request.contender for call in calls}
+    who = f"{len(names)} contenders" if len(names) > 1 else names.pop()
+    return (
+        f"asking {who} {len(calls):,} questions at {', '.join(addresses)}, up to {running.concurrency} at a time, in"
+        " random order"
+    )
+
+
+def _generations(
+    questions: Questions, answers: Mapping[tuple[str, int], Answer], items: Sequence[Row]
+) -> Iterator[Generation]:
+    digests = {request.item: request.prompt_digest for request in questions.requests}
+    repeats = range(1 + max(repeat for _, repeat in answers))
+    for item in items:
+        for repeat in repeats:
+            if (answer := answers.get((item.id, repeat))) is not None:
+                yield _generation(questions.contender.name, item.id, repeat, answer, digests.get(item.id, ""))
+
+
+def _generation(contender: str, item: str, repeat: int, answer: Answer, prompt_digest: str) -> Generation:
+    return Generation(
+        item=item,
+        contender=contender,
+        text=answer.text,
+        finish_reason=answer.finish_reason,
+        error=answer.error,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        prompt_digest=prompt_digest,
+        latency_ms=answer.latency_ms,
+        estimated=answer.estimated,
+        repeat=repeat,
+    )
+
+
+def _warn_of_oddities(generations: Sequence[Generation]) -> None:
+    """Say what looks like trouble, though each answer by itself may be meant so."""
+    estimated = sorted({g.contender for g in generations if g.estimated})
+    if estimated:
+        warn(f"{', '.join(estimated)}: the endpoint doesn't report usage; tokens are estimated from the texts' length")
+    answered = Counter(g.contender for g in generations if g.error is None)
+    empty = Counter(g.contender for g in generations if g.error is None and not g.text)
+    for name, count in empty.items():
+        if count > _MOST_EMPTY * answered[name]:
+            warn(
+                f"{name}: {count:,} of {answered[name]:,} answers are empty; a model that thinks before it answers may"
+                " need a larger generation.max_tokens"
+            )
+
+
+class _Backends:
+    """The backend of each contender; models are loaded when the first answer is needed, not before."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._models: Any = None
+
+    @contextmanager
+    def backend(self, contender: Contender) -> Iterator[Backend]:
+        """The backend that answers for this contender."""
+        inputs = self._inputs
+        if contender.replay:
+            from evalkit.backends.replay import Replay
+
+            yield Replay(find_path(contender.replay, inputs.folder))
+            return
+        from evalkit.backends.local_models import LocalModels
+
+        if self._models is None and inputs.base is not None:
+            self._models = LocalModels(inputs.base, inputs.quantisation, inputs.suite.generation.threads)
+        with self._models.backend(contender.name, inputs.runs.get(contender.name)) as backend:
+            yield backend

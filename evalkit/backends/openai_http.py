@@ -1,0 +1,161 @@
+"""One endpoint over HTTP: a request's body, one POST, and what came of it as a value.
+
+The wire format is OpenAI's; the client is aiohttp, which asks several times faster than the `openai` package.
+"""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import msgspec
+
+from curate.core.chat_api import Failure, Reply, read_failure, read_key, read_reply
+from curate.core.rows import Message
+from evalkit.backends.timed_socket import TimedSocket, latency_s
+from evalkit.endpoint import Endpoint, Running
+
+_MOST_BYTES = 32 << 20  # of one answer: far above any model's, far below this machine's memory
+_CHUNK_BYTES = 1 << 16
+
+
+def request_body(
+    endpoint: Endpoint, messages: Sequence[Message], tools: Any, *, max_tokens: int, **sampling: float | None
+) -> dict[str, Any]:
+    """What is sent: every sampling field that decides the answer is named, since servers' defaults differ."""
+    chosen = {name: value for name, value in sampling.items() if value is not None and name not in endpoint.omit}
+    return {
+        "model": endpoint.model,
+        "messages": [m if m.weight is None else msgspec.structs.replace(m, weight=None) for m in messages],
+        **({"tools": tools} if tools else {}),
+        endpoint.limit_as: max_tokens,
+        **chosen,
+        **endpoint.extra_body,
+    }
+
+
+class _Line:
+    """One connection to an endpoint, for one request at a time, so that its socket's times are this request's."""
+
+    def __init__(self, headers: dict[str, str], timeout: aiohttp.ClientTimeout) -> None:
+        self._socket: TimedSocket | None = None
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=1, socket_factory=self._open),
+            timeout=timeout,
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    def _open(self, address: tuple[Any, ...]) -> TimedSocket:
+        family, kind, protocol, *_ = address
+        self._socket = TimedSocket(family, kind, protocol)
+        self._socket.stamp()
+        return self._socket
+
+    def latency_s(self, measured_s: float) -> float:
+        """How long the last request took at the socket, of the time measured around it."""
+        return latency_s(self._socket, measured_s)
+
+
+class Client:
+    """The connections to one endpoint. Never raises for trouble with one request.
+
+    Raises: ConfigError where the key is missing.
+    """
+
+    def __init__(self, endpoint: Endpoint, running: Running) -> None:
+        self._key = read_key(endpoint.key_env, "endpoint.key_env")
+        self._base = endpoint.base_url
+        self._chat = f"{endpoint.base_url}/chat/completions"
+        self._proxy = _proxy(endpoint.base_url)
+        self._timeout = aiohttp.ClientTimeout(total=running.timeout_s, sock_connect=running.connect_timeout_s)
+        self._timeout_s = running.timeout_s
+        self._headers = {"content-type": "application/json"}
+        if self._key:
+            self._headers["authorization"] = f"Bearer {self._key}"
+        self._lines: list[_Line] = []
+        self._idle: list[_Line] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for line in self._lines:
+            await line.session.close()
+
+    async def chat(self, body: bytes) -> tuple[Reply | Failure, float]:
+        """One POST to /chat/completions, and the milliseconds from its last byte to the answer's."""
+        line = self._line()
+        started = time.perf_counter()
+        found = await self._send(line, "POST", self._chat, body)
+        latency_ms = line.latency_s(time.perf_counter() - started) * 1000
+        self._idle.append(line)
+        return (found if isinstance(found, Failure) else read_reply(found, self._key)), latency_ms
+
+    async def models(self) -> bytes | Failure:
+        """The body of GET /models."""
+        line = self._line()
+        found = await self._send(line, "GET", f"{self._base}/models", None)
+        self._idle.append(line)
+        return found
+
+    def _line(self) -> _Line:
+        if not self._idle:
+            self._idle.append(_Line(self._headers, self._timeout))
+            self._lines.append(self._idle[-1])
+        return self._idle.pop()
+
+    async def _send(self, line: _Line, method: str, url: str, body: bytes | None) -> bytes | Failure:
+        try:
+            # A redirect would take the key to another address.
+            async with line.session.request(
+                method, url, data=body, allow_redirects=False, proxy=self._proxy
+            ) as response:
+                data = await _read(response)
+                if data is None:
+                    return Failure(f"an answer of more than {_MOST_BYTES >> 20} MB", charged=True)
+                if response.status != 200:
+                    return read_failure(response.status, response.headers, data, self._key)
+                return data
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            return Failure(f"no trusted connection: {error}", hopeless=True)
+        except aiohttp.ConnectionTimeoutError:
+            return Failure("no connection in time", again=True)
+        except aiohttp.ClientConnectorError as error:
+            return Failure(f"no connection: {error.strerror or error}", again=True)
+        except TimeoutError:
+            return Failure(f"no answer in {self._timeout_s:g} s", again=True, charged=True)
+        except (aiohttp.InvalidURL, ValueError) as error:
+            return Failure(f"the address can't be asked: {error}", hopeless=True)
+        except aiohttp.ClientPayloadError:
+            return Failure("the connection ended in the middle of an answer", again=True, charged=True)
+        except aiohttp.ServerDisconnectedError:
+            return Failure("the endpoint closed the connection without an answer", again=True, charged=True)
+        except (aiohttp.ClientError, OSError) as error:
+            return Failure(f"the connection failed ({type(error).__name__})", again=True, charged=True)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body; None where it is endless."""
+    if response.content_length is not None and response.content_length <= _MOST_BYTES:
+        return await response.read()
+    parts, size = [], 0
+    async for part in response.content.iter_chunked(_CHUNK_BYTES):
+        parts.append(part)
+        size += len(part)
+        if size > _MOST_BYTES:
+            return None
+    return b"".join(parts)
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for this address."""
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)

@@ -1,0 +1,92 @@
+"""Settings of contenders at an OpenAI-compatible endpoint: where, at what price, how fast, within which budget."""
+
+from datetime import date
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from curate.core.chat_api import check_key_is_safe, checked_address
+from curate.core.config_file import Config
+
+# What we send ourselves; naming it twice would let one of the two win in silence.
+_OURS = frozenset(
+    {"model", "messages", "tools", "n", "stream", "seed", "temperature", "max_tokens", "max_completion_tokens"}
+)
+
+
+class Price(Config):
+    """What a million tokens cost, and the day on which that was so."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+    as_of: date
+    currency: str = Field(default="USD", min_length=1, max_length=8)
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What so many tokens cost."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1_000_000
+
+
+class Endpoint(Config):
+    """A model behind an OpenAI-compatible endpoint."""
+
+    model: str = Field(min_length=1)
+    base_url: str = "https://api.openai.com/v1"
+    key_env: str | None = "OPENAI_API_KEY"
+    """The environment variable that holds the key; null for an endpoint that takes none."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the request, such as top_p or response_format."""
+    limit_as: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """The name under which the endpoint takes `max_tokens`."""
+    omit: list[Literal["temperature", "seed"]] = Field(default_factory=list)
+    """Fields that the endpoint refuses, and that are left out."""
+    price: Price | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _holds_no_secret(cls, value: str) -> str:
+        return checked_address(value).rstrip("/")
+
+    @field_validator("extra_body")
+    @classmethod
+    def _names_nothing_twice(cls, value: dict[str, Any]) -> dict[str, Any]:
+        both = sorted(_OURS & set(value))
+        if both:
+            raise ValueError(f"{', '.join(both)}: not here; the suite's own settings say this")
+        return value
+
+    @model_validator(mode="after")
+    def _sends_keys_safely(self) -> Self:
+        check_key_is_safe(self.base_url, self.key_env)
+        return self
+
+
+class Running(Config):
+    """How endpoints are asked. Changes no answer."""
+
+    concurrency: int = Field(default=16, ge=1, le=1024)
+    """Requests in flight at one endpoint, at most; fewer while it says that it is busy."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """For a whole answer, the connection included."""
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    tries: int = Field(default=5, ge=1, le=20)
+    """How often one request is sent at most. A busy endpoint (429) doesn't count; see `patience_s`."""
+    wait_s: float = Field(default=1.0, gt=0)
+    """The first wait between tries, doubled for each further one; the endpoint's Retry-After goes before it."""
+    max_wait_s: float = Field(default=60.0, gt=0)
+    """The longest wait; an endpoint that asks for more stops the run."""
+    patience_s: float = Field(default=300.0, gt=0)
+    """So long an endpoint may do nothing but say that it is busy; then the run stops."""
+    give_up_after: int = Field(default=20, ge=1)
+    """So many requests in a row without an answer stop the run; finished answers are kept."""
+
+
+class Budget(Config):
+    """What all answers of the suite together may use, those of earlier runs included. Beyond it nothing is asked."""
+
+    requests: int | None = Field(default=None, ge=1)
+    """Requests sent, repeated tries counted."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Prompt and completion."""
+    cost: float | None = Field(default=None, gt=0)
+    """In the currency of the prices, which have to share one."""

@@ -1,0 +1,89 @@
+"""From results and a gate's file to a verdict, and the files that say it to people and machines."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.core.config_file import load_config
+from curate.core.digests import digest_file
+from curate.core.jsonl import write_text
+from curate.core.records import seal
+from evalkit.gate.bounds import Outcome
+from evalkit.gate.evidence import Evidence, read_evidence
+from evalkit.gate.findings import Finding, find
+from evalkit.gate.render import render_junit, render_markdown
+from evalkit.gate.rules import GateRules
+from evalkit.verdict import SCHEMA, VERDICT, Verdict, result_digest, write_verdict
+
+JUNIT, MARKDOWN = "verdict.junit.xml", "verdict.md"
+EXIT_CODES: dict[str, int] = {"pass": 0, "fail": 1, "inconclusive": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """A verdict's record, and the files that say it."""
+
+    record: dict[str, Any]
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 fail, 6 inconclusive."""
+        return EXIT_CODES[self.record["outcome"]]
+
+
+def gate(results: Path, against: Path | None, rules_file: Path, *, write_to: Path | None) -> Gated:
+    """The verdict of the rules in a file on a results folder; written into `write_to` as JSON, JUnit and Markdown.
+
+    Raises: ConfigError for the rules, DataError where results are missing, ProvenanceError where they were changed.
+    """
+    rules = load_config(rules_file, GateRules)
+    evidence = read_evidence(rules, rules_file.parent, results, against)
+    findings = [find(rule, evidence) for rule in rules.rules]
+    outcome = overall(findings)
+    verdict = Verdict(
+        outcome=outcome,
+        result_digest=result_digest(results),
+        because=_because(outcome, findings),
+        rules=[asdict(finding) for finding in findings],
+        contender=rules.contender,
+    )
+    more = {
+        "suite": evidence.ours.results.result["suite"]["name"],
+        "alpha": rules.alpha,
+        "chain": _chain(evidence, rules_file, against),
+    }
+    if write_to is None:
+        return Gated(seal({"kind": "verdict", "schema": SCHEMA, **msgspec.to_builtins(verdict), **more}))
+    record = write_verdict(write_to / VERDICT, verdict, **more)
+    write_text(write_to / JUNIT, render_junit(record))
+    write_text(write_to / MARKDOWN, render_markdown(record))
+    return Gated(record, tuple(write_to / name for name in (VERDICT, JUNIT, MARKDOWN)))
+
+
+def overall(findings: Sequence[Finding]) -> Outcome:
+    """`fail` where a rule failed, else `inconclusive` where one is open; `pass` only where every rule passed."""
+    outcomes = {finding.outcome for finding in findings}
+    if "fail" in outcomes:
+        return "fail"
+    return "pass" if outcomes == {"pass"} else "inconclusive"
+
+
+def _because(outcome: Outcome, findings: Sequence[Finding]) -> str:
+    if outcome == "pass":
+        return f"all {len(findings)} rules pass"
+    named = [finding for finding in findings if finding.outcome == outcome]
+    verb = "failed" if outcome == "fail" else "could not be decided"
+    return f"{len(named)} of {len(findings)} rules {verb}: " + "; ".join(f"{one.name}: {one.because}" for one in named)
+
+
+def _chain(evidence: Evidence, rules_file: Path, against: Path | None) -> dict[str, Any]:
+    """The digests of what the verdict rests on."""
+    return {
+        "result": evidence.ours.results.result["digest"],
+        "baseline": evidence.baseline.results.result["digest"] if evidence.baseline and against else None,
+        "rules": digest_file(rules_file),
+    }
