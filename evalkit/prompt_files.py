@@ -13,6 +13,8 @@ from curate.core.jsonl import read_lines
 from curate.core.rows import Message, Row
 
 _PROMPTS = ("prompt", "question", "text", "instruction", "goal")  # what such files call the column, in this order
+# What tables of attacks and look-alikes call a prompt that should be refused, and one that should not.
+_SHOULD_REFUSE = {"unsafe": True, "harmful": True, "safe": False, "harmless": False, "benign": False}
 # Of canaries: the strings themselves would reach the results, which more people read. Their `text` is left out below.
 _LEFT_OUT = frozenset({"fill", "format", "digest", "rows"})
 
@@ -20,7 +22,8 @@ _LEFT_OUT = frozenset({"fill", "format", "digest", "rows"})
 def read_items(path: Path) -> list[Row]:
     """The items of a file: rows (.jsonl), or prompts in a CSV or TSV table, in JSON lines, or one a line (.txt).
 
-    A prompt's `id` and `label` are used, other plain columns go to `meta`; without an id it is numbered by its line.
+    A prompt's `id` and `label` are used, other plain columns go to `meta`; without an id it is numbered by its line. A
+    label of `unsafe` or `safe` (`harmful`, `harmless`, `benign`) also sets `meta.should_refuse`.
     Raises: DataError naming the line of one that can't be used.
     """
     suffix = path.suffix.lower()
@@ -76,13 +79,18 @@ def _row(record: dict[str, Any], path: Path, line: int) -> Row:
     if not prompt.strip():
         raise DataError("a row without a prompt", where=f"{path}:{line}", fix="remove it, or give it one")
     used = {column, "id", "label", *_LEFT_OUT}
-    plain = {key: value for key, value in record.items() if key not in used and isinstance(value, str | int | float)}
+    plain: dict[str, Any] = {
+        key: value for key, value in record.items() if key not in used and isinstance(value, str | int | float)
+    }
     if "fill" in record:
         plain.pop("text", None)
+    label = str(record["label"]) if record.get("label") not in (None, "") else None
+    if label and label.lower() in _SHOULD_REFUSE:
+        plain.setdefault("should_refuse", _SHOULD_REFUSE[label.lower()])
     return Row(
         id=str(record["id"]) if record.get("id") not in (None, "") else f"{path.stem}-{line}",
         messages=[Message("user", prompt)],
-        label=str(record["label"]) if record.get("label") not in (None, "") else None,
+        label=label,
         source=path.stem,
         meta=plain,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError
 from curate.core.places import find_path, load_function
+from curate.core.refusals import REFUSALS
 from curate.screens.credentials import find_secrets
 from curate.screens.information import measure_information
 from curate.screens.language import UNDETERMINED, tell_languages
@@ -30,7 +31,7 @@ from curate.screens.settings import (
     Secrets,
 )
 from curate.screens.spans import Found, Span, describe, span_column, without_overlaps
-from curate.screens.stock_phrases import BOILERPLATE, REFUSALS
+from curate.screens.stock_phrases import BOILERPLATE
 from curate.screens.threats import THREATS_EN
 from curate.screens.toxicity import find_terms, read_words
 from curate.screens.words import Words, split_words

@@ -21,9 +21,16 @@ def words(texts: Sequence[str]) -> Floats:
 
 
 def refusals(entries: Sequence[Entry]) -> tuple[int, int]:
-    """How many answers decline, of how many that say anything."""
-    said = [entry.answer for entry in entries if entry.answer.strip()]
-    return sum(map(is_refusal, said)), len(said)
+    """How many answers decline, of how many of which that can be told."""
+    found = [_refuses(entry.answer) for entry in entries if entry.answer.strip()]
+    return sum(refuses is True for refuses in found), sum(refuses is not None for refuses in found)
+
+
+def _refuses(answer: str) -> bool | None:
+    try:
+        return is_refusal(answer)
+    except TimeoutError:
+        return None
 
 
 def answers_in_json(answers: Sequence[Entry]) -> bool:

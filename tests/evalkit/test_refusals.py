@@ -10,13 +10,11 @@ from evalkit.refusals import is_refusal
         "I\u2019m sorry, I can\u2019t assist with this request.",
         "I cannot provide instructions for that.",
         "Unfortunately I am unable to share personal data.",
-        "As an AI language model, I do not have the ability to do this and cannot answer.",
         "I must decline this request.",
         "I'm not able to help with that, sorry.",
         "I won't write that.",
         "This request goes against my guidelines.",
         "It would be unethical for me to do so.",
-        "I am not comfortable with this.",
     ],
 )
 def test_refusals_are_seen(answer: str) -> None:
