@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curate.answer_schema import Schemas
 from curate.chosen import sound, take
+from curate.core.answer_schema import Schemas
 from curate.core.rows import Row
 from curate.entries import Context, Entry, Outcome, Rows, reject
 from curate.repairs import repair

@@ -6,8 +6,11 @@ from typing import Any
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
+from evalkit.drift_command import drift
 from evalkit.gate.commands import decide_and_print, gate
 from evalkit.judge.commands import judge
+from evalkit.regression_commands import regression, safety
+from evalkit.release_commands import release
 from evalkit.result_commands import compare, export
 from evalkit.review.commands import label_command, review_command
 
@@ -253,6 +256,10 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
 
 cli.add_command(export)
 cli.add_command(compare)
+cli.add_command(release)
+cli.add_command(drift)
+cli.add_command(regression)
+cli.add_command(safety)
 
 
 def main() -> None:

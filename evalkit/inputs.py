@@ -11,7 +11,6 @@ from curate.core.config_file import load_config
 from curate.core.digests import digest_file, digest_json
 from curate.core.embedding import Embedder, find_embedder
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.jsonl import decode_lines
 from curate.core.places import find_path
 from curate.core.records import read_record, versions
 from curate.core.rows import Row
@@ -19,6 +18,7 @@ from curate.core.seeding import stable_seed
 from evalkit.contenders import question_text
 from evalkit.documents.config import DocumentsConfig
 from evalkit.documents.reading import DocumentFiles, find_files
+from evalkit.prompt_files import read_items
 from evalkit.rules import rule_version
 from evalkit.suite import Contender, FileExamples, NearestExamples, Suite
 from trainer.hub import check_reachable
@@ -127,8 +127,9 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
     item_file = _read_rows(find_path(suite.items, folder))
     train = _read_rows(find_path(suite.train, folder)) if suite.train else None
     runs = {c.name: read_run(find_path(c.run, folder)) for c in contenders if c.run}
-    base = find_base(suite.base, folder) if any(not c.replay and not c.endpoint for c in contenders) else None
-    if base:
+    local = [c for c in contenders if not c.replay and not c.endpoint]
+    base = find_base(suite.base, folder) if local or runs else None
+    if base and local:
         check_reachable(base)
     base_digest = base.digest() if base else None
     if train:
@@ -170,7 +171,7 @@ def _chosen(suite: Suite, only: Sequence[str]) -> list[Contender]:
 
 
 def _read_rows(path: Path) -> RowFile:
-    rows = list(decode_lines(path, Row))
+    rows = read_items(path)
     if not rows:
         raise DataError("no rows in it", where=path)
     twice = [row_id for row_id, count in Counter(row.id for row in rows).items() if count > 1]

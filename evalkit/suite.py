@@ -47,7 +47,8 @@ Examples = Annotated[CoveringExamples | NearestExamples | FileExamples, Field(di
 class Contender(Config):
     """One way to answer an item: the base model with this system message and these examples, or what a run trained.
 
-    `endpoint` names a model elsewhere instead of the base, `replay` a file of recorded answers instead of a model.
+    `endpoint` names a model elsewhere instead of the base, `replay` a file of recorded answers instead of a model. With
+    `run`, recorded answers are said to be those of that run's adapter; nothing shows it, so the result says so.
     """
 
     name: Name
@@ -78,8 +79,8 @@ class Contender(Config):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if self.replay and (self.run or self.examples or self.documents or self.system is not None):
-            raise ValueError("`replay` answers from a file: it takes no system, examples, documents or run")
+        if self.replay and (self.examples or self.documents or self.system is not None):
+            raise ValueError("`replay` answers from a file: it takes no system, examples or documents")
         if self.endpoint and (self.run or self.replay):
             raise ValueError("`endpoint` answers elsewhere: it takes no run or replay; name its rung with `rung`")
         return self
@@ -114,6 +115,16 @@ class Assumed(Config):
     """The standard deviation of the differences, for graded scores."""
     likeness: float = Field(default=0.5, ge=0, le=1)
     """How alike items of a cluster are: 0 not at all, 1 as copies of one another."""
+
+
+class Regression(Config):
+    """What a regression suite is judged by: `control` got every item right and runs again beside its successors."""
+
+    control: Name
+    margin: float = Field(gt=0, lt=1)
+    """The largest loss that is tolerated, as a share."""
+    must_pass: list[str] = Field(default_factory=list)
+    """Ids of items that no successor may break."""
 
 
 class Suite(Config):
@@ -152,6 +163,8 @@ class Suite(Config):
     contamination: LookFor | None = LookFor()
     """How items that the training rows give away are looked for; null: not at all."""
     prices: Prices = Prices()
+    regression: Regression | None = None
+    """Set by `evalkit regression make`."""
     max_errors: float = Field(default=0.05, ge=0, le=1)
     """The largest share of a contender's items that may lack an answer; above it the verdict is `inconclusive`."""
     running: Running = Running()

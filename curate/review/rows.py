@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.answer_schema import Schemas
 from curate.config import SIDES, Source
+from curate.core.answer_schema import Schemas
 from curate.core.errors import DataError
 from curate.core.records import peek_record
 from curate.core.rows import Message, Row

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from curate.answer_schema import BadSchemaError, Schemas, read_schema
+from curate.core.answer_schema import BadSchemaError, Schemas, read_schema
 from curate.core.normalize import answer_text
 from curate.core.places import find_path
 from curate.core.rows import Row

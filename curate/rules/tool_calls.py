@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from curate.answer_schema import BadSchemaError, Schemas
+from curate.core.answer_schema import BadSchemaError, Schemas
 from curate.core.rows import Message, Row
 from curate.rules.catalog import Fault, Rule
 

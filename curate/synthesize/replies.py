@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from curate.answer_schema import BadSchemaError, Schemas
+from curate.core.answer_schema import BadSchemaError, Schemas
 from curate.core.digests import canonical_json
 from curate.core.rows import SCENE, Row, content_id
 from curate.entries import Because, Rejection, reject_raw

@@ -9,8 +9,8 @@ import jinja2
 import msgspec
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from curate.answer_schema import read_schema
 from curate.apportion import draw_order
+from curate.core.answer_schema import read_schema
 from curate.core.digests import canonical_json, digest_json, digest_text
 from curate.core.errors import ConfigError, os_errors
 from curate.core.normalize import answer_text, chosen_text

@@ -10,16 +10,21 @@ from pydantic import Field
 from curate.core.config_file import Config
 from curate.core.digests import digest_file
 from curate.core.places import find_path
+from evalkit.rules.canary import CanaryConfig, canary
+from evalkit.rules.coherent import CoherentConfig, coherent
+from evalkit.rules.constraints import ConstraintsConfig, constraints
 from evalkit.rules.effort import CostConfig, LatencyConfig, cost, latency
 from evalkit.rules.exact import ExactConfig, exact
 from evalkit.rules.fields import FieldsConfig, fields
 from evalkit.rules.json_object import JsonSchemaConfig, JsonValidConfig, json_schema, json_valid
 from evalkit.rules.label import LabelConfig, label
-from evalkit.rules.manner import ForbiddenConfig, LanguageConfig, RefusalConfig, forbidden, language, refusal
+from evalkit.rules.manner import ForbiddenConfig, LanguageConfig, forbidden, language
 from evalkit.rules.number import NumberConfig, number
 from evalkit.rules.outcome import Mark, OfGeneration, Rule, Together, Unscored
+from evalkit.rules.refusal import RefusalConfig, refusal
 from evalkit.rules.semantic import SemanticConfig, semantic
 from evalkit.rules.tool_call import ToolCallConfig, tool_call
+from evalkit.rules.tool_policy import ToolPolicyConfig, tool_policy
 from evalkit.rules.user_function import FunctionConfig, user_function
 from evalkit.rules.wording import (
     ContainsConfig,
@@ -55,6 +60,10 @@ RuleConfig = Annotated[
     | ToolCallConfig
     | LatencyConfig
     | CostConfig
+    | ConstraintsConfig
+    | ToolPolicyConfig
+    | CanaryConfig
+    | CoherentConfig
     | FunctionConfig,
     Field(discriminator="kind"),
 ]
@@ -88,6 +97,10 @@ _KINDS: dict[type[Config], _Kind] = {
     ToolCallConfig: _Kind(tool_call),
     LatencyConfig: _Kind(latency),
     CostConfig: _Kind(cost),
+    ConstraintsConfig: _Kind(constraints),
+    ToolPolicyConfig: _Kind(tool_policy),
+    CanaryConfig: _Kind(canary, in_folder=True),
+    CoherentConfig: _Kind(coherent),
     FunctionConfig: _Kind(user_function, in_folder=True),
 }
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -51,6 +50,9 @@ def json_valid(config: JsonValidConfig) -> OfText:
 
 def json_schema(config: JsonSchemaConfig) -> OfText:
     """The rule. Unscored where the item has no schema or one that is no schema."""
+    from curate.core.answer_schema import BadSchemaError, Schemas
+
+    schemas = Schemas()
 
     def rule(item: Row, answer: str) -> Mark | Unscored:
         schema = item.meta.get(config.key)
@@ -59,7 +61,10 @@ def json_schema(config: JsonSchemaConfig) -> OfText:
         found = read_object(answer, config.reading)
         if isinstance(found, str):
             return missed(found)
-        fault = _schema_fault(msgspec.json.encode(schema), found)
+        try:
+            fault = schemas.fault(schema, found)
+        except BadSchemaError as error:
+            return Unscored(f"the item's schema can't be used: {error}")
         return missed(fault[:_SHOWN]) if fault else passed()
 
     return rule
@@ -93,21 +98,3 @@ def _first_object(text: str) -> Any:
 
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
-
-
-def _schema_fault(schema: bytes, value: dict[str, Any]) -> str | None:
-    from jsonschema.exceptions import best_match
-
-    fault = best_match(_validator(schema).iter_errors(value))
-    return None if fault is None else f"{fault.json_path}: {fault.message}"
-
-
-@lru_cache(maxsize=4096)
-def _validator(schema: bytes) -> Any:
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    definition = msgspec.json.decode(schema)
-    Draft202012Validator.check_schema(definition)
-    # An empty registry finds nothing: a schema from a data file can't make us fetch an address.
-    return Draft202012Validator(definition, registry=Registry())

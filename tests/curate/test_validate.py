@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.answer_schema import Schemas
+from curate.core.answer_schema import Schemas
 from curate.core.errors import ConfigError
 from curate.core.formats.registry import FORMATS
 from curate.core.rows import Message, Row

@@ -81,4 +81,4 @@ def test_a_schema_can_not_make_us_fetch_an_address() -> None:
     [score] = score_all([Generation(item="1", contender="c", text='{"n": 5}')], {"1": item}, {"s": rule})
 
     assert score.value is None
-    assert "Unresolvable" in (score.unscored or "")
+    assert "leads outside the schema" in (score.unscored or "")

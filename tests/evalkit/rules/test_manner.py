@@ -10,12 +10,11 @@ from curate.core.rows import Message, Row
 from evalkit.rules.manner import (
     ForbiddenConfig,
     LanguageConfig,
-    RefusalConfig,
     forbidden,
     language,
-    refusal,
 )
 from evalkit.rules.outcome import Mark, Unscored
+from evalkit.rules.refusal import RefusalConfig, refusal
 
 ENGLISH = "The keeper of the lighthouse said that he would not be there in the morning, and that was all he said."
 GERMAN = "Der Wärter des Leuchtturms sagte, dass er am Morgen nicht da sein werde, und das war alles, was er sagte."

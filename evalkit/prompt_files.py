@@ -1,0 +1,96 @@
+"""Items from files that hold prompts alone: tables of a benchmark's prompts, lists of attacks, planted canaries."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.core.errors import DataError, os_errors
+from curate.core.jsonl import read_lines
+from curate.core.rows import Message, Row
+
+_PROMPTS = ("prompt", "question", "text", "instruction", "goal")  # what such files call the column, in this order
+# What tables of attacks and look-alikes call a prompt that should be refused, and one that should not.
+_SHOULD_REFUSE = {"unsafe": True, "harmful": True, "safe": False, "harmless": False, "benign": False}
+# Of canaries: the strings themselves would reach the results, which more people read. Their `text` is left out below.
+_LEFT_OUT = frozenset({"fill", "format", "digest", "rows"})
+
+
+def read_items(path: Path) -> list[Row]:
+    """The items of a file: rows (.jsonl), or prompts in a CSV or TSV table, in JSON lines, or one a line (.txt).
+
+    A prompt's `id` and `label` are used, other plain columns go to `meta`; without an id it is numbered by its line. A
+    label of `unsafe` or `safe` (`harmful`, `harmless`, `benign`) also sets `meta.should_refuse`.
+    Raises: DataError naming the line of one that can't be used.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return list(_from_table(path, "\t" if suffix == ".tsv" else ","))
+    if suffix == ".txt":
+        return [_row({"prompt": line.raw.decode("utf-8", "replace")}, path, line.number) for line in read_lines(path)]
+    return list(_from_lines(path))
+
+
+def _from_lines(path: Path) -> Iterator[Row]:
+    decoder = msgspec.json.Decoder(Row)
+    for line in read_lines(path):
+        try:
+            yield decoder.decode(line.raw)
+        except msgspec.MsgspecError as error:
+            record = _record(line.raw)
+            if "messages" in record or not any(isinstance(record.get(name), str) for name in _PROMPTS):
+                raise DataError(f"not a Row: {error}", where=f"{path}:{line.number}") from error
+            yield _row(record, path, line.number)
+
+
+def _record(raw: bytes) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _from_table(path: Path, delimiter: str) -> Iterator[Row]:
+    with os_errors(path):
+        data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 text: {error.reason} at byte {error.start}", where=path) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        columns = reader.fieldnames or []
+        if not set(columns) & set(_PROMPTS):
+            known = ", ".join(_PROMPTS)
+            raise DataError("no column holds the prompts", where=path, fix=f"call it one of: {known}")
+        for record in reader:
+            yield _row({key: value for key, value in record.items() if key}, path, reader.line_num)
+    except csv.Error as error:
+        raise DataError(f"not a table: {error}", where=f"{path}:{reader.line_num}") from error
+
+
+def _row(record: dict[str, Any], path: Path, line: int) -> Row:
+    column = next((name for name in _PROMPTS if isinstance(record.get(name), str)), None)
+    prompt = record[column] if column else ""
+    if not prompt.strip():
+        raise DataError("a row without a prompt", where=f"{path}:{line}", fix="remove it, or give it one")
+    used = {column, "id", "label", *_LEFT_OUT}
+    plain: dict[str, Any] = {
+        key: value for key, value in record.items() if key not in used and isinstance(value, str | int | float)
+    }
+    if "fill" in record:
+        plain.pop("text", None)
+    label = str(record["label"]) if record.get("label") not in (None, "") else None
+    if label and label.lower() in _SHOULD_REFUSE:
+        plain.setdefault("should_refuse", _SHOULD_REFUSE[label.lower()])
+    return Row(
+        id=str(record["id"]) if record.get("id") not in (None, "") else f"{path.stem}-{line}",
+        messages=[Message("user", prompt)],
+        label=label,
+        source=path.stem,
+        meta=plain,
+    )

@@ -1,0 +1,154 @@
+"""The commands on what must not get worse: regression suites and safety rates."""
+
+from pathlib import Path
+
+import click
+
+from curate.core import console
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_CODES = {"pass": 0, "fail": 1, "inconclusive": 6}
+
+
+@click.group(epilog=console.EPILOG)
+def regression() -> None:
+    """Regression suites: what already worked, asked again of the base and of what is to take its place.
+
+    \b
+    Examples:
+      evalkit regression make demo/results --suite samples/toolcalls/suite.yaml
+      evalkit regression check demo/results-regression
+    """
+
+
+@regression.command(epilog=console.EPILOG)
+@click.argument("results", type=_FOLDER)
+@click.option("--suite", type=_FILE, required=True, help="The suite that these results are of.")
+@click.option("--control", default="base", show_default=True, help="Whose right answers are to be kept.")
+@click.option("--margin", type=click.FloatRange(0.001, 0.5), default=0.05, show_default=True,
+              help="The largest loss that is tolerated, as a share.")  # fmt: skip
+@click.option("--must-pass", multiple=True, metavar="ITEM", help="No successor may break this item; repeatable.")
+@click.option("--output", type=_FILE, help="The new suite's file; by default regression.yaml beside the suite.")
+@click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing.")
+@_json_option
+@console.command_options
+def make(  # noqa: PLR0913 - one parameter for each option of the command
+    results: Path,
+    suite: Path,
+    control: str,
+    margin: float,
+    must_pass: tuple[str, ...],
+    output: Path | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Make a suite of the items that the control got right every time in RESULTS.
+
+    Paths in the new suite mean what they mean in the old one, so it lies in the same folder. Items whose `meta` says
+    `must_pass: true` are must-pass items too.
+
+    \b
+    Example:
+      evalkit regression make demo/results --suite samples/toolcalls/suite.yaml --control base+prompt --margin 0.03
+    """
+    from curate.core.errors import ConfigError
+    from evalkit import regression as job
+    from evalkit.outputs import read_results
+
+    place = output or suite.with_name("regression.yaml")
+    if place.absolute().parent != suite.absolute().parent or place.absolute() == suite.absolute():
+        raise ConfigError("the new suite lies beside the old one", where=place, fix="name a file in the same folder")
+    made = job.make(read_results(results), suite, control, margin, must_pass, place)
+    if not dry_run:
+        job.write(made, place)
+    summary = {"suite": str(place), "items": len(made.items), "of": made.of, "must_pass": made.must_pass}
+    if as_json:
+        console.print_json({**summary, "repeats": made.repeats, "written": not dry_run})
+    else:
+        click.echo(f"{len(made.items)} of {made.of} items, {len(made.must_pass)} of them must pass")
+    console.say(f"dry run: would write {place}" if dry_run else f"next: evalkit run {place}")
+    return 0
+
+
+@regression.command(epilog=console.EPILOG)
+@click.argument("results", type=_FOLDER)
+@click.option("--verdict", type=_FILE, help="Write the verdict on the successor here, for `evalkit release promote`.")
+@_json_option
+@console.command_options
+def check(results: Path, verdict: Path | None, *, as_json: bool) -> int:
+    """Say whether each successor in RESULTS keeps what worked: exit code 0, 1 where it lost it, 6 where that is open.
+
+    \b
+    Example:
+      evalkit regression check demo/results-regression --json
+    """
+    from curate.core.errors import ConfigError
+    from curate.core.visible import visible
+    from evalkit import regression as job
+    from evalkit.outputs import read_results
+    from evalkit.verdict import Verdict, result_digest, write_verdict
+
+    found = job.check(read_results(results))
+    if verdict is not None:
+        if len(found) != 1:
+            raise ConfigError(f"a verdict is on one successor, and there are {len(found)}", where="--verdict")
+        [one] = found
+        body = Verdict(
+            outcome=one.outcome,
+            result_digest=result_digest(results),
+            because=one.because,
+            rules=[one.summary()],
+            contender=one.contender,
+        )
+        write_verdict(verdict, body)
+    if as_json:
+        console.print_json([one.summary() for one in found])
+    else:
+        for one in found:
+            click.echo(f"{one.outcome}: {visible(one.contender)}: {visible(one.because)}")
+            if one.broken:
+                click.echo(f"  broken: {', '.join(map(visible, one.broken))}")
+    return max(_CODES[one.outcome] for one in found) if all(one.outcome != "fail" for one in found) else 1
+
+
+@click.command(epilog=console.EPILOG)
+@click.argument("results", type=_FOLDER)
+@click.option("--scorer", "scorers", multiple=True, help="Only this scorer; repeatable. By default all.")
+@click.option("--at-most", "limit", type=click.FloatRange(0, 1), help="The highest rate of failures that is let pass.")
+@_json_option
+@console.command_options
+def safety(results: Path, scorers: tuple[str, ...], limit: float | None, *, as_json: bool) -> int:
+    """Say how often contenders failed in RESULTS, and what the rate is at most: 0 of 100 is at most 3 %.
+
+    With --at-most: exit code 1 where a rate is shown to be above it, 6 where it may be, 0 where all are below.
+    Answers without a score count as failures then.
+
+    \b
+    Examples:
+      evalkit safety demo/safety/jailbreaks
+      evalkit safety demo/safety/leaks --scorer leaked --at-most 0.01
+    """
+    from curate.core.errors import ConfigError
+    from curate.core.visible import visible
+    from evalkit.outputs import read_results
+    from evalkit.safety import items_for, rates
+
+    read = read_results(results)
+    known = [str(scorer["name"]) for scorer in read.result["suite"]["scorers"]]
+    for name in scorers:
+        if name not in known:
+            raise ConfigError(f"no scorer is called {name}", where="--scorer", fix=f"known: {', '.join(known)}")
+    found = rates(read, scorers or known, limit)
+    if as_json:
+        console.print_json([rate.summary() for rate in found])
+    else:
+        for rate in found:
+            mark = f"{rate.outcome}: " if rate.outcome else ""
+            click.echo(f"{mark}{visible(rate.contender)}, {visible(rate.scorer)}: {rate.line()}")
+    outcomes = {rate.outcome for rate in found}
+    if limit and "inconclusive" in outcomes:
+        console.say(f"{items_for(limit):,} items without a failure would show {limit:.2%}")
+    return 1 if "fail" in outcomes else 6 if "inconclusive" in outcomes else 0

@@ -1,0 +1,143 @@
+"""A release's folder: the adapter with its template, the dataset's card, the report, and the chain of records.
+
+Its name is the digest of its record, which names the digest of every file in it: other content is another release.
+Laid out as a run's folder, so that whatever takes a run takes a release.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curate.core.digests import digest_file
+from curate.core.errors import AcidtestError, DataError, ProvenanceError, os_errors
+from curate.core.jsonl import atomic_folder
+from curate.core.records import environment, read_record, seal, write_record
+from evalkit.outputs import RESULT
+from evalkit.release import signing
+from evalkit.release.chain import MANIFEST, Chain, check_links, read_chain
+from evalkit.verdict import VERDICT
+from trainer.record import RECORD
+
+RELEASE = "release.json"
+SCHEMA = 1
+_RESULTS, _DATASET, _CARD = "results", "dataset", "card.md"
+
+
+def describe(chain: Chain, *, allow_recorded: bool = False) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The release's record, sealed, and where each of its files comes from. Raises: as `check_links`."""
+    contender = check_links(chain, allow_recorded=allow_recorded)
+    run, result = chain.run.record, chain.result.record
+    sources = _sources(chain)
+    section = next(entry for entry in result["contenders"] if entry["name"] == contender)
+    body = {
+        "kind": "release",
+        "schema": SCHEMA,
+        "name": result["suite"]["name"],
+        "contender": contender,
+        "base": run["base"],
+        "template": run["template"],
+        "adapter": run["adapter"]["digest"],
+        "chain": chain.digests(),
+        "recorded_answers": contender in result["chain"].get("replays", {}),
+        "verdict": {"outcome": chain.verdict.outcome, "because": chain.verdict.because},
+        "primary": result["primary"],
+        "metrics": section["metrics"],
+        "files": {name: digest_file(path) for name, path in sorted(sources.items())},
+    }
+    return seal(body), sources
+
+
+def _sources(chain: Chain) -> dict[str, Path]:
+    results, dataset = chain.result.path.parent, chain.manifest.path.parent
+    found = {
+        RECORD: chain.run.path,
+        VERDICT: chain.verdict_path,
+        f"{_DATASET}/{MANIFEST}": chain.manifest.path,
+        f"{_RESULTS}/{RESULT}": chain.result.path,
+    }
+    weights = chain.adapter.name
+    found |= {f"{weights}/{name}": chain.adapter / name for name in chain.run.record["adapter"]["files"]}
+    found |= {f"{_RESULTS}/{name}": results / name for name in chain.result.record["environment"]["files"]}
+    card = chain.manifest.record.get("outputs", {}).get(_CARD)
+    if card is not None:
+        if not (dataset / _CARD).is_file() or digest_file(dataset / _CARD) != card["digest"]:
+            raise ProvenanceError(
+                "the dataset's card is not the one its manifest describes",
+                where=dataset / _CARD,
+                fix="build the dataset again with `curate build`",
+            )
+        found[f"{_DATASET}/{_CARD}"] = dataset / _CARD
+    return found
+
+
+def write_bundle(folder: Path, record: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
+    """Write the release into `folder`, which appears when all of it is there, checked, and on disk.
+
+    Raises: ProvenanceError where a source changed while it was copied.
+    """
+    with atomic_folder(folder) as staging:
+        for name, path in sources.items():
+            place = staging / name
+            with os_errors(path):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, place)
+        write_record(staging / RELEASE, {**record, "environment": environment()})
+        faults = bundle_faults(staging, str(record["digest"]))
+        if faults:
+            raise ProvenanceError(
+                f"something changed while it was copied: {faults[0]}", where=folder, fix="promote again"
+            )
+        for inner in (*(path for path in staging.rglob("*") if path.is_dir()), staging):
+            sync_folder(inner)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """See that the names in a folder are on disk; a rename alone may be lost with the power."""
+    if os.name == "nt":
+        return  # Windows opens no folders; its file systems keep names in a journal
+    with os_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read_bundle(folder: Path) -> dict[str, Any]:
+    """The record of a release. Raises: DataError, ProvenanceError."""
+    if not (folder / RELEASE).is_file():
+        raise DataError("there is no release here", where=folder, fix="see `evalkit release list`")
+    return read_record(folder / RELEASE)
+
+
+def bundle_faults(folder: Path, digest: str, public_key: Path | None = None) -> list[str]:
+    """What is wrong with the release in `folder` that should have this digest, a sentence each."""
+    try:
+        record = read_bundle(folder)
+    except AcidtestError as error:
+        return [error.what]
+    if record["digest"] != digest:
+        return [f"its record is that of another release, {record['digest']}"]
+    files = record["files"]
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    faults = [f"{name} is missing" for name in sorted(set(files) - there)]
+    faults += [
+        f"{name} was changed" for name in sorted(set(files) & there) if digest_file(folder / name) != files[name]
+    ]
+    extra = there - set(files) - {RELEASE, RELEASE + signing.SUFFIX}
+    faults += [f"{name} doesn't belong to it" for name in sorted(extra)]
+    if public_key is not None and (fault := signing.check_signature(folder / RELEASE, public_key)):
+        faults.append(fault)
+    return faults or _chain_faults(folder, record)
+
+
+def _chain_faults(folder: Path, record: Mapping[str, Any]) -> list[str]:
+    try:
+        chain = read_chain(folder, folder / _RESULTS, folder / VERDICT, folder / _DATASET)
+        check_links(chain, allow_recorded=bool(record["recorded_answers"]))
+    except AcidtestError as error:
+        return [error.what]
+    return [] if chain.digests() == record["chain"] else ["its records are not those that its chain names"]
