@@ -65,7 +65,7 @@ def _noted(result: Mapping[str, Any]) -> list[str]:
     if found and found["touched"]:
         clean = found["clean"]
         rest = f"; on the other {clean['items']}: {clean['verdict']}" if clean else ""
-        lines.append(f"- {found['touched']} of {found['items']} items are given away by training rows{rest}")
+        lines.append(f"- {found['touched']} of {found['items']} items may be given away by training rows{rest}")
     return ["", *lines] if lines else []
 
 

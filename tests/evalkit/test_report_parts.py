@@ -109,10 +109,10 @@ def test_slices_contamination_and_classes_are_shown_and_are_no_markup() -> None:
     text = render_html(result, items, generations, scores)
     assert "<script>alert" not in text
     assert "<ins>x" not in text
-    assert "Given away by training rows" in text
+    assert "May be given away by training rows" in text
     assert "Parts of the items: adapter against" in text
     assert "Classes: adapter, tool_call" in text
-    assert "are given away by training rows" in render_markdown(result)
+    assert "may be given away by training rows" in render_markdown(result)
 
 
 def test_examples_show_what_changed_word_by_word() -> None:
