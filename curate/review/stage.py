@@ -37,6 +37,7 @@ class Decisions:
     def of(cls, events: Iterable[Event]) -> "Decisions":
         """What the lines of a journal come to."""
         found = cls()
+        keys: dict[str, dict[tuple[str, str], None]] = {}
         for event in sorted(replay(events).standing.values(), key=lambda event: event.seq):
             if not event.decides:
                 continue
@@ -45,14 +46,19 @@ class Decisions:
                 kept, dropped = event.rows
                 if event.action in ("drop", "other"):
                     found.rows[kept] = event
+                    keys.setdefault(kept[0], {})[kept] = None
                 if event.action in ("distinct", "other"):
                     found.back[dropped] = event
             elif not event.place.startswith(f"{REJECTED}:"):
                 found.rows[event.item, event.digest] = event
+                keys.setdefault(event.item, {})[event.item, event.digest] = None
             elif event.action == "keep":
                 # That a row was rightly left out changes nothing; that it should come back does.
                 found.back[event.item, event.digest] = event
-                found.rows.pop((event.item, event.digest), None)
+                for key in keys.pop(event.item, ()):
+                    if found.rows[key].action in ("drop", "other"):  # what a person dropped a person can take back
+                        del found.rows[key]
+                        found._used.add(event.seq)
         return found
 
     def take_back(self, stage: str, entries: Sequence[Entry], done: Done, context: Context) -> Done:

@@ -237,3 +237,14 @@ def test_an_edit_has_to_satisfy_the_schema_of_the_row(tmp_path: Path) -> None:
         assert session.edit(answered(session, '{"days": 2}')) == []
 
     decide(open_rows(built.output, row_kind()), built.output, edit)
+
+
+def test_what_a_person_dropped_can_be_taken_back(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    decide(open_rows(first.output, row_kind()), first.output, choose("t3", "drop"))
+    assert rejected(build(recipe))["t3"] == ("review", "reviewed")
+    decide(RejectedDeck(first.output), first.output, choose("t3", "keep"))
+    built = build(recipe)
+    assert "t3" in written(built)
+    assert built.manifest["reports"]["review"]["stale"] == 0
