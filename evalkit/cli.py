@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, run, say
+from evalkit.result_commands import compare, export
 
 _INCONCLUSIVE = 6
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -40,9 +41,9 @@ def cli() -> None:
 def run_suite(suite: Path, aa: bool, dry_run: bool, as_json: bool, **chosen: Any) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
-    Writes generations.jsonl, scores.jsonl, result.json, report.html and report.md. Answers are kept one by one: after
-    an interruption the same command goes on and pays for nothing twice. Does nothing where nothing changed. Ends with
-    6 where the budget ended before the questions.
+    Writes generations.jsonl, scores.jsonl (also .csv and .parquet), result.json, report.html, report.md and junit.xml.
+    Answers are kept one by one: after an interruption the same command goes on and pays for nothing twice. Does nothing
+    where nothing changed. Ends with 6 where the budget ended before the questions.
 
     \b
     Examples:
@@ -231,6 +232,10 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
         print_json(result)
     else:
         print_summary(result)
+
+
+cli.add_command(export)
+cli.add_command(compare)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from curate.core.records import read_record, versions
 from curate.core.rows import Row
 from curate.core.seeding import stable_seed
 from evalkit.contenders import question_text
+from evalkit.rules import rule_version
 from evalkit.suite import Contender, FileExamples, NearestExamples, Suite
 from trainer.hub import check_reachable
 from trainer.record import RECORD, Run, read_run
@@ -70,6 +71,7 @@ class Inputs:
                 for name, run in self.runs.items()
             },
             "replays": dict(self.replays),
+            "scorers": {config.name: rule_version(config, self.folder) for config in self.suite.scorers},
             "embedder": {"id": self.embedder.id, "digest": self.embedder.digest} if self.embedder else None,
         }
 

@@ -9,9 +9,11 @@ import msgspec
 
 from curate.core.digests import digest_file
 from curate.core.errors import DataError
-from curate.core.jsonl import decode_lines, write_lines
+from curate.core.jsonl import decode_lines, write_lines, write_text
 from curate.core.records import environment, peek_record, read_record, seal, write_record
 from curate.core.rows import Row, encode_row
+from evalkit.exports.tables import write_csv, write_parquet
+from evalkit.junit import JUNIT, ladder_outcomes, render_junit
 from evalkit.records import Generation, Score
 
 RESULT = "result.json"
@@ -41,7 +43,8 @@ def write_results(
     write_lines(folder / _GENERATIONS, map(msgspec.json.encode, generations))
     write_lines(folder / _SCORES, map(msgspec.json.encode, scores))
     # Sealed before its environment is known: a digest doesn't cover the environment, so the report can show it.
-    reports = render_reports(folder, Results(seal(body), list(items), list(generations), list(scores)))
+    results = Results(seal(body), list(items), list(generations), list(scores))
+    reports = [*render_reports(folder, results), *write_csv(results, folder), *write_parquet(results, folder)]
     written = [folder / _ITEMS, folder / _GENERATIONS, folder / _SCORES, *reports]
     # Latencies are in these files, so their digests differ between runs on the same inputs.
     files = {path.name: digest_file(path) for path in written}
@@ -52,7 +55,9 @@ def render_reports(folder: Path, results: Results) -> list[Path]:
     """Write the report's files and return their paths."""
     from evalkit.report import write_report
 
-    return write_report(folder, results.result, results.items, results.generations, results.scores)
+    write_text(folder / JUNIT, render_junit(results.result["suite"]["name"], ladder_outcomes(results.result)))
+    written = write_report(folder, results.result, results.items, results.generations, results.scores)
+    return [*written, folder / JUNIT]
 
 
 def current_result(folder: Path, input_digest: str) -> dict[str, Any] | None:

@@ -33,4 +33,6 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
     unscored: str | None = None
     detail: str | None = None
+    label: tuple[str, str] | None = None
+    """The class that was wanted and the one that was given, where the scorer knows classes."""
     repeat: int = 0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from curate.core.errors import DataError
 from curate.core.rows import Row
+from evalkit.classes import class_tables
 from evalkit.contamination import Overlap
 from evalkit.economics import Expense, economics
 from evalkit.endpoint import Price
@@ -97,7 +98,10 @@ def build_result(
         constant=beside.constant,
     )
     found = conclude(values, asked)
-    sections = [_contender(info, table, answers[info.name], level, found) for info in in_order]
+    classes = class_tables(scores, level.alpha)
+    sections = [
+        _contender(info, table, answers[info.name], level, found) | classes.get(info.name, {}) for info in in_order
+    ]
     body: dict[str, Any] = {
         "kind": "result",
         "schema": SCHEMA,

@@ -4,44 +4,65 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from curate.core.errors import AcidtestError
 from curate.core.rows import Row
 from evalkit.records import Generation, Score
-from evalkit.rules import Mark, Rule
+from evalkit.rules import Mark, OfGeneration, Rule, Together, Unscored
+from evalkit.rules.outcome import OfText
 
 
 def score_all(generations: Iterable[Generation], items: Mapping[str, Row], rules: Mapping[str, Rule]) -> list[Score]:
     """One score per generation and rule, in the order of both."""
+    pairs = [(items[generation.item], generation) for generation in generations]
+    columns = {name: _outcomes(pairs, rule) for name, rule in rules.items()}
     return [
-        _score(generation, items[generation.item], name, rule)
-        for generation in generations
-        for name, rule in rules.items()
+        _score(generation, name, outcomes[index])
+        for index, (_, generation) in enumerate(pairs)
+        for name, outcomes in columns.items()
     ]
 
 
-def _score(generation: Generation, item: Row, name: str, rule: Rule) -> Score:
-    def unscored(reason: str) -> Score:
-        return Score(
-            item=generation.item,
-            contender=generation.contender,
-            scorer=name,
-            unscored=reason,
-            repeat=generation.repeat,
-        )
-
-    if generation.error is not None:
-        return unscored(f"no answer: {generation.error}")
+def _outcomes(pairs: Sequence[tuple[Row, Generation]], rule: Rule) -> list[Mark | Unscored]:
+    """What a rule says about each answer; an answer that isn't there, or a rule that raises, is unscored."""
+    if not isinstance(rule, Together):
+        return [_outcome(item, generation, rule) for item, generation in pairs]
+    answered = [(item, generation.text) for item, generation in pairs if generation.error is None]
     try:
-        outcome = rule(item, generation.text)
+        made = iter(rule.score(answered) if answered else [])
+    except AcidtestError:
+        raise  # no embedder: trouble with the job, not with an answer
+    except Exception as error:  # noqa: BLE001 - one rule's trouble; the other scores stand
+        made = iter([_raised(error)] * len(answered))
+    return [next(made) if generation.error is None else _no_answer(generation) for _, generation in pairs]
+
+
+def _outcome(item: Row, generation: Generation, rule: OfText | OfGeneration) -> Mark | Unscored:
+    if generation.error is not None:
+        return _no_answer(generation)
+    try:
+        return rule.score(item, generation) if isinstance(rule, OfGeneration) else rule(item, generation.text)
     except Exception as error:  # noqa: BLE001 - a scorer may be a user's function; its trouble is one score's
-        return unscored(f"the scorer raised {type(error).__name__}: {error}")
-    if not isinstance(outcome, Mark):
-        return unscored(outcome.reason)
+        return _raised(error)
+
+
+def _no_answer(generation: Generation) -> Unscored:
+    return Unscored(f"no answer: {generation.error}")
+
+
+def _raised(error: Exception) -> Unscored:
+    return Unscored(f"the scorer raised {type(error).__name__}: {error}")
+
+
+def _score(generation: Generation, name: str, outcome: Mark | Unscored) -> Score:
+    mark = outcome if isinstance(outcome, Mark) else None
     return Score(
         item=generation.item,
         contender=generation.contender,
         scorer=name,
-        value=outcome.value,
-        detail=outcome.detail,
+        value=mark.value if mark else None,
+        unscored=outcome.reason if isinstance(outcome, Unscored) else None,
+        detail=mark.detail if mark else None,
+        label=mark.label if mark else None,
         repeat=generation.repeat,
     )
 
@@ -65,5 +86,6 @@ def constant_answer(solved: Sequence[Row], items: Sequence[Row], rule: Rule) -> 
         return None
     text = answers.most_common(1)[0][0]
     made = Generation(item="", contender="", text=text)
-    values = tuple(_score(made, item, "", rule).value for item in items)
+    outcomes = _outcomes([(item, made) for item in items], rule)
+    values = tuple(outcome.value if isinstance(outcome, Mark) else None for outcome in outcomes)
     return ConstantAnswer(text, values) if any(value is not None for value in values) else None

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError
+from curate.core.language.telling import UNDETERMINED, tell_languages
+from curate.core.language.words import Words, split_words
 from curate.core.places import find_path, load_function
+from curate.core.refusals import REFUSALS
 from curate.screens.credentials import find_secrets
 from curate.screens.information import measure_information
-from curate.screens.language import UNDETERMINED, tell_languages
 from curate.screens.personal import find_personal
 from curate.screens.phrases import check_patterns, find_phrases
 from curate.screens.presidio import find_with_presidio, load_analyzer
@@ -30,10 +32,9 @@ from curate.screens.settings import (
     Secrets,
 )
 from curate.screens.spans import Found, Span, describe, span_column, without_overlaps
-from curate.screens.stock_phrases import BOILERPLATE, REFUSALS
+from curate.screens.stock_phrases import BOILERPLATE
 from curate.screens.threats import THREATS_EN
 from curate.screens.toxicity import find_terms, read_words
-from curate.screens.words import Words, split_words
 
 if TYPE_CHECKING:
     import polars as pl

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.core.language.words import Words
 from curate.core.machine_code import call, compiled
-from curate.screens.words import Words
 
 if TYPE_CHECKING:
     import polars as pl

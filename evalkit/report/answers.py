@@ -9,7 +9,7 @@ from curate.core.visible import visible
 from evalkit.records import Generation, Score
 
 _SHOWN_CHARACTERS = 4000  # of one text; a longer one says how much is missing
-_EXAMPLES = 3
+_EXAMPLES = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from evalkit.wording import p_value, percent, points, span
 
 # A tick at most this often across a chart keeps its labels apart on a phone.
 _MOST_TICKS = 5
+_NAME_WIDTH, _NAME_HEIGHT = 40, 8  # of a name in the picture of quality against cost, in percent of it
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0)
 
 
@@ -44,6 +45,7 @@ class Whisker:
 
     a: str
     b: str
+    metric: str
     rung: str
     at: float
     low: float
@@ -94,12 +96,13 @@ def forest(result: Mapping[str, Any]) -> Forest:
     steps = {(step["contender"], step["against"]) for step in result["ladder"]["steps"]}
     useful = result["suite"]["useful_effect"]
     costliest_first = result["comparisons"][::-1]
-    comparisons = sorted(costliest_first, key=lambda pair: (pair["a"], pair["b"]) not in steps)
+    comparisons = sorted(costliest_first, key=lambda pair: not _is_step(pair, steps, result))
     left, right, ticks = _axis([useful, *(value for pair in comparisons for value in (pair["low"], pair["high"]))])
     rows = tuple(
         Whisker(
             a=pair["a"],
             b=pair["b"],
+            metric="" if pair["metric"] == result["primary"] else pair["metric"],
             rung=rungs[pair["a"]],
             at=_place(pair["difference"], left, right),
             low=_place(pair["low"], left, right),
@@ -109,11 +112,87 @@ def forest(result: Mapping[str, Any]) -> Forest:
             p=p_value(pair["p_adjusted"]),
             fixed=pair["fixed"],
             broke=pair["broke"],
-            is_step=(pair["a"], pair["b"]) in steps,
+            is_step=_is_step(pair, steps, result),
         )
         for pair in comparisons
     )
     return Forest(rows, ticks, zero=_place(0, left, right), useful=_place(useful, left, right))
+
+
+def _is_step(pair: Mapping[str, Any], steps: set[tuple[str, str]], result: Mapping[str, Any]) -> bool:
+    return (pair["a"], pair["b"]) in steps and pair["metric"] == result["primary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One contender in the picture of quality against cost: `x` from cheap to dear, `y` from the top."""
+
+    name: str
+    rung: str
+    x: float
+    y: float
+    low: float
+    high: float
+    cost: str
+    value: str
+    left: bool
+    """Whether its name stands left of it, since there is no room to the right."""
+    name_y: float
+    """Where its name stands, clear of the others' names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Quality against cost of a request, on a scale that doubles by equal steps."""
+
+    spots: tuple[Spot, ...]
+    ticks: tuple[Tick, ...]
+    unit: str
+
+
+def picture(result: Mapping[str, Any]) -> Picture | None:
+    """Each contender by what a request costs (tokens, where there are no prices); None where neither is known."""
+    made = result.get("economics")
+    if not made:
+        return None
+    priced = all(one["cost_per_1000"] is not None for one in made["contenders"])
+    costs = {one["name"]: float(one["cost_per_1000"] if priced else _tokens(one)) for one in made["contenders"]}
+    shown = [
+        one for one in result["contenders"]
+        if costs.get(one["name"]) and one["metrics"][result["primary"]]["mean"] is not None
+    ]  # fmt: skip
+    if len(shown) < 2:
+        return None
+    logs = [math.log2(costs[one["name"]]) for one in shown]
+    first, last = math.floor(min(logs)), max(math.ceil(max(logs)), math.floor(min(logs)) + 1)
+    step = max(1, math.ceil((last - first) / _MOST_TICKS))
+    unit = f"{made['currency']} per 1,000 requests" if priced else "tokens a request, prompt and answer"
+    spots: list[Spot] = []
+    for one, log in zip(shown, logs, strict=True):
+        metric = one["metrics"][result["primary"]]
+        x = _place(log, first, last)
+        y, low, high = (round(100 - 100 * metric[key], 2) for key in ("mean", "low", "high"))
+        cost = f"{costs[one['name']]:.3g}" if priced else f"{costs[one['name']]:,.0f}"
+        beside = [spot.name_y for spot in spots if abs(spot.x - x) < _NAME_WIDTH]
+        spots.append(
+            Spot(one["name"], one["rung"], x, y, low, high, cost, percent(metric["mean"]), x > 60, _clear(y, beside))
+        )
+    ticks = tuple(
+        Tick(_place(mark, first, last), f"{2.0**mark:,.0f}" if mark > 3 else f"{2.0**mark:.2g}")
+        for mark in range(first, last + 1, step)
+    )
+    return Picture(tuple(spots), ticks, unit)
+
+
+def _clear(y: float, taken: Sequence[float]) -> float:
+    """The place nearest above `y` that no name beside it takes."""
+    while any(abs(y - other) < _NAME_HEIGHT for other in taken):
+        y -= 1
+    return round(y, 2)
+
+
+def _tokens(one: Mapping[str, Any]) -> float:
+    return float((one["prompt_tokens_each"] or 0) + (one["completion_tokens_each"] or 0))
 
 
 def _axis(values: Sequence[float]) -> tuple[float, float, tuple[Tick, ...]]:

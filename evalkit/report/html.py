@@ -16,7 +16,9 @@ from curate.core.visible import visible
 from evalkit.ladder import Verdict
 from evalkit.records import Generation, Score
 from evalkit.report.answers import Item, collect, examples
-from evalkit.report.charts import bars, forest
+from evalkit.report.charts import bars, forest, picture
+from evalkit.report.costs import break_even_sentences, gain_sentences
+from evalkit.report.worddiff import word_diff
 from evalkit.wording import duration, p_value, percent, points, span
 
 FOLDER = Path(__file__).parent
@@ -58,6 +60,7 @@ def render_html(
     # Names and descriptions come from configuration files, which are as free as any text.
     environment.filters.update(percent=percent, points=points, p_value=p_value, visible=visible, count=_count)
     environment.filters.update(duration=duration)
+    environment.globals.update(word_diff=word_diff)
     return environment.get_template("report.html.j2").render(
         result=result,
         ladder=result["ladder"],
@@ -67,6 +70,9 @@ def render_html(
         outcomes=OUTCOMES,
         bars=bars(result),
         forest=forest(result),
+        picture=picture(result),
+        costs=[*gain_sentences(result), *break_even_sentences(result)],
+        classes=_classes(result),
         span=span,
         examples=examples(result, items),
         items=items,
@@ -99,6 +105,15 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from flatten(inner, f"{path}.{index}")
     elif value is not None:
         yield path, visible(str(value))
+
+
+def _classes(result: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Contender, scorer and table of each scorer that knows classes."""
+    return [
+        (contender["name"], scorer, table)
+        for contender in result["contenders"]
+        for scorer, table in contender.get("classes", {}).items()
+    ]
 
 
 def _table_data(result: Mapping[str, Any], items: Sequence[Item]) -> dict[str, Any]:

@@ -36,6 +36,40 @@
     return box;
   };
 
+  // The words that two answers share, in order: the longest common subsequence, for texts of a readable length.
+  const parts = (text) => text.match(/[\p{L}\p{N}_]+|[^\p{L}\p{N}_\s]|\s+/gu) || [];
+  const diff = (before, after) => {
+    const a = parts(before), b = parts(after);
+    if (a.length * b.length > 1e6) return null;
+    const width = b.length + 1;
+    const best = new Uint32Array((a.length + 1) * width);
+    for (let i = a.length - 1; i >= 0; i -= 1) {
+      for (let j = b.length - 1; j >= 0; j -= 1) {
+        best[i * width + j] = a[i] === b[j]
+          ? best[(i + 1) * width + j + 1] + 1
+          : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
+      }
+    }
+    const shown = make("pre");
+    let i = 0, j = 0;
+    while (i < a.length || j < b.length) {
+      if (i < a.length && j < b.length && a[i] === b[j]) { shown.append(a[i]); i += 1; j += 1; }
+      else if (j === b.length || (i < a.length && best[(i + 1) * width + j] >= best[i * width + j + 1])) { shown.append(make("del", "", a[i])); i += 1; }
+      else { shown.append(make("ins", "", b[j])); j += 1; }
+    }
+    return shown;
+  };
+
+  const change = (item) => {
+    const ours = item.answers[controls.ours.value], theirs = item.answers[controls.theirs.value];
+    if (!ours || !theirs || ours === theirs || ours.text === theirs.text) return null;
+    const shown = diff(theirs.text, ours.text);
+    if (!shown) return null;
+    const box = make("div");
+    box.append(make("h4", "", `From ${theirs.contender} to ${ours.contender}`), shown);
+    return box;
+  };
+
   const fill = (inside, item) => {
     const answers = make("div", "answers");
     for (const answer of item.answers) {
@@ -46,7 +80,8 @@
       if (answer.notes.length) box.append(make("p", "notes", answer.notes.join("; ")));
       answers.append(box);
     }
-    inside.append(part("Asked", item.prompt), part("Expected", item.expected), answers);
+    const changed = change(item);
+    inside.append(part("Asked", item.prompt), part("Expected", item.expected), ...(changed ? [changed] : []), answers);
   };
 
   const row = (item) => {
@@ -95,14 +130,24 @@
     at("next").disabled = start + PAGE >= found.length;
   };
 
+  // What a search looks at, made once per item and only when someone searches.
+  const texts = new Map();
+  const textOf = (item) => {
+    let text = texts.get(item);
+    if (text === undefined) {
+      text = [item.id, item.prompt, item.expected, ...item.answers.map((answer) => answer.text)].join("\n").toLowerCase();
+      texts.set(item, text);
+    }
+    return text;
+  };
+
   const filter = () => {
     const words = controls.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const label = controls.label.value;
     found = items.filter((item) => {
       if ((label && item.label !== label) || !kept(item)) return false;
       if (!words.length) return true;
-      const text = [item.id, item.prompt, item.expected, ...item.answers.map((answer) => answer.text)].join("\n").toLowerCase();
-      return words.every((word) => text.includes(word));
+      return words.every((word) => textOf(item).includes(word));
     });
     page = 0;
     draw();
@@ -116,7 +161,11 @@
   const labels = [...new Set(items.map((item) => item.label).filter(Boolean))].sort();
   options(controls.label, [["", "any"], ...labels.map((label) => [label, label])]);
   if (!labels.length) controls.label.parentElement.hidden = true;
-  for (const control of Object.values(controls)) control.addEventListener("input", filter);
+  // A search waits until the typing pauses: 20,000 items take a moment.
+  let pause = 0;
+  for (const control of Object.values(controls)) {
+    control.addEventListener("input", () => { clearTimeout(pause); pause = setTimeout(filter, control === controls.search ? 150 : 0); });
+  }
   at("back").addEventListener("click", () => { page -= 1; draw(); });
   at("next").addEventListener("click", () => { page += 1; draw(); });
   at("table").hidden = false;

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.core.visible import visible
+from evalkit.report.costs import break_even_sentences, gain_sentences
 from evalkit.report.html import OUTCOMES, VERDICTS
 from evalkit.wording import duration, p_value, percent, points, span
 
@@ -30,14 +31,42 @@ def render_markdown(result: Mapping[str, Any]) -> str:
     lines += ["", "<details><summary>All differences</summary>", ""]
     lines += ["| a − b | points | interval | p (Holm) | items | fixed | broke |", "|---|--:|--:|--:|--:|--:|--:|"]
     lines += [
-        f"| {cell(pair['a'])} − {cell(pair['b'])} | {points(pair['difference'])} | {span(pair['low'], pair['high'])} "
+        f"| {_pair(pair, primary)} | {points(pair['difference'])} | {span(pair['low'], pair['high'])} "
         f"| {p_value(pair['p_adjusted'])} | {pair['n']} | {pair['fixed']} | {pair['broke']} |"
         for pair in reversed(result["comparisons"])
     ]
     lines += ["", "</details>"]
+    lines += _costs(result) + _noted(result)
     if result.get("digest"):
         lines += ["", f"Result `{result['digest']}`"]
     return "\n".join(lines) + "\n"
+
+
+def _pair(pair: Mapping[str, Any], primary: str) -> str:
+    other = "" if pair["metric"] == primary else f", {cell(pair['metric'])}"
+    return f"{cell(pair['a'])} − {cell(pair['b'])}{other}"
+
+
+def _costs(result: Mapping[str, Any]) -> list[str]:
+    """What training's gain costs, in a line or two."""
+    said = [*gain_sentences(result), *break_even_sentences(result)]
+    return ["", *(f"- {cell(sentence)}" for sentence in said)] if said else []
+
+
+def _noted(result: Mapping[str, Any]) -> list[str]:
+    """Slices that stand out, and what the training rows give away."""
+    lines = [
+        f"- {one['outcome']} on {cell(one['field'])} = {cell(one['value'])}: {points(one['difference'])} points, "
+        f"{span(one['low'], one['high'])}, {one['n']} items"
+        for one in result.get("slices") or ()
+        if one["outcome"] == "worse"
+    ]
+    found = result.get("contamination")
+    if found and found["touched"]:
+        clean = found["clean"]
+        rest = f"; on the other {clean['items']}: {clean['verdict']}" if clean else ""
+        lines.append(f"- {found['touched']} of {found['items']} items are given away by training rows{rest}")
+    return ["", *lines] if lines else []
 
 
 def cell(text: str) -> str:

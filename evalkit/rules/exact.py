@@ -4,7 +4,7 @@ from typing import Literal
 
 from curate.core.config_file import Config
 from curate.core.rows import Row
-from evalkit.rules.outcome import Mark, Rule, Unscored, missed, passed
+from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 
 
 class ExactConfig(Config):
@@ -16,7 +16,7 @@ class ExactConfig(Config):
     """Whether capitals count."""
 
 
-def exact(config: ExactConfig) -> Rule:
+def exact(config: ExactConfig) -> OfText:
     """The rule. Unscored where the item has no target."""
 
     def rule(item: Row, answer: str) -> Mark | Unscored:

@@ -9,7 +9,7 @@ from curate.core.config_file import Config
 from curate.core.rows import Row
 from evalkit.rules.json_object import Reading, read_object
 from evalkit.rules.number import is_close, numbers
-from evalkit.rules.outcome import Mark, Rule, Unscored, missed
+from evalkit.rules.outcome import Mark, OfText, Unscored, missed
 from evalkit.rules.references import normalised, references
 from evalkit.rules.wording import f1
 
@@ -31,7 +31,7 @@ class FieldsConfig(Config):
     reading: Reading = "whole"
 
 
-def fields(config: FieldsConfig) -> Rule:
+def fields(config: FieldsConfig) -> OfText:
     """The rule. Unscored where the item's target is no JSON object."""
 
     def rule(item: Row, answer: str) -> Mark | Unscored:

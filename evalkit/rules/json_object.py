@@ -9,7 +9,7 @@ import msgspec
 
 from curate.core.config_file import Config
 from curate.core.rows import Row
-from evalkit.rules.outcome import Mark, Rule, Unscored, missed, passed
+from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 
 Reading = Literal["whole", "fenced", "first"]
 """Where in an answer its JSON object is looked for.
@@ -39,7 +39,7 @@ class JsonSchemaConfig(Config):
     reading: Reading = "whole"
 
 
-def json_valid(config: JsonValidConfig) -> Rule:
+def json_valid(config: JsonValidConfig) -> OfText:
     """The rule."""
 
     def rule(item: Row, answer: str) -> Mark | Unscored:  # noqa: ARG001 - every rule takes the item
@@ -49,7 +49,7 @@ def json_valid(config: JsonValidConfig) -> Rule:
     return rule
 
 
-def json_schema(config: JsonSchemaConfig) -> Rule:
+def json_schema(config: JsonSchemaConfig) -> OfText:
     """The rule. Unscored where the item has no schema or one that is no schema."""
 
     def rule(item: Row, answer: str) -> Mark | Unscored:

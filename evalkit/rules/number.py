@@ -8,7 +8,7 @@ from pydantic import Field
 
 from curate.core.config_file import Config
 from curate.core.rows import Row
-from evalkit.rules.outcome import Mark, Rule, Unscored, missed, passed
+from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 from evalkit.rules.references import references
 
 # 1,234.5 and 1234.5 and .5 and 2e-3; a comma counts only between groups of three digits.
@@ -28,7 +28,7 @@ class NumberConfig(Config):
     """Which number of the answer counts; with `only`, an answer with several is wrong. Of a reference, the last."""
 
 
-def number(config: NumberConfig) -> Rule:
+def number(config: NumberConfig) -> OfText:
     """The rule. Unscored where no reference of the item holds a number."""
 
     def rule(item: Row, answer: str) -> Mark | Unscored:

@@ -1,17 +1,20 @@
-"""What a rule says about an answer: a mark, or why there is none."""
+"""What a rule says about an answer: a mark, or why there is none; and the three kinds of rules there are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from curate.core.rows import Row
+from evalkit.records import Generation
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A value from 0 to 1, with a word on why."""
+    """A value from 0 to 1, with a word on why. `label` is the wanted and the given class, where there are classes."""
 
     value: float
     detail: str | None = None
+    label: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,22 @@ class Unscored:
     reason: str
 
 
-Rule = Callable[[Row, str], Mark | Unscored]
+@dataclass(frozen=True, slots=True)
+class OfGeneration:
+    """A rule that looks at how the answer was made: how long it took, what it cost."""
+
+    score: Callable[[Row, Generation], Mark | Unscored]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A rule that scores many answers at once, since one at a time would be slow. One outcome for each pair."""
+
+    score: Callable[[Sequence[tuple[Row, str]]], list[Mark | Unscored]]
+
+
+OfText: TypeAlias = Callable[[Row, str], Mark | Unscored]
+Rule: TypeAlias = OfText | OfGeneration | Together
 
 
 def passed() -> Mark:

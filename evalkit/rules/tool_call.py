@@ -14,7 +14,7 @@ from typing import Any, Literal
 from curate.core.config_file import Config
 from curate.core.rows import Row
 from evalkit.rules.json_object import Reading, read_object
-from evalkit.rules.outcome import Mark, Rule, Unscored, missed, passed
+from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 
 _IGNORED = re.compile(r"[ ,./\-_*^]")
 _SHOWN = 60
@@ -30,7 +30,7 @@ class ToolCallConfig(Config):
     reading: Reading = "whole"
 
 
-def tool_call(config: ToolCallConfig) -> Rule:
+def tool_call(config: ToolCallConfig) -> OfText:
     """The rule. Unscored where the item has no key or one that is malformed."""
 
     def rule(item: Row, answer: str) -> Mark | Unscored:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from curate.core.config_file import Config
 from curate.core.places import load_function
 from curate.core.rows import Row
-from evalkit.rules.outcome import Mark, Rule, Unscored
+from evalkit.rules.outcome import Mark, OfText, Unscored
 
 
 class FunctionConfig(Config):
@@ -21,7 +21,7 @@ class FunctionConfig(Config):
     function: str
 
 
-def user_function(config: FunctionConfig, folder: Path) -> Rule:
+def user_function(config: FunctionConfig, folder: Path) -> OfText:
     """The rule. Raises: ConfigError where the file or the function can't be had."""
     function = load_function(config.function, folder)
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from curate.core.config_file import Config
 from curate.core.rows import Row
-from evalkit.rules.outcome import Mark, Rule, Unscored, missed, passed
+from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 from evalkit.rules.references import NO_REFERENCE, normalised, references
 
 _PATTERN_LIMIT_S = 0.5  # for one answer; a pattern that needs longer would need minutes for the next
@@ -81,7 +81,7 @@ class LengthConfig(Config):
         return self
 
 
-def normalised_match(_: NormalisedConfig) -> Rule:
+def normalised_match(_: NormalisedConfig) -> OfText:
     """The rule. Unscored where the item has no reference."""
 
     def rule(item: Row, answer: str) -> Mark | Unscored:
@@ -93,7 +93,7 @@ def normalised_match(_: NormalisedConfig) -> Rule:
     return rule
 
 
-def token_f1(_: TokenF1Config) -> Rule:
+def token_f1(_: TokenF1Config) -> OfText:
     """The rule. Unscored where the item has no reference.
 
     Source: Rajpurkar et al., SQuAD (arXiv:1606.05250); a text without words equals only another one.
@@ -118,7 +118,7 @@ def f1(given: list[str], wanted: list[str]) -> float:
     return 2 * shared / (len(given) + len(wanted))
 
 
-def contains(config: ContainsConfig) -> Rule:
+def contains(config: ContainsConfig) -> OfText:
     """The rule. Unscored where it needs a reference and the item has none."""
     fold: Callable[[str], str] = str if config.case else str.casefold
     from_item = not (config.all_of or config.any_of or config.none_of)
@@ -139,7 +139,7 @@ def contains(config: ContainsConfig) -> Rule:
     return rule
 
 
-def pattern(config: PatternConfig) -> Rule:
+def pattern(config: PatternConfig) -> OfText:
     """The rule. Unscored where the pattern takes too long on an answer."""
     compiled = regex.compile(config.pattern)
     find = compiled.fullmatch if config.whole else compiled.search
@@ -154,7 +154,7 @@ def pattern(config: PatternConfig) -> Rule:
     return rule
 
 
-def length(config: LengthConfig) -> Rule:
+def length(config: LengthConfig) -> OfText:
     """The rule."""
 
     def rule(item: Row, answer: str) -> Mark | Unscored:  # noqa: ARG001 - every rule takes the item

@@ -50,7 +50,7 @@ def test_run_show_and_report(run_cli: Run, finished: Path) -> None:
     assert run_cli("evalkit", "report", results, "--dry-run").returncode == 0
     assert not (results / "report.html").exists()
     rendered = run_cli("evalkit", "report", results)
-    assert rendered.stdout.split() == [str(results / "report.html"), str(results / "report.md")]
+    assert rendered.stdout.split() == [str(results / name) for name in ("report.html", "report.md", "junit.xml")]
     assert "up to date" in run_cli("evalkit", "run", finished).stderr
 
 

@@ -30,10 +30,13 @@ FILES = {
     "answers.sqlite",
     "generations.jsonl",
     "items.jsonl",
+    "junit.xml",
     "report.html",
     "report.md",
     "result.json",
+    "scores.csv",
     "scores.jsonl",
+    "scores.parquet",
 }
 # Ends this process with a signal after so many answers were kept, as a user or the system may.
 DIE = """

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.errors import ConfigError
+from curate.core.refusals import REFUSALS
 from curate.screens.phrases import check_patterns, find_phrases
 from curate.screens.spans import Span
-from curate.screens.stock_phrases import BOILERPLATE, REFUSALS
+from curate.screens.stock_phrases import BOILERPLATE
 from curate.screens.threats import THREATS_EN
 from curate.screens.toxicity import find_terms, read_words
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.core.language.stop_words import STOP_WORDS
+from curate.core.language.words import SCRIPTS, Words, split_words
 from curate.core.machine_code import call, compiled
-from curate.screens.stop_words import STOP_WORDS
-from curate.screens.words import SCRIPTS, Words, split_words
 
 if TYPE_CHECKING:
     import polars as pl

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.core.language.stop_words import STOP_WORDS
+from curate.core.language.telling import tell_languages
+from curate.core.language.words import SCRIPTS, split_words
 from curate.screens.information import measure_information
-from curate.screens.language import tell_languages
 from curate.screens.repetition import measure_repetition
 from curate.screens.settings import SCRIPT_LANGUAGES, WORD_LANGUAGES
-from curate.screens.stop_words import STOP_WORDS
-from curate.screens.words import SCRIPTS, split_words
 
 SENTENCES = {
     "en": "The meeting was moved to Thursday because the room is not free.",

@@ -1,0 +1,1 @@
+"""The language of texts, and their words and letters as numbers."""

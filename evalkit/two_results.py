@@ -1,0 +1,130 @@
+"""Two results on the same items: what changed for each contender, metric by metric, paired on items."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.core.errors import DataError
+from curate.core.rows import encode_row
+from evalkit.outputs import Results
+from evalkit.result import cluster_names
+from evalkit.score_table import tabulate
+from evalkit.stats.compare import Comparison, Level, compare_all
+from evalkit.stats.significance import holm
+
+Standing = Literal["better", "worse", "same", "open"]
+
+EXIT = {"better": 0, "same": 0, "worse": 1, "open": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one metric of one contender did from the first result to the second; see `Comparison` for the figures."""
+
+    contender: str
+    metric: str
+    before: float | None
+    after: float | None
+    standing: Standing
+    figures: Comparison
+
+
+def compare_results(first: Results, second: Results, contenders: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """The record: changes of every metric that both have, of contenders with one name or of the named pairs (a, b).
+
+    `better` and `worse` are outside noise (Holm over the primary metric's comparisons; the other metrics over theirs);
+    `same`: no item changed, or it is less than the useful effect either way, whatever the truth is; `open` is neither.
+    Raises: DataError where they share no items or contenders, or measure different things.
+    """
+    shared, left_out = _shared_items(first, second)
+    known = [{one["name"] for one in results.result["contenders"]} for results in (first, second)]
+    pairs = list(contenders) or [(name, name) for name in _names(first) if name in known[1]]
+    strays = [name for pair in pairs for name, there in zip(pair, known, strict=True) if name not in there]
+    if strays or not pairs:
+        what = f"no contender is called {strays[0]}" if strays else "no contender has the same name in both"
+        raise DataError(what, where="evalkit compare", fix="name them: --contender BEFORE=AFTER")
+    primary = first.result["primary"]
+    theirs = set(second.result["contenders"][0]["metrics"])
+    metrics = [name for name in first.result["contenders"][0]["metrics"] if name in theirs]
+    if primary not in metrics:
+        raise DataError(f"the second result has no metric {primary}", fix="compare results of one suite")
+    changes = [change for metric in [primary, *(m for m in metrics if m != primary)]
+               for change in _changes(first, second, shared, pairs, metric)]  # fmt: skip
+    decisive = [change.standing for change in changes if change.metric == primary]
+    verdict = next(kind for kind in ("worse", "open", "better", "same") if kind in decisive)
+    return {
+        "verdict": verdict,
+        "primary": primary,
+        "items": len(shared),
+        "left_out": left_out,
+        "same_suite": first.result["chain"].get("suite") == second.result["chain"].get("suite"),
+        "useful_effect": first.result["suite"]["useful_effect"],
+        "alpha": first.result["suite"]["alpha"],
+        "changes": [
+            {key: getattr(one, key) for key in ("contender", "metric", "before", "after", "standing")}
+            | {key: value for key, value in asdict(one.figures).items() if key not in ("a", "b", "metric", "declared")}
+            for one in changes
+        ],
+    }
+
+
+def _changes(
+    first: Results, second: Results, shared: Sequence[str], pairs: Sequence[tuple[str, str]], metric: str
+) -> list[Change]:
+    suite = first.result["suite"]
+    tables = [_values(results, shared, metric) for results in (first, second)]
+    wanted = set(shared)
+    here = [item for item in first.items if item.id in wanted]
+    clusters = cluster_names(here, suite.get("cluster"))
+    level = Level(metric, float(suite["alpha"]), int(suite["seed"]), clusters)
+    made = [
+        compare_all({"after": tables[1][b], "before": tables[0][a]}, [("after", "before")], level)[0] for a, b in pairs
+    ]
+    adjusted = holm([one.p for one in made])
+    return [
+        Change(
+            a if a == b else f"{a} -> {b}",
+            metric,
+            _mean(tables[0][a]),
+            _mean(tables[1][b]),
+            _standing(one, p, float(suite["useful_effect"]), level.alpha),
+            one,
+        )
+        for (a, b), one, p in zip(pairs, made, adjusted, strict=True)
+    ]
+
+
+def _standing(one: Comparison, p: float, useful: float, alpha: float) -> Standing:
+    if one.n and p <= alpha and one.low * one.high > 0:
+        return "better" if one.difference > 0 else "worse"
+    unchanged = one.n and not (one.fixed or one.broke or one.left_out)
+    return "same" if unchanged or (one.n and -useful < one.low and one.high < useful) else "open"
+
+
+def _values(results: Results, shared: Sequence[str], metric: str) -> dict[str, NDArray[np.float64]]:
+    """Each contender's scores on the shared items, in their order."""
+    table = tabulate(results.items, _names(results), results.scores, results.result["primary"])
+    place = {item.id: index for index, item in enumerate(results.items)}
+    at = [place[name] for name in shared]
+    return {name: values[at] for name, values in table.values[metric].items()}
+
+
+def _shared_items(first: Results, second: Results) -> tuple[list[str], int]:
+    """The ids of items that both have with the same content, and how many of either are left out."""
+    contents = {item.id: encode_row(item) for item in second.items}
+    shared = [item.id for item in first.items if contents.get(item.id) == encode_row(item)]
+    if not shared:
+        raise DataError("they share no items", where="evalkit compare", fix="compare results on the same items")
+    return shared, len(first.items) + len(second.items) - 2 * len(shared)
+
+
+def _names(results: Results) -> list[str]:
+    return [one["name"] for one in results.result["contenders"]]
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if there.size else None

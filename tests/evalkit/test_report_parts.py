@@ -1,0 +1,122 @@
+"""Parts of the report: word diffs, quality against cost, slices, contamination, classes, sentences on cost."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.core.rows import Message, Row
+from evalkit.contamination import LookFor, find_overlap
+from evalkit.endpoint import Price
+from evalkit.report.charts import forest, picture
+from evalkit.report.costs import break_even_sentences, gain_sentences
+from evalkit.report.html import render_html
+from evalkit.report.markdown import render_markdown
+from evalkit.report.worddiff import Piece, word_diff
+from evalkit.result import Beside, build_result
+from tests.evalkit.recorded_run import CHAIN, SUITE, RecordedRun, record_run
+
+PRICE = Price(prompt=0.15, completion=0.6, as_of=date(2026, 11, 1))
+ATTACK = "</td><script>alert(1)</script> <ins>x</ins>"
+
+
+@given(st.text(), st.text())
+def test_a_word_diff_holds_both_texts(before: str, after: str) -> None:
+    pieces = word_diff(before, after)
+    assert "".join(piece.text for piece in pieces if piece.kind != "new") == before
+    assert "".join(piece.text for piece in pieces if piece.kind != "gone") == after
+
+
+def test_a_word_diff_is_by_words() -> None:
+    assert word_diff("the red cat", "the blue cat") == (
+        Piece("same", "the "),
+        Piece("gone", "red"),
+        Piece("new", "blue"),
+        Piece("same", " cat"),
+    )
+    long = "word " * 2000
+    assert [piece.kind for piece in word_diff(long, long + "x")] == ["gone", "new"]
+
+
+def priced(run: RecordedRun) -> dict[str, Any]:
+    contenders = tuple(
+        replace(info, price=PRICE, training_cost=4.0 if info.adapter else None) for info in run.contenders
+    )
+    return replace(run, contenders=contenders).result()
+
+
+def test_quality_stands_against_tokens_or_money() -> None:
+    run = record_run()
+    tokens, money = picture(run.result()), picture(priced(run))
+    assert tokens is not None
+    assert money is not None
+    assert (tokens.unit, money.unit) == ("tokens a request, prompt and answer", "USD per 1,000 requests")
+    for shown in (tokens, money):
+        assert [spot.name for spot in shown.spots] == ["base", "base+prompt", "base+rag", "adapter"]
+        assert all(0 <= spot.x <= 100 and spot.high <= spot.y <= spot.low for spot in shown.spots)
+        assert shown.spots[3].x < shown.spots[2].x
+    assert picture(record_run(10, {"base": 0.5}).result()) is None
+
+
+def test_names_in_the_picture_keep_clear_of_one_another() -> None:
+    shown = picture(record_run(100, {"base+prompt": 0.5, "base+rag": 0.51}).result())
+    assert shown is not None
+    first, second = shown.spots
+    assert abs(first.name_y - second.name_y) >= 8
+
+
+def test_sentences_say_the_share_of_the_gain_and_when_training_pays_back() -> None:
+    result = priced(record_run())
+    assert gain_sentences(result)[1].startswith(
+        "Retrieval (base+rag) reaches 19 % of adapter's gain over base, interval"
+    )
+    assert gain_sentences(result)[1].endswith("not 80 % of the way.")
+    assert "is paid back after about 71,000 requests (money)" in break_even_sentences(result)[1]
+    summary = render_markdown(result)
+    assert "71,000 requests" in summary
+    assert gain_sentences(record_run(10, {"base": 0.5}).result()) == []
+
+
+def test_declared_comparisons_on_other_metrics_are_named() -> None:
+    run = record_run()
+    result = run.result(family=[{"a": "adapter", "b": "base", "metric": "json_valid"}])
+    assert [row.metric for row in forest(result).rows].count("json_valid") == 1
+    assert "adapter − base, json\\_valid" in render_markdown(result)
+    assert "against base, json_valid" in render_html(result, run.items, run.generations, run.scores)
+
+
+def test_slices_contamination_and_classes_are_shown_and_are_no_markup() -> None:
+    run = record_run(60)
+    items = [msgspec.structs.replace(item, source=ATTACK if n < 40 else "b") for n, item in enumerate(run.items)]
+    items[3] = msgspec.structs.replace(items[3], id=ATTACK)
+    generations = [msgspec.structs.replace(g, item=ATTACK) if g.item == run.items[3].id else g for g in run.generations]
+    scores = [
+        msgspec.structs.replace(s, item=ATTACK if s.item == run.items[3].id else s.item, label=(ATTACK, "(none)"))
+        if s.scorer == "tool_call" and s.value == 0
+        else (msgspec.structs.replace(s, item=ATTACK) if s.item == run.items[3].id else s)
+        for s in run.scores
+    ]
+    train = [Row(id=ATTACK, messages=[*items[3].prompt, Message("assistant", "x")])]
+    overlap = find_overlap(items, train, LookFor(paraphrase=None), embedder="", folder=Path())
+    result = build_result(
+        suite=SUITE, items=items, generations=generations, scores=scores, chain=CHAIN, contenders=run.contenders,
+        beside=Beside(overlap=overlap),
+    )  # fmt: skip
+    text = render_html(result, items, generations, scores)
+    assert "<script>alert" not in text
+    assert "<ins>x" not in text
+    assert "Given away by training rows" in text
+    assert "Parts of the items: adapter against" in text
+    assert "Classes: adapter, tool_call" in text
+    assert "are given away by training rows" in render_markdown(result)
+
+
+def test_examples_show_what_changed_word_by_word() -> None:
+    run = record_run(30)
+    text = render_html(run.result(), run.items, run.generations, run.scores)
+    assert "From base+rag to adapter" in text
+    assert "<del>" in text.split("<script", 1)[0]
