@@ -88,6 +88,8 @@ class _Desk:
         self._backends = _Backends(inputs)
         self._purse = Purse(inputs.suite.budget)
         self._served: dict[str, Counter[str]] = {}
+        self._alike: dict[str, list[Request]] = {}
+        """By key, the requests that are the same to an endpoint: the first is asked, its answer is everybody's."""
         self.answers: dict[str, dict[tuple[str, int], Answer]] = {}
         self.asked = self.unanswered = 0
         self.stopped: str | None = None
@@ -177,13 +179,13 @@ class _Desk:
         from evalkit.backends.pool import Call, ask_endpoints
 
         suite = self._inputs.suite
-        endpoints = [questions.contender.endpoint for questions in all_questions]
-        calls = [
-            Call(request, endpoint)
-            for questions, endpoint in zip(all_questions, endpoints, strict=True)
-            if endpoint
-            for request in self._missing(questions)
-        ]
+        calls = []
+        for questions in all_questions:
+            for request in self._missing(questions):
+                alike = self._alike.setdefault(request.key, [])
+                if not alike and questions.contender.endpoint:
+                    calls.append(Call(request, questions.contender.endpoint))
+                alike.append(request)
         if not calls:
             return
         say(_what_is_asked(calls, suite.running))
@@ -219,7 +221,8 @@ class _Desk:
         self._cache.put_all((request.key, answer) for request, answer in made)
         for request, answer in made:
             self.asked += 1
-            self._note(request, answer, self.answers[request.contender])
+            for one in self._alike.get(request.key, (request,)):
+                self._note(one, answer, self.answers[one.contender])
 
     def _note(self, request: Request, answer: Answer, found: dict[tuple[str, int], Answer]) -> None:
         found[request.item, request.repeat] = answer

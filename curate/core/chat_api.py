@@ -110,10 +110,14 @@ def checked_address(value: str) -> str:
     return value
 
 
+def is_loopback(address: str) -> bool:
+    """Whether the address is on this machine."""
+    return urlsplit(address).hostname in _LOOPBACK
+
+
 def check_key_is_safe(address: str, key_env: str | None) -> None:
     """Raises: ValueError where a key would travel unencrypted to another machine."""
-    url = urlsplit(address)
-    if url.scheme == "http" and key_env is not None and url.hostname not in _LOOPBACK:
+    if urlsplit(address).scheme == "http" and key_env is not None and not is_loopback(address):
         raise ValueError("http would send the key in clear text: use https, or key_env: null where no key is needed")
 
 

@@ -5,7 +5,6 @@ The wire format is OpenAI's; the client is aiohttp, which asks several times fas
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -13,7 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import msgspec
 
-from curate.core.chat_api import Failure, Reply, read_failure, read_key, read_reply
+from curate.core.chat_api import Failure, Reply, is_loopback, read_failure, read_key, read_reply
 from curate.core.rows import Message
 from evalkit.backends.timed_socket import TimedSocket, latency_s
 from evalkit.endpoint import Endpoint, Running
@@ -82,9 +81,7 @@ class Client:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for line in self._lines:
             await line.session.close()
 
@@ -154,8 +151,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for this address."""
+    """The proxy that the environment names for this address; none stands between us and this machine."""
     parts = urlsplit(url)
-    if parts.hostname is None or proxy_bypass(parts.hostname):
+    if parts.hostname is None or is_loopback(url) or proxy_bypass(parts.hostname):
         return None
     return getproxies().get(parts.scheme)

@@ -110,14 +110,12 @@ def measure(items: int, in_flight: int, rounds: int, peers: Sequence[str]) -> di
 def server() -> Iterator[str]:
     """The address of a running server."""
     command = [sys.executable, str(Path(__file__).with_name("harness_server.py")), str(LATENCY_MS)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin
-    assert process.stdout
-    try:
+    # On leaving, its standard input is closed, and it ends.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
-    finally:
         process.stdin.close()
-        process.wait(10)
 
 
 def questions(count: int) -> list[dict[str, str]]:
