@@ -131,9 +131,10 @@ def direct_updates(model: Any) -> Iterator[None]:
 
     PEFT's own forward scales and adds in passes over the whole output, a seventh of a small model's time.
     """
-    from peft.tuners.lora import Linear
+    from peft.tuners import lora
 
-    changed = [module for module in model.modules() if type(module) is Linear and not module.lora_variant]
+    known = lora.Linear, getattr(lora, "Linear4bit", lora.Linear)
+    changed = [module for module in model.modules() if type(module) in known and not module.lora_variant]
     for module in changed:
         module.forward = partial(_forward, module)
     try:

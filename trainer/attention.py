@@ -4,9 +4,10 @@
 Shapes: T tokens, L of a piece of a row, S that the piece sees, N query heads, H key heads, D head size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 NAME = "acidtest_packed_rows"
 # On processors a kernel computes all scores of its queries, also those that causality forbids: short pieces waste less.
 _PIECE_TOKENS = 64
+_HALVES = (torch.bfloat16, torch.float16)  # what FlashAttention computes in
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def attend(
     if query.device.type == "cpu" and query.dtype == torch.float32 and not cap:
         result: torch.Tensor = _Attention.apply(query, key, value, pieces, scaling)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return result, None
+    if query.dtype in _HALVES and (flash := _flash_kernel(query.device.type)):
+        return varlen(flash, (query, key, value), pack, scaling, more.get("sliding_window"), cap), None
     outs = []
     for piece in pieces:
         key_1HSD, value_1HSD = _joined(key, piece.ranges), _joined(value, piece.ranges)
@@ -185,6 +189,56 @@ class _Attention(torch.autograd.Function):
                     whole[:, :, first:last] += part[:, :, at : at + last - first]
                     at += last - first
         return d_query, d_key, d_value, None, None
+
+
+@cache
+def _flash_kernel(device: str) -> Callable[..., torch.Tensor] | None:
+    """FlashAttention's kernel for sequences of different lengths, on a GPU where the library is installed."""
+    from transformers.utils import is_flash_attn_2_available
+
+    if device != "cuda" or not is_flash_attn_2_available():
+        return None
+    from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found]  # it installs on GPUs only
+
+    kernel: Callable[..., torch.Tensor] = flash_attn_varlen_func
+    return kernel
+
+
+def varlen(
+    kernel: Callable[..., torch.Tensor],
+    inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    pack: Pack,
+    scale: float | None,
+    window: int | None,
+    cap: float | None,
+) -> torch.Tensor:
+    """The rows' attention, out_1TND, by one call of `flash_attn_varlen_func` or what computes the same.
+
+    Each row's keys are laid out behind those that it sees, its own last: the kernel aligns the last query with the last
+    key, which is what each row's causality is. Source: Dao, FlashAttention-2 (arXiv:2307.08691), README from 2.1 on.
+    """
+    query, key, value = inputs
+    before = key.shape[2] - query.shape[2]
+    rows = pack.rows(before)
+    ranges = [[*seen, (before + start, before + end)] for start, end, seen in rows]
+    own = [end - start for start, end, _ in rows]
+    visible = [sum(last - first for first, last in row) for row in ranges]
+    at = torch.cat([torch.arange(first, last) for row in ranges for first, last in row]).to(query.device)
+    edges = [torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=query.device) for sizes in (own, visible)]
+    out_TND = kernel(
+        query[0].transpose(0, 1),
+        key[0].transpose(0, 1)[at],
+        value[0].transpose(0, 1)[at],
+        *edges,
+        max(own),
+        max(visible),
+        softmax_scale=scale,
+        causal=True,
+        window_size=(-1, -1) if window is None else (window - 1, 0),
+        softcap=cap or 0.0,
+        deterministic=True,
+    )
+    return out_TND[None]
 
 
 def _joined(part_1HTD: torch.Tensor, ranges: Sequence[tuple[int, int]]) -> torch.Tensor:

@@ -54,7 +54,8 @@ class TrainConfig(Config):
     objective: Literal["sft", "dpo", "ipo", "kto", "orpo"] = Field(
         "sft",
         description="sft: the answers; the others: the chosen answer rather than the rejected one, measured from the"
-        " base without the adapter (dpo, ipo, kto) or together with the chosen answer's own loss (orpo).",
+        " base without the adapter (dpo, ipo, kto) or together with the chosen answer's own loss (orpo). kto also takes"
+        " rows with one answer and a judgement: `label` or `meta.desirable`, true or false.",
     )
     beta: float = Field(
         0.1, gt=0, description="dpo, kto: how closely the base is kept to; ipo: its tau; orpo: the pairs' weight."

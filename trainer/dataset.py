@@ -15,7 +15,7 @@ from curate.core.records import read_record
 from curate.core.seeding import stable_seed
 from trainer.config import TrainConfig
 from trainer.rows import read_rows
-from trainer.sample import Sample, tokenised, tokenised_pair
+from trainer.sample import Sample, tokenised, tokenised_judged, tokenised_pair
 
 _SHOWN_FAULTS = 10  # enough to see a pattern, few enough to read
 
@@ -95,7 +95,7 @@ def read_samples(path: Path, chat: ChatFormat, config: TrainConfig) -> Samples:
     `max_length` and the policy is `error`, or where nothing is left.
     """
     rows = list(read_rows(path))
-    make = tokenised if config.objective == "sft" else tokenised_pair
+    make = {"sft": tokenised, "kto": tokenised_judged}.get(config.objective, tokenised_pair)
     samples, faults = [], []
     with progress(f"tokenising {path.name}", len(rows)) as advance:
         for name, row in rows:

@@ -1,7 +1,8 @@
 # ruff: noqa: N803, N806 - a tensor's name ends in its shape
 """What rows are trained for: their answers, or one answer rather than another. All on the same masks.
 
-Shapes: P pairs, R rows (each pair's chosen and rejected one behind the other), N predicted tokens.
+Shapes: P pairs, R rows (each pair's chosen and rejected one behind the other; for KTO also lone answers), N predicted
+tokens.
 Sources: Rafailov et al., DPO (arXiv:2305.18290) equation 7; Azar et al., IPO (arXiv:2310.12036) equation 17;
 Hong et al., ORPO (arXiv:2403.07691) equations 4 to 7; Ethayarajh et al., KTO (arXiv:2402.01306) equation 8.
 """
@@ -28,8 +29,7 @@ def summed_loss(model: Any, batch: Batch, samples: Sequence[Sample], config: Tra
         return _odds_ratio(logps_R, counts_R, beta).sum()
     ratios_R = logps_R - torch.tensor(references_R, device=logps_R.device)
     if config.objective == "kto":
-        # A chosen answer is desirable and a rejected one is not; both weigh the same.
-        gained_R = (ratios_R - drift) * torch.tensor([1.0, -1.0], device=ratios_R.device).repeat(len(samples))
+        gained_R = (ratios_R - drift) * torch.tensor(_judgements(samples), device=ratios_R.device)
         return (1 - torch.sigmoid(beta * gained_R)).sum()
     margins_P = ratios_R[0::2] - ratios_R[1::2]
     if config.objective == "ipo":
@@ -41,7 +41,12 @@ def share(samples: Sequence[Sample], config: TrainConfig) -> float:
     """What the summed loss of a whole step is divided by: the tokens' weights, the pairs, or for KTO the answers."""
     if config.objective == "sft":
         return sum(sample.loss_weight for sample in samples)
-    return len(samples) * (2 if config.objective == "kto" else 1)
+    return sum(len(sample.rows) for sample in samples) if config.objective == "kto" else len(samples)
+
+
+def _judgements(samples: Sequence[Sample]) -> list[float]:
+    """1 for each desirable answer, -1 for each other: a rejected one is not desirable. Both weigh the same."""
+    return [1.0 if row is sample and sample.desirable else -1.0 for sample in samples for row in sample.rows]
 
 
 def log_probabilities(model: Any, batch: Batch, samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,7 +60,7 @@ def log_probabilities(model: Any, batch: Batch, samples: Sequence[Sample]) -> tu
 
 
 def mismatched(samples: Sequence[Sample]) -> list[Sample]:
-    """The answers behind the next pair's prompt: what KTO measures the model's drift from its reference on."""
+    """The answers behind the next sample's prompt: what KTO measures the model's drift from its reference on."""
     shifted = [*samples[1:], *samples[:1]]
     return [_behind(prompt, answers) for prompt, answers in zip(shifted, samples, strict=True)]
 

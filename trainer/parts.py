@@ -81,7 +81,7 @@ class Parts:
         return self._team.summed(mine, [])[0] / share(samples, self._config)
 
     def with_references(self, samples: Sequence[Sample]) -> list[Sample]:
-        """The samples with what the model without its adapter makes of both answers, where the objective asks for it.
+        """The samples with what the model without its adapter makes of their answers, where the objective asks for it.
 
         Once for a training: the reference doesn't move.
         """
@@ -89,7 +89,7 @@ class Parts:
             return list(samples)
         with without_adapter(self._model) as reference:
             found = self._log_probabilities(reference, samples)
-        return [replace(sample, reference=(logps[0], logps[1])) for sample, logps in zip(samples, found, strict=True)]
+        return [replace(sample, reference=tuple(logps)) for sample, logps in zip(samples, found, strict=True)]
 
     def _drift(self, samples: Sequence[Sample]) -> float:
         """For KTO: how much likelier than before the rows' answers are behind others' prompts, in nats; at least 0."""
@@ -100,7 +100,7 @@ class Parts:
         with without_adapter(self._model) as reference:
             before = self._log_probabilities(reference, strangers)
         gained = [sum(a) - sum(b) for a, b in zip(now, before, strict=True)]
-        return max(0.0, sum(gained) / (2 * len(gained)))
+        return max(0.0, sum(gained) / sum(len(sample.rows) for sample in samples))
 
     def _log_probabilities(self, model: Any, samples: Sequence[Sample]) -> list[list[float]]:
         """The log-probability of each row of each sample."""

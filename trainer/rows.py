@@ -29,6 +29,14 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row | TemplateFault]]:
             yield row.id, row
 
 
+def _judged(values: dict[str, Any]) -> dict[str, Any]:
+    """A `label` that is true or false judges the row's answer, as TRL's rows for KTO have it."""
+    label, meta = values.get("label"), values.get("meta")
+    if not isinstance(label, bool):
+        return values
+    return {**values, "label": None, "meta": {**(meta if isinstance(meta, dict) else {}), "desirable": label}}
+
+
 def _converted(line: Line) -> Row | TemplateFault:
     try:
         fields: Any = msgspec.json.decode(line.raw)
@@ -39,7 +47,7 @@ def _converted(line: Line) -> Row | TemplateFault:
         known = "; ".join(f"{known.name} ({known.keys})" for known in FORMATS.values())
         return TemplateFault("unknown-format", f"the line is in no format that we know: {known}")
     try:
-        values = form.convert(fields)
+        values = _judged(form.convert(fields))
         known_values = {key: value for key, value in values.items() if key in _ROW_KEYS and value is not None}
         row = msgspec.convert({"id": "", **known_values}, Row)
     except (UnfitError, *_UNREADABLE, TypeError) as error:

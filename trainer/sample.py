@@ -1,5 +1,6 @@
 """A row as the model sees it: tokens, which of them the loss counts, and how much."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ class Sample:
     """A tokenised row. `supervised[i]`: the loss counts how well token i is predicted from those before it.
 
     `weights[i]` says how much it counts; None where all count alike. Where preferences are trained, `rejected` is the
-    other answer behind the same prompt, and `reference` the log-probabilities of both in the model before training.
+    other answer behind the same prompt; where a row's only answer is judged, `desirable` is the judgement. `reference`
+    are the log-probabilities of its answers in the model before training.
     """
 
     row: str
@@ -24,7 +26,8 @@ class Sample:
     supervised: list[bool]
     weights: list[float] | None = None
     rejected: "Sample | None" = None
-    reference: tuple[float, float] | None = None
+    reference: tuple[float, ...] | None = None
+    desirable: bool = True
 
     @property
     def rows(self) -> tuple["Sample", ...]:
@@ -60,7 +63,8 @@ class Sample:
         """The first `length` tokens, of both answers."""
         weights = None if self.weights is None else self.weights[:length]
         rejected = self.rejected and self.rejected.cut(length)
-        return Sample(self.row, self.ids[:length], self.supervised[:length], weights, rejected)
+        ids, supervised = self.ids[:length], self.supervised[:length]
+        return Sample(self.row, ids, supervised, weights, rejected, desirable=self.desirable)
 
     def is_cut_within_an_answer(self, length: int) -> bool:
         """Whether the last token that `cut` leaves and the first that it loses are both part of an answer."""
@@ -111,6 +115,18 @@ def tokenised_pair(chat: ChatFormat, row: Row) -> Sample | TemplateFault:
     if isinstance(rejected, TemplateFault):
         return TemplateFault(rejected.rule, f"the rejected answer: {rejected.detail}")
     return Sample(chosen.row, chosen.ids, chosen.supervised, chosen.weights, rejected)
+
+
+def tokenised_judged(chat: ChatFormat, row: Row) -> Sample | TemplateFault:
+    """The row as a sample with both its answers, or the one it has and whether `meta.desirable` says it is good."""
+    desirable = row.meta.get("desirable")
+    if "rejected" in row.meta or not isinstance(desirable, bool):
+        made = tokenised_pair(chat, row)
+        if isinstance(made, TemplateFault) and made.rule == "no-rejected-answer":
+            return TemplateFault("no-judgement", "kto needs meta.rejected, or meta.desirable: true or false")
+        return made
+    sample = tokenised(chat, row)
+    return sample if isinstance(sample, TemplateFault) else dataclasses.replace(sample, desirable=desirable)
 
 
 def _other_conversation(row: Row) -> list[Message]:

@@ -12,6 +12,7 @@ from curate.core.records import read_record
 from tests.conftest import ROOT, Run
 from tests.models import tiny_base
 from tests.trainer.conftest import MakeInputs, make_row, write_rows
+from tests.trainer.test_methods import METHODS
 from trainer.adapter import attach_adapter
 from trainer.fit import Inputs, fit
 from trainer.merge import AS_TRAINED, Into, Merge, find_merge, merge, preview
@@ -100,6 +101,36 @@ def test_a_lora_run_has_one_way_to_merge_and_it_is_exact(make_inputs: MakeInputs
     losses = merge(find_merge(inputs.output, tmp_path / "out", None))["held_out"]["losses"]
     assert list(losses) == [AS_TRAINED, "original"]
     assert losses["original"] == pytest.approx(losses[AS_TRAINED], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["rslora", "lora-plus", "dora", "dora-nf4", "ia3"])
+def test_adapters_of_every_kind_that_changes_weights_merge_exactly(
+    make_inputs: MakeInputs, tmp_path: Path, name: str
+) -> None:
+    inputs = make_inputs(epochs=4, keep="last", **METHODS[name])
+    fit(inputs)
+    into = "dequantised" if METHODS[name].get("method") == "qlora" else "original"
+    losses = merge(find_merge(inputs.output, tmp_path / "out", into))["held_out"]["losses"]
+    assert losses[into] == pytest.approx(losses[AS_TRAINED], rel=1e-5)
+    before = read_record(inputs.output / "run.json")["losses"]["held_out"][0]["loss"]
+    assert abs(losses[into] - before) > 1e-3 * before  # the adapter does something, and it is in the weights
+    adapted = attach_adapter(
+        load_model(inputs.base, quantisation=inputs.config.quantisation), inputs.output / "adapter", "a"
+    )
+    assert torch.allclose(read(tmp_path / "out"), logits(adapted.model), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("prefix", "can't be merged"), ("prompt", "can't be merged"), ("full", "no adapter")]
+)
+def test_what_changes_no_weights_or_all_of_them_is_not_merged(
+    make_inputs: MakeInputs, tmp_path: Path, name: str, message: str
+) -> None:
+    inputs = make_inputs(max_steps=1, **METHODS[name])
+    fit(inputs)
+    with pytest.raises((ConfigError, DataError), match=message):
+        merge(find_merge(inputs.output, tmp_path / "out", None))
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_held_out_rows_it_says_that_nothing_was_measured(

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,51 @@ def by_the_papers(model: Any, pairs: list[Sample], objective: str, beta: float) 
             odds = [torch.exp(mean) / (1 - torch.exp(mean)) for mean in means]
             losses.append(-means[0] - beta * torch.log(sigmoid(torch.log(odds[0] / odds[1]))))
     return torch.stack(losses).mean()
+
+
+def test_kto_takes_answers_that_are_judged_alone(tiny: BaseModel) -> None:
+    """Equation 8 for a pair, a desirable and two undesirable answers; the mean is over the five answers."""
+    model, beta = moved(tiny, "rslora").model, 0.3
+    first, *others = make_pairs(4)
+    alone = [
+        replace(pair, rejected=None, desirable=desirable)
+        for pair, desirable in zip(others, (True, False, False), strict=True)
+    ]
+    samples = [first, *alone]
+    config = config_of(objective="kto")
+    rows = [(row, row is sample and sample.desirable) for sample in samples for row in sample.rows]
+    now = torch.stack([log_probability(model, row.ids, row.supervised) for row, _ in rows])
+    with torch.no_grad(), model.disable_adapter():
+        before = torch.stack([log_probability(model, row.ids, row.supervised) for row, _ in rows])
+    with two_threads(), parts_of(model, config, samples) as parts:
+        drift = parts._drift(samples)
+        loss, found = parts.loss_and_gradients(parts.with_references(samples))
+    gains = [change - drift if good else drift - change for change, (_, good) in zip(now - before, rows, strict=True)]
+    expected = torch.stack([1 - sigmoid(beta * gain) for gain in gains]).mean()
+    expected.backward()
+    assert len(gains) == 5
+    assert loss == pytest.approx(float(expected.detach()), rel=1e-4)
+    assert relative(torch.cat([part.flatten() for part in found]), gradients(model)) < 1e-4
+
+
+def test_judged_rows_are_read_as_curate_and_trl_write_them(tmp_path: Path, tiny: BaseModel) -> None:
+    path = tmp_path / "rows.jsonl"
+    turns = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]
+    rows: list[dict[str, Any]] = [
+        {"id": "ours", "messages": turns, "meta": {"desirable": False}},
+        {"prompt": "Say yes.", "completion": "Yes.", "label": True},
+        {"prompt": "Say no.", "chosen": "No.", "rejected": "Maybe."},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    samples = read_samples(path, load_chat_format(tiny), config_of(objective="kto")).samples
+    assert [(sample.desirable, len(sample.rows)) for sample in samples] == [(False, 1), (True, 1), (True, 2)]
+    assert samples[0].cut(5).desirable is False
+    path.write_text(json.dumps({"messages": turns}) + "\n")
+    with pytest.raises(DataError, match="no-judgement"):
+        read_samples(path, load_chat_format(tiny), config_of(objective="kto"))
+    path.write_text(json.dumps(rows[0]) + "\n")
+    with pytest.raises(DataError, match="no-rejected-answer"):
+        read_samples(path, load_chat_format(tiny), config_of(objective="dpo"))
 
 
 @contextmanager

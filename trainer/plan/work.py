@@ -64,7 +64,7 @@ def _computed(part: Sequence[Sample]) -> tuple[int, int]:
     """How many tokens a part computes, and how many it predicts."""
     rows = [row for sample in part for row in sample.rows]
     shared = shared_prefix(rows) * (len(rows) - 1) if len(rows) > 1 else 0
-    return sum(len(row.ids) for row in rows) - shared, sum(row.supervised_count for row in rows)
+    return sum(len(row.inputs) for row in rows) - shared, sum(row.supervised_count for row in rows)
 
 
 def _measures(steps: int, epoch_steps: int, config: TrainConfig) -> int:
