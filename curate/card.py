@@ -8,12 +8,12 @@ import numpy as np
 from curate.card_reports import report_sections
 from curate.chosen import lengths, names
 from curate.config import Dedup
+from curate.core.normalize import message_text
 from curate.core.rows import Row
 from curate.duplicates import expected_recall, recall_curve
 from curate.entries import Entry
 from curate.facts import fit_sentences
 from curate.markdown import cell, table
-from curate.normalize import message_text
 from curate.sizes import advice, count_doublings
 
 _SAMPLES = 3

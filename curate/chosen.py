@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.config import Dedup, Split
+from curate.core.normalize import KEY_BYTES
 from curate.entries import Entry
 from curate.fields import NO_VALUE
-from curate.normalize import KEY_BYTES
 
 if TYPE_CHECKING:
     from curate.batches import Batch, Settings, Sketched, SpooledSketches

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.machine_code import U32, call, compiled
+from curate.core.machine_code import U32, call, compiled
 from curate.minhash import Sketches
 from curate.room import Room
 

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from curate.canary import Canaries
 from curate.composition import Balance, Mix
 from curate.core.config_file import Config
+from curate.core.contamination.settings import Decontaminate
 from curate.core.rows import Origin
-from curate.decontaminate.settings import Decontaminate
 from curate.guard_settings import Guards
 from curate.rules.catalog import RULES, Severity
 from curate.screens.settings import Screens

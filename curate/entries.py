@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import msgspec
 
 from curate.config import Dedup, Recipe, Split
+from curate.core.normalize import text_lengths
 from curate.core.rows import Row, encode_row
 from curate.keys import make_keys
-from curate.normalize import text_lengths
 
 if TYPE_CHECKING:
     from curate.kept import Kept

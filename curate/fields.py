@@ -7,9 +7,9 @@ from typing import Any
 from curate.composition import LENGTH_EDGES, LENGTHS
 from curate.core.digests import canonical_json
 from curate.core.errors import ConfigError, DataError
+from curate.core.normalize import chosen_text
 from curate.core.rows import Row
 from curate.entries import Entry
-from curate.normalize import chosen_text
 
 NO_VALUE = "(none)"
 _OWN = ("label", "source", "origin", "group")

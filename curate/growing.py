@@ -6,11 +6,11 @@ from array import array
 import numpy as np
 
 from curate.batches import Columns, Settings, Sketched
+from curate.core.normalize import chosen_text, text_lengths
 from curate.core.rows import Row, encode_row
 from curate.entries import Context, Rejection
 from curate.keys import make_keys
 from curate.minhash import banding_of, sketch
-from curate.normalize import chosen_text, text_lengths
 from curate.plain import find_plain
 from curate.preference import UNNAMED, ranking
 from curate.readers import Record

@@ -25,11 +25,11 @@ from curate.core.config_file import Config
 from curate.core.digests import digest_file
 from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceError, os_errors
 from curate.core.jsonl import atomic_write
+from curate.core.normalize import chosen_text, text_key
 from curate.core.records import read_record, write_record
 from curate.core.rows import Row
 from curate.folders import INDEX_RECORD
 from curate.minhash import SCHEME, Banding, permutations, signatures, sketch
-from curate.normalize import chosen_text, text_key
 
 REDIS_VARIABLE = "ACIDTEST_REDIS_URL"  # an address can hold a password, and so stands in no file and no argument
 Storage = Literal["memory", "redis"]

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from curate.core.normalize import KEY_BYTES, answer_text, chosen_text, message_text, normalized, text_key
 from curate.core.rows import SCENE, Row
-from curate.normalize import KEY_BYTES, answer_text, chosen_text, message_text, normalized, text_key
 from curate.plain import find_plain, join_keys, role_head, scene
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from curate.composing import merge_ties
 from curate.config import Dedup
 from curate.core.console import progress
 from curate.core.embedding import find_embedder
+from curate.core.normalize import chosen_text
+from curate.core.semantic import Pairs, choose_kept, similar_pairs
 from curate.duplicates import similarity_histogram
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
 from curate.keys import chosen_key
-from curate.normalize import chosen_text
 from curate.preference import in_order
-from curate.semantic import Pairs, choose_kept, similar_pairs
 
 STAGE = "semantic"
 _NUMBER = re.compile(r"\d+")

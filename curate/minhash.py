@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.config import Dedup
-from curate.machine_code import U32, U64, Number, call, compiled
+from curate.core.machine_code import U32, U64, Number, call, compiled
 from curate.room import Room
 from curate.words import CHARACTER, Unit, joined, unit_number, write_words
 

@@ -16,11 +16,11 @@ import msgspec
 from curate.apportion import draw_order, largest_remainder
 from curate.composition import Mix
 from curate.core.errors import DataError
+from curate.core.normalize import message_text
 from curate.core.rows import Origin, encode_row
 from curate.core.seeding import stable_seed
 from curate.entries import Entry, Outcome, reject
 from curate.fields import NO_VALUE, count_words
-from curate.normalize import message_text
 
 STAGE = "mix"
 _Part = tuple[Origin, str]

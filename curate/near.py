@@ -11,12 +11,12 @@ from curate.batches import Sketched, SpooledSketches
 from curate.chosen import Chosen, first_of_each, keys, names, take
 from curate.clusters import Clusters, Rules, find_clusters
 from curate.config import Dedup
+from curate.core.normalize import KEY_BYTES, chosen_text
 from curate.duplicates import similarity_histogram
 from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
 from curate.folders import index_folder
 from curate.keys import CHOSEN, PROMPT, answer_key, chosen_key
 from curate.minhash import Sketches, banding_of, joined_sketches, sketch
-from curate.normalize import KEY_BYTES, chosen_text
 from curate.preference import in_order
 from curate.readers import find_inputs
 from curate.room import Room

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from curate.core.digests import canonical_json
+from curate.core.normalize import KEY_BYTES, normal_key, normalized, text_key
 from curate.core.rows import SCENE, Message, Row
-from curate.normalize import KEY_BYTES, normal_key, normalized, text_key
 from curate.rules.conversation import check_messages
 from curate.rules.text import is_clear
 

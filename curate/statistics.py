@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from curate.core.normalize import chosen_text
 from curate.core.rows import Row
 from curate.fields import NO_VALUE, count_words
-from curate.normalize import chosen_text
 from curate.single_stage import Given, run_stages
 from curate.sizes import advice, lengths
 from curate.steps import DUPLICATES

@@ -148,8 +148,8 @@ def _screen_step() -> Step:
 
 
 def _decontaminate_step() -> Step:
+    from curate.core.contamination.evidence import EVIDENCE_FILE, TOUCHED_FILE
     from curate.decontaminate import stage
-    from curate.decontaminate.evidence import EVIDENCE_FILE, TOUCHED_FILE
 
     def run(entries: Sequence[Entry], context: Context, _: Columns) -> Done:
         settings = context.recipe.decontaminate

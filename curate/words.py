@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.machine_code import U8, U64, Number, compiled
+from curate.core.machine_code import U8, U64, Number, compiled
 
 Unit = Literal["auto", "word", "character"]
 WORD, AUTO, CHARACTER = 0, 1, 2

@@ -37,11 +37,12 @@ def cli() -> None:
 @click.option("--force", is_flag=True, help="Ask everything again, also what was answered before.")
 @click.option("--gate", "rules", type=click.Path(dir_okay=False, path_type=Path), help="Then decide by these rules.")
 @click.option("--against", type=_FOLDER, help="With --gate: the baseline's results.")
+@click.option("--aa", is_flag=True, help="Compare each contender at an endpoint with itself instead: the noise floor.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked; ask and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json; with --gate verdict.json.")
 @command_options
 def run_suite(
-    suite: Path, rules: Path | None, against: Path | None, dry_run: bool, as_json: bool, **chosen: Any
+    suite: Path, rules: Path | None, against: Path | None, aa: bool, dry_run: bool, as_json: bool, **chosen: Any
 ) -> int:
     """Run every contender of SUITE on its items, compare them, and write the report.
 
@@ -53,6 +54,7 @@ def run_suite(
     Examples:
       evalkit run suite.yaml
       evalkit run suite.yaml --limit 20 --contender base --output /tmp/try
+      evalkit run suite.yaml --aa
       evalkit run suite.yaml --offline --json
       evalkit run suite.yaml --gate gate.yaml --against releases/current/results
     """
@@ -62,6 +64,8 @@ def run_suite(
     if dry_run:
         _print_plan(pipeline.plan(suite, choice), as_json=as_json)
         return 0
+    if aa:
+        return _run_aa(pipeline.measure_noise(suite, choice), as_json=as_json)
     evaluated = pipeline.evaluate(suite, choice)
     if not (rules and as_json):
         _print_result(evaluated.result, as_json=as_json)
@@ -71,6 +75,56 @@ def run_suite(
     if rules:
         return decide_and_print(evaluated.folder, rules, against, evaluated.folder, as_json=as_json)
     return _INCONCLUSIVE if evaluated.result.get("stopped") else 0
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option("--limit", type=click.IntRange(min=1), help="Plan for only this many items, chosen by the suite's seed.")
+@click.option("--contender", "contenders", multiple=True, help="Plan for only this contender; may be given repeatedly.")
+@click.option("--cache", type=_FOLDER, help="The folder where answers are kept, if not the suite's output.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@command_options
+def plan(suite: Path, as_json: bool, **chosen: Any) -> int:
+    """Say what SUITE asks, costs and takes, before a token is spent. Asks and writes nothing.
+
+    \b
+    Examples:
+      evalkit plan suite.yaml
+      evalkit plan suite.yaml --limit 200 --json
+    """
+    from evalkit import pipeline
+
+    _print_plan(pipeline.plan(suite, pipeline.Choice(**chosen)), as_json=as_json)
+    return 0
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("url")
+@click.option("--model", help="The model to try out; without it only the models there are listed.")
+@click.option("--key-env", help="The environment variable that holds the key.")
+@click.option("--context", type=click.IntRange(min=1), help="Try whether a prompt of about this many tokens fits.")
+@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds for an answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@command_options
+def doctor(url: str, as_json: bool, **chosen: Any) -> int:
+    """Try out the OpenAI-compatible endpoint at URL (it ends in /v1): what it can do of what a suite may need.
+
+    About ten short questions are asked. Ends with 1 where something is missing that every suite needs.
+
+    \b
+    Examples:
+      evalkit doctor http://localhost:8000/v1
+      evalkit doctor http://localhost:8000/v1 --model my-adapter
+      evalkit doctor https://api.openai.com/v1 --model gpt-4.1-mini --key-env OPENAI_API_KEY --json
+    """
+    from evalkit import doctor as clinic
+
+    findings = clinic.examine(url, **chosen)
+    if as_json:
+        print_json(findings)
+    else:
+        clinic.print_findings(findings)
+    return 0 if findings["fit"] else 1
 
 
 @cli.command(epilog=EPILOG)
@@ -145,6 +199,16 @@ def check(files: tuple[Path, ...]) -> int:
     return 0
 
 
+def _run_aa(noise: dict[str, Any], *, as_json: bool) -> int:
+    from evalkit.noise import describe
+
+    if as_json:
+        print_json(noise)
+    else:
+        click.echo("\n".join(describe(noise)))
+    return _INCONCLUSIVE if noise["stopped"] else 0
+
+
 cli.add_command(judge)
 cli.add_command(gate)
 
@@ -154,17 +218,23 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from evalkit.plan import describe_total
+
     if as_json:
         print_json(plan)
         return
     table = Table(title=Text(f"{plan['suite']}: {plan['items']} items"), title_justify="left", box=None, pad_edge=False)
     table.add_column("contender")
-    for column in ("prompt tokens", "longest", "answers kept", "can't be asked"):
+    for column in ("questions", "prompt tokens", "longest", "answers kept", "can't be asked"):
         table.add_column(column, justify="right")
     for contender in plan["contenders"]:
-        keys = ("prompt_tokens", "longest_prompt", "answers_kept", "cannot_be_asked")
-        table.add_row(Text(contender["name"]), *(f"{contender[key]:,}" for key in keys))
+        about = "~" if contender["estimated"] else ""
+        lengths = (f"{about}{contender[key]:,}" for key in ("prompt_tokens", "longest_prompt"))
+        counts = (f"{contender[key]:,}" for key in ("answers_kept", "cannot_be_asked"))
+        table.add_row(Text(contender["name"]), f"{contender['questions']:,}", *lengths, *counts)
     Console(highlight=False).print(table)
+    for line in describe_total(plan):
+        click.echo(line)
     say(f"would write {plan['output']}" + (" (up to date already)" if plan["up_to_date"] else ""))
 
 

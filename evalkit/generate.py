@@ -13,7 +13,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt to answer. `key` is the digest of everything that the answer depends on.
 
     `prompt` and `prompt_ids` are the messages rendered by the local chat template; a backend that renders elsewhere
-    (an endpoint) takes `messages` and `tools`. `prompt_digest` is of the rendered prompt, or of the messages as they are sent.
+    (an endpoint) takes `messages` and `tools`. `prompt_digest` is of the rendered prompt, or of the messages as sent.
     """
 
     item: str

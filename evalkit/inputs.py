@@ -73,6 +73,15 @@ class Inputs:
             "embedder": {"id": self.embedder.id, "digest": self.embedder.digest} if self.embedder else None,
         }
 
+    def training_rows(self) -> list[Row] | None:
+        """What was trained on: the suite's train rows, else those that the items' manifest names beside them."""
+        if self.train:
+            return self.train.rows
+        beside = self.item_file.path.parent / "train.jsonl"
+        if self.item_file.manifest is None or not beside.is_file():
+            return None
+        return _read_rows(beside).rows
+
     def digest(self) -> str:
         """The digest of everything that the result depends on."""
         return digest_json(

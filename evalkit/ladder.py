@@ -3,8 +3,9 @@
 Rungs, cheapest first: base, prompt, rag, fine-tune; within a rung, the order in which the suite names its contenders.
 Each contender is compared with every cheaper one on the primary metric. With `useful` the useful effect, `a` is
 
-- *better* than `b`: the difference is at least `useful`, its interval lies above zero, the Holm-adjusted p is at most
-  alpha, and it would still be above zero if every missing score went against `a`. (Big enough to pay for, and no luck.)
+- *better* than `b`: the difference is at least `useful`, its interval lies above zero, p is at most alpha (adjusted for
+  climbing in a fixed order: `stats.family.climbing_p`), and it would still be above zero if every missing score went
+  against `a`. (Big enough to pay for, and no luck.)
 - *not better*: the interval ends below `useful`, and so does the difference if every missing score went for `a`.
   (Whatever the truth is, it is too small to pay for.)
 - *open*: neither.
@@ -29,13 +30,13 @@ The rule, in this order:
 The floor is a floor, not a target: it decides whether a winner does the job, never which contender wins.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any, Literal
 
 from evalkit.stats.compare import Comparison
+from evalkit.stats.family import climbing_p
+from evalkit.stats.power import gap_to_floor, gap_to_settle, items_to_settle
 from evalkit.wording import p_value, percent, points, span
 
 Rung = Literal["base", "prompt", "rag", "fine-tune"]
@@ -44,9 +45,6 @@ Outcome = Literal["start", "better", "not-better", "open"]
 
 RUNGS: tuple[Rung, ...] = ("base", "prompt", "rag", "fine-tune")
 _VERDICTS: dict[Rung, Verdict] = {"prompt": "prompt-suffices", "rag": "rag-suffices", "fine-tune": "fine-tune-pays"}
-_POWER = 0.8  # the usual chance of finding an effect that is there
-# A difference closer to the line than this share of the useful effect is settled by judgement, not by more items.
-_CLOSEST = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +68,7 @@ class Rules:
     alpha: float = 0.05
     floor: float | None = None
     graded: bool = False
+    power: float = 0.8
     max_errors: float = 1.0
 
 
@@ -93,6 +92,7 @@ class Step:
     difference: float | None
     low: float | None
     high: float | None
+    p: float | None
     beaten_by: tuple[str, ...]
     floor: Literal["none", "reached", "missed", "open"]
 
@@ -141,6 +141,8 @@ class _Climb:
         self.constant = constant
         self.rules = rules
         self.pairs = {(comparison.a, comparison.b): comparison for comparison in comparisons}
+        names = [standing.name for standing in standings]
+        self.p = climbing_p(names, {pair: comparison.p for pair, comparison in self.pairs.items()})
 
     def ladder(self) -> Ladder:
         winner = self._winner()
@@ -157,7 +159,7 @@ class _Climb:
     def outcome(self, pair: Comparison) -> Outcome:
         """How `a` fares against `b`; see the module's docstring."""
         useful = self.rules.useful
-        beyond_chance = pair.low > 0 and pair.p_adjusted <= self.rules.alpha and pair.worst > 0
+        beyond_chance = pair.low > 0 and self.p[pair.a, pair.b] <= self.rules.alpha and pair.worst > 0
         if pair.difference >= useful and beyond_chance:
             return "better"
         return "not-better" if pair.high < useful and pair.best < useful else "open"
@@ -200,10 +202,10 @@ class _Climb:
         ]
         if undecided:
             pair = max(undecided, key=lambda open_pair: open_pair.difference)
-            items = self._items_to_decide(pair)
+            items = self._items(pair, gap_to_settle(pair.difference, self.rules.useful))
             return "inconclusive", self._why_open(pair, items), items
         if self._floor(winner) == "open":
-            items = self._items_for_floor(winner)
+            items = self._items(winner, gap_to_floor(winner.mean, self.rules.floor or 0, self.rules.useful))
             return "inconclusive", self._why_floor_open(winner, items), items
         if winner.rung == "base":
             return self._verdict_for_base(winner)
@@ -226,7 +228,7 @@ class _Climb:
         because += f" Giving {constant.name} to every item {kind} {percent(constant.mean)}"
         if pair.low > 0 and pair.worst > 0:
             return verdict, f"{because}: {self._named(winner.name)} is at {self._noise(pair)}.", None
-        items = self._items(pair.n, (pair.high - pair.low) / 2, pair.difference)
+        items = self._items(pair, pair.difference)
         because += f", and {self._named(winner.name)} is not shown to be better than that: {self._noise(pair)}."
         return "inconclusive", because + _items_wanted(items, winner.n), items
 
@@ -242,6 +244,7 @@ class _Climb:
             difference=pair.difference if pair else None,
             low=pair.low if pair else None,
             high=pair.high if pair else None,
+            p=self.p[pair.a, pair.b] if pair else None,
             beaten_by=self._beaten_by(standing),
             floor=self._floor(standing),
         )
@@ -259,24 +262,9 @@ class _Climb:
             self.pairs[max(baselines, key=lambda standing: standing.mean).name, base.name].difference / gain.difference
         )
 
-    def _items_to_decide(self, pair: Comparison) -> int | None:
-        useful = self.rules.useful
-        gap = pair.difference if pair.difference >= useful else max(useful - pair.difference, _CLOSEST * useful)
-        return self._items(pair.n, (pair.high - pair.low) / 2, gap)
-
-    def _items_for_floor(self, standing: Standing) -> int | None:
-        gap = max(abs(standing.mean - (self.rules.floor or 0)), _CLOSEST * self.rules.useful)
-        return self._items(standing.n, (standing.high - standing.low) / 2, gap)
-
-    def _items(self, n: int, half_width: float, gap: float) -> int | None:
-        """Items that find a `gap` of this size with a power of 80 %, at today's noise; more than there are now."""
-        if not n or gap <= 0:
-            return None
-        critical = NormalDist().inv_cdf(1 - self.rules.alpha / 2)
-        widths = (1 + NormalDist().inv_cdf(_POWER) / critical) * half_width / gap
-        needed = max(n * widths**2, n + 1)
-        step = int(10 ** max(0, math.floor(math.log10(needed)) - 1))  # two digits: it is an estimate
-        return math.ceil(needed / step) * step
+    def _items(self, found: Comparison | Standing, gap: float) -> int | None:
+        half_width = (found.high - found.low) / 2
+        return items_to_settle(found.n, half_width, gap, self.rules.alpha, self.rules.power)
 
     def _named(self, name: str) -> str:
         """`the adapter` where a contender is simply called adapter; otherwise its name."""
@@ -299,7 +287,7 @@ class _Climb:
             pair = self.pairs[winner.name, best.name]
             kind = "the best baseline" if winner.rung == "fine-tune" else "the best cheaper rung"
             text += f"; {kind} ({best.name}){'' if self.rules.graded else ' on'} {percent(best.mean)}"
-            text += f": {self._noise(pair)}, {p_value(pair.p_adjusted)}."
+            text += f": {self._noise(pair)}, {p_value(self.p[pair.a, pair.b])}."
         else:
             text += "."
         share = self._share_reached()

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.core.console import say
 from curate.core.digests import digest_json
 from curate.core.places import find_path
 from evalkit.answering import Answered, answer_all
 from evalkit.cache import peek_cache
+from evalkit.contamination import Overlap, find_overlap
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.judge.asking import Kept
 from evalkit.judge.scoring import Judge, Judged, find_judges, judge_all
-from evalkit.judge.settings import JudgeConfig
 from evalkit.outputs import current_result, write_results
-from evalkit.result import ContenderInfo, build_result
+from evalkit.plan import plan_contender, plan_items, total
+from evalkit.result import Beside, ContenderInfo, build_result
 from evalkit.rules import Rule, make_rule
 from evalkit.scoring import constant_answer, score_all
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
+from trainer.record import trained_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,7 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     input_digest = _input_digest(inputs, judges)
     if not choice.force and (result := current_result(folder, input_digest)) is not None:
         return Evaluated(result, folder, True)
-    rules = {
-        config.name: make_rule(config, inputs.folder)
-        for config in inputs.suite.scorers
-        if not isinstance(config, JudgeConfig)
-    }
+    rules = {config.name: make_rule(config, inputs.folder) for config in inputs.suite.rules}
     answered = answer_all(inputs, choice.cache or folder, fresh=choice.force, offline=choice.offline)
     kept = Kept(choice.cache or folder, fresh=choice.force, offline=choice.offline)
     judged = judge_all(judges, inputs, answered.generations, kept)
@@ -84,8 +83,17 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     return Evaluated(result, folder, False)
 
 
+def measure_noise(path: Path, choice: Choice) -> dict[str, Any]:
+    """Every contender at an endpoint against itself; see `evalkit.noise`."""
+    from evalkit.noise import noise_floor
+
+    inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
+    folder = _output(inputs, choice)
+    return noise_floor(inputs, folder, choice.cache or folder, fresh=choice.force, offline=choice.offline)
+
+
 def plan(path: Path, choice: Choice) -> dict[str, Any]:
-    """What `evaluate` would do: items, and for each contender its prompts' tokens and how many answers are kept."""
+    """What `evaluate` would ask, and what that costs and takes; see `plan_contender`. Asks and writes nothing."""
     from evalkit.prompts import ask_all
 
     inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
@@ -93,19 +101,9 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
     input_digest = _input_digest(inputs, find_judges(inputs))
     contenders = []
     for questions in ask_all(inputs)[0]:
-        lengths = [len(request.prompt_ids) for request in questions.requests]
         keys = [request.key for request in questions.requests]
         kept = {} if choice.force else peek_cache(choice.cache or folder, keys)
-        contenders.append(
-            {
-                "name": questions.contender.name,
-                "rung": questions.contender.place,
-                "prompt_tokens": sum(lengths),
-                "longest_prompt": max(lengths, default=0),
-                "cannot_be_asked": len(questions.faults),
-                "answers_kept": sum(request.key in kept for request in questions.requests),
-            }
-        )
+        contenders.append(plan_contender(questions, kept, inputs.suite))
     return {
         "suite": inputs.suite.name,
         "output": str(folder),
@@ -113,6 +111,9 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
         "up_to_date": not choice.force and current_result(folder, input_digest) is not None,
         "max_tokens": inputs.suite.generation.max_tokens,
         "contenders": contenders,
+        "total": total(contenders),
+        "power": plan_items(inputs),
+        "budget": inputs.suite.budget.model_dump() if inputs.suite.budget else None,
     }
 
 
@@ -139,20 +140,35 @@ def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Ju
         scores=scores,
         chain={**inputs.chain(), "template": answered.template, "scores": digest_json(scores)},
         contenders=[_info(contender, inputs) for contender in inputs.contenders],
-        constant=constant_answer(solved, inputs.items, primary) if primary else None,
+        beside=Beside(constant_answer(solved, inputs.items, primary) if primary else None, _overlap(inputs)),
     )
     return {**body, "versions": library_versions(), "scores": scores}
+
+
+def _overlap(inputs: Inputs) -> Overlap | None:
+    """The items that the training rows give away; None where it isn't known what was trained on."""
+    look_for, train = inputs.suite.contamination, inputs.training_rows()
+    if look_for is None or train is None:
+        return None
+    say(f"looking for {len(inputs.items)} items in {len(train)} training rows")
+    return find_overlap(inputs.items, train, look_for, embedder=inputs.suite.embedder, folder=inputs.folder)
 
 
 def _info(contender: Contender, inputs: Inputs) -> ContenderInfo:
     run = inputs.runs.get(contender.name)
     seconds = run.record.get("environment", {}).get("seconds") if run else None
+    prices = inputs.suite.prices
+    own = contender.endpoint.price if contender.endpoint else None
+    hourly = None if seconds is None or prices.training_per_hour is None else prices.training_per_hour * seconds / 3600
     return ContenderInfo(
         name=contender.name,
         rung=contender.place,
         description=contender.description or _description(contender),
         training_seconds=seconds,
         adapter=run is not None,
+        price=own or prices.contenders.get(contender.name) or prices.tokens,
+        training_cost=prices.training if prices.training is not None and contender.place == "fine-tune" else hourly,
+        trained_tokens=trained_tokens(run) if run else None,
     )
 
 

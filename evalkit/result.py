@@ -1,9 +1,8 @@
 """The body of result.json: each contender's scores, how they compare, the ladder verdict, where it all came from."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,32 @@ from numpy.typing import NDArray
 
 from curate.core.errors import DataError
 from curate.core.rows import Row
-from curate.core.visible import visible
-from evalkit.ladder import Constant, Rules, Rung, Standing, climb_order, decide
+from evalkit.contamination import Overlap
+from evalkit.economics import Expense, economics
+from evalkit.endpoint import Price
+from evalkit.findings import Asked, Findings, conclude, metric
+from evalkit.ladder import Rules, Rung, climb_order
 from evalkit.records import Generation, Score
+from evalkit.score_table import ScoreTable, is_graded, tabulate
 from evalkit.scoring import ConstantAnswer
-from evalkit.stats.compare import Level, compare_all
-from evalkit.stats.interval import is_binary, mean_interval
+from evalkit.slices import find_slices, slice_results
+from evalkit.stats.compare import Comparison, Level, compare_all
+from evalkit.stats.family import adjust_over
 
 Floats = NDArray[np.float64]
 
 SCHEMA = 1
-_CONSTANT = "(constant answer)"  # in brackets: no contender is called so
+SLICES = ("label", "source", "length", "cluster")
 _DECIMALS = 6  # statistics are rounded so that the last bit of another processor's arithmetic changes no byte
-_SHOWN_ANSWER = 60  # characters of an answer inside a sentence
-_STATISTICS = ("ladder", "contenders", "comparisons", "constant_answer")  # the keys whose numbers are rounded
+_STATISTICS = (
+    "ladder",
+    "contenders",
+    "comparisons",
+    "constant_answer",
+    "slices",
+    "contamination",
+    "economics",
+)  # the keys whose numbers are rounded
 _REASONS_SHOWN = 10  # reasons hold free text; a record lists the frequent ones
 
 
@@ -37,15 +48,20 @@ class ContenderInfo:
     description: str = ""
     training_seconds: float | None = None
     adapter: bool = False
+    price: Price | None = None
+    training_cost: float | None = None
+    trained_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreTable:
-    """Scores by scorer and contender, aligned with the items; NaN where unscored, with the reasons counted."""
+class Beside:
+    """What scores are held against: one answer given to every item, and the items that the training rows give away."""
 
-    scorers: tuple[str, ...]
-    values: Mapping[str, Mapping[str, Floats]]
-    reasons: Mapping[str, Mapping[str, Counter[str]]]
+    constant: ConstantAnswer | None = None
+    overlap: Overlap | None = None
+
+
+NOTHING_BESIDE = Beside()
 
 
 def build_result(
@@ -56,10 +72,10 @@ def build_result(
     scores: Sequence[Score],
     chain: Mapping[str, Any],
     contenders: Sequence[ContenderInfo],
-    constant: ConstantAnswer | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> dict[str, Any]:
     """The body of result.json, unsealed. `suite` holds name, behaviour, primary, useful_effect, alpha, seed, cluster
-    and min_quality; `chain` the digests of what went in; `constant` what one answer for every item reaches.
+    and min_quality; `chain` the digests of what went in.
 
     Raises: DataError where scores or generations name unknown items or contenders, or the same one twice.
     """
@@ -67,92 +83,121 @@ def build_result(
     if not contenders or not items or len(set(names)) != len(names):
         raise DataError("a result needs items and contenders, each contender with a name of its own")
     primary = str(suite["primary"])
-    alpha = float(suite["alpha"])
     table = tabulate(items, names, scores, primary)
     answers = _by_contender(items, names, generations)
     clusters = cluster_names(items, suite.get("cluster"))
-    ladder_order = [contenders[index] for index in climb_order([contender.rung for contender in contenders])]
-
-    sections = {
-        contender.name: _contender(contender, table, answers[contender.name], clusters, (primary, alpha))
-        for contender in ladder_order
-    }
-    in_order = [contender.name for contender in ladder_order]
-    pairs = [(a, b) for position, a in enumerate(in_order) for b in in_order[:position]]
-    level = Level(metric=primary, alpha=alpha, seed=int(suite["seed"]), clusters=clusters)
-    comparisons = compare_all(table.values[primary], pairs, level)
-    standings = [_standing(contender, sections[contender.name], primary) for contender in ladder_order]
-    rules = Rules(
-        useful=float(suite["useful_effect"]),
-        alpha=alpha,
-        floor=suite.get("min_quality"),
-        graded=_is_graded(table.values[primary].values()),
-        max_errors=float(suite.get("max_errors", 1.0)),
+    level = Level(metric=primary, alpha=float(suite["alpha"]), seed=int(suite["seed"]), clusters=clusters)
+    in_order = [contenders[index] for index in climb_order([contender.rung for contender in contenders])]
+    values = {info.name: table.values[primary][info.name] for info in in_order}
+    asked = Asked(
+        rungs={info.name: info.rung for info in in_order},
+        errors={info.name: _error_share(answers[info.name]) for info in in_order},
+        level=level,
+        rules=_rules(suite, values),
+        constant=beside.constant,
     )
-    floor = _constant(constant, table.values[primary], level) if constant else None
+    found = conclude(values, asked)
+    sections = [_contender(info, table, answers[info.name], level, found) for info in in_order]
     body: dict[str, Any] = {
         "kind": "result",
         "schema": SCHEMA,
         "suite": dict(suite),
         "primary": primary,
-        "ladder": decide(standings, comparisons, rules, floor).as_dict(),
-        "contenders": list(sections.values()),
-        "comparisons": [asdict(comparison) for comparison in comparisons],
-        "constant_answer": {"text": constant.text, **asdict(floor)} if constant and floor else None,
+        "ladder": found.ladder.as_dict(),
+        "contenders": sections,
+        "comparisons": [asdict(one) for one in _declared(suite, table, level, found.comparisons)],
+        "constant_answer": {"text": beside.constant.text, **asdict(found.constant)}
+        if beside.constant and found.constant
+        else None,
+        "slices": _slices(suite, items, values, asked, found),
+        "contamination": _contamination(beside.overlap, values, asked) if beside.overlap else None,
+        "economics": economics(
+            [_expense(info, section, primary) for info, section in zip(in_order, sections, strict=True)],
+            values,
+            clusters,
+            level.alpha,
+        ),
         "chain": dict(chain),
     }
     rounded: dict[str, Any] = {key: _rounded(value) if key in _STATISTICS else value for key, value in body.items()}
     return rounded
 
 
-def _constant(answer: ConstantAnswer, values: Mapping[str, Floats], level: Level) -> Constant:
-    scores = np.array([np.nan if value is None else value for value in answer.values])
-    pairs = [(name, _CONSTANT) for name in values]
-    against = compare_all({**values, _CONSTANT: scores}, pairs, level)
-    return Constant(visible(answer.text, _SHOWN_ANSWER), float(np.nanmean(scores)), tuple(against))
+def _slices(
+    suite: Mapping[str, Any], items: Sequence[Row], values: Mapping[str, Floats], asked: Asked, found: Findings
+) -> list[dict[str, Any]]:
+    """The last step of the ladder on each part of the items."""
+    step = found.ladder.steps[-1]
+    if step.against is None:
+        return []
+    slices = find_slices(items, suite.get("slices", SLICES), asked.level.clusters)
+    return slice_results(slices, values, (step.contender, step.against), asked.level)
 
 
-def tabulate(items: Sequence[Row], contenders: Sequence[str], scores: Sequence[Score], primary: str) -> ScoreTable:
-    """The scores as arrays; an item's is the mean over its repeats that have one.
+def _rules(suite: Mapping[str, Any], values: Mapping[str, Floats]) -> Rules:
+    return Rules(
+        useful=float(suite["useful_effect"]),
+        alpha=float(suite["alpha"]),
+        floor=suite.get("min_quality"),
+        graded=is_graded(values.values()),
+        power=float(suite.get("power", 0.8)),
+        max_errors=float(suite.get("max_errors", 1.0)),
+    )
 
-    A value outside [0, 1] is unscored, and so is an item that has no score at all.
 
-    Raises: DataError for unknown items or contenders, or two scores for the same answer by one scorer.
+def _contamination(overlap: Overlap, values: Mapping[str, Floats], asked: Asked) -> dict[str, Any]:
+    """What was found, and what the scores come to on the items that no training row gives away."""
+    record: dict[str, Any] = {**overlap.record, "clean": None}
+    clean = ~overlap.touched
+    if overlap.touched.any() and clean.any():
+        found = conclude(values, asked, clean)
+        record["clean"] = {
+            "items": int(clean.sum()),
+            "verdict": found.ladder.verdict,
+            "because": found.ladder.because,
+            "contenders": dict(found.metrics),
+            "comparisons": [
+                {key: getattr(one, key) for key in ("a", "b", "metric", "difference", "low", "high", "p", "n")}
+                for one in found.comparisons
+            ],
+        }
+    return record
+
+
+def _expense(info: ContenderInfo, section: Mapping[str, Any], primary: str) -> Expense:
+    return Expense(
+        name=info.name,
+        rung=info.rung,
+        mean=section["metrics"][primary]["mean"],
+        requests=sum(section["finish_reasons"].values()) - section["errors"],
+        prompt_tokens=section["tokens"]["prompt"],
+        completion_tokens=section["tokens"]["completion"],
+        price=info.price,
+        training=info.training_cost,
+        training_seconds=info.training_seconds,
+        trained_tokens=info.trained_tokens,
+    )
+
+
+def _declared(
+    suite: Mapping[str, Any], table: ScoreTable, level: Level, comparisons: list[Comparison]
+) -> list[Comparison]:
+    """The comparisons with those that the suite's family adds on other metrics, adjusted over the family if it has one.
+
+    A claim about a contender that was not asked this time is left out.
     """
-    place = {item.id: index for index, item in enumerate(items)}
-    if len(place) != len(items):
-        raise DataError("two items have the same id", fix="give every item an id of its own")
-    scorers = tuple(dict.fromkeys([primary, *(score.scorer for score in scores)]))
-    values = {scorer: {name: np.full(len(items), np.nan) for name in contenders} for scorer in scorers}
-    counts = {scorer: {name: np.zeros(len(items)) for name in contenders} for scorer in scorers}
-    unscored: dict[tuple[str, str, int], str] = {}
-    seen: set[tuple[str, str, str, int]] = set()
-    for score in scores:
-        key = (score.item, score.contender, score.scorer, score.repeat)
-        if score.item not in place or score.contender not in values[primary] or key in seen:
-            fault = "given twice" if key in seen else "for an item or a contender that is not in this run"
-            raise DataError(f"a score {fault}", where=" / ".join(key[:3]), fix="run the evaluation again")
-        seen.add(key)
-        at = place[score.item]
-        reason = score.unscored or _fault(score.value)
-        if reason is None and score.value is not None:
-            count = counts[score.scorer][score.contender]
-            before = values[score.scorer][score.contender][at] * count[at] if count[at] else 0.0
-            count[at] += 1
-            values[score.scorer][score.contender][at] = (before + score.value) / count[at]
-        else:
-            unscored.setdefault((score.scorer, score.contender, at), reason or "no value")
-    reasons: dict[str, dict[str, Counter[str]]] = {
-        scorer: {name: Counter() for name in contenders} for scorer in scorers
-    }
-    for (scorer, name, at), why in unscored.items():
-        if not counts[scorer][name][at]:
-            reasons[scorer][name][why] += 1
-    for name in contenders:
-        missing = int(np.isnan(values[primary][name]).sum()) - reasons[primary][name].total()
-        if missing:
-            reasons[primary][name]["no score"] += missing
-    return ScoreTable(scorers, values, reasons)
+    primary = level.metric
+    claims = [(claim["a"], claim["b"], claim.get("metric") or primary) for claim in suite.get("family", ())]
+    claims = [claim for claim in claims if claim[0] in table.values[primary] and claim[1] in table.values[primary]]
+    if not claims:
+        return comparisons
+    there = {(one.a, one.b, one.metric) for one in comparisons}
+    added = [
+        compare_all(table.values[metric], [(a, b)], replace(level, metric=metric))[0]
+        for a, b, metric in dict.fromkeys(claims)
+        if (a, b, metric) not in there
+    ]
+    return adjust_over([*comparisons, *added], set(claims))
 
 
 def cluster_names(items: Sequence[Row], field: str | None) -> list[str] | None:
@@ -162,16 +207,6 @@ def cluster_names(items: Sequence[Row], field: str | None) -> list[str] | None:
     # Named by position, an item that stands alone can't meet a cluster whose name is its id.
     found = (getattr(item, field, None) for item in items)
     return [f"={value}" if value is not None else f"#{index}" for index, value in enumerate(found)]
-
-
-def _fault(value: float | None) -> str | None:
-    if value is None:
-        return "no value"
-    return None if math.isfinite(value) and 0 <= value <= 1 else "a score outside 0 to 1"
-
-
-def _is_graded(arrays: Iterable[Floats]) -> bool:
-    return any(not is_binary(array[~np.isnan(array)]) for array in arrays)
 
 
 def _by_contender(
@@ -194,10 +229,10 @@ def _contender(
     info: ContenderInfo,
     table: ScoreTable,
     answers: Sequence[Generation],
-    clusters: list[str] | None,
-    measure: tuple[str, float],
+    level: Level,
+    found: Findings,
 ) -> dict[str, Any]:
-    primary, alpha = measure
+    primary = level.metric
     values = table.values[primary][info.name]
     reasons = table.reasons[primary][info.name]
     latencies = [answer.latency_ms for answer in answers if answer.error is None]
@@ -215,7 +250,12 @@ def _contender(
             "worst": float(np.nan_to_num(values, nan=0.0).mean()),
             "best": float(np.nan_to_num(values, nan=1.0).mean()),
         },
-        "metrics": {scorer: _metric(table.values[scorer][info.name], clusters, alpha) for scorer in table.scorers},
+        "metrics": {
+            scorer: found.metrics[info.name]
+            if scorer == primary
+            else metric(table.values[scorer][info.name], level.clusters, level.alpha)
+            for scorer in table.scorers
+        },
         "latency_ms": {"p50": p50, "p95": p95},
         "tokens": {
             "prompt": sum(answer.prompt_tokens for answer in answers),
@@ -229,22 +269,8 @@ def _contender(
     return section
 
 
-def _metric(values: Floats, clusters: list[str] | None, alpha: float) -> dict[str, Any]:
-    scored = ~np.isnan(values)
-    kept = None if clusters is None else [name for name, is_scored in zip(clusters, scored, strict=True) if is_scored]
-    count = int(scored.sum())
-    if not count:
-        return {"mean": None, "low": 0.0, "high": 1.0, "n": 0}
-    interval = mean_interval(values[scored], kept, alpha)
-    return {"mean": interval.estimate, "low": interval.low, "high": interval.high, "n": count}
-
-
-def _standing(info: ContenderInfo, section: Mapping[str, Any], primary: str) -> Standing:
-    metric = section["metrics"][primary]
-    mean = metric["mean"] if metric["mean"] is not None else 0.0
-    answers = sum(section["finish_reasons"].values())
-    errors = section["errors"] / answers if answers else 0.0
-    return Standing(info.name, info.rung, mean, metric["low"], metric["high"], metric["n"], errors)
+def _error_share(answers: Sequence[Generation]) -> float:
+    return sum(answer.error is not None for answer in answers) / len(answers) if answers else 0.0
 
 
 def _rounded(value: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
+from evalkit.contamination import LookFor
+from evalkit.economics import Prices
 from evalkit.endpoint import Budget, Endpoint, Running
 from evalkit.judge.settings import JudgeConfig
 from evalkit.ladder import Rung
@@ -92,6 +94,25 @@ class GenerationConfig(Config):
     """Processor threads; auto: one per core. Changes no answer."""
 
 
+class Claim(Config):
+    """A comparison that is declared before the run: `a` against `b`, on the primary metric unless another is named."""
+
+    a: Name
+    b: Name
+    metric: Name | None = None
+
+
+class Assumed(Config):
+    """What is taken for granted where a plan says how many items are needed."""
+
+    discordance: float = Field(default=0.3, gt=0, le=1)
+    """The share of items that two contenders answer differently, for scores that are right or wrong."""
+    spread: float | None = Field(default=None, gt=0, le=1)
+    """The standard deviation of the differences, for graded scores."""
+    likeness: float = Field(default=0.5, ge=0, le=1)
+    """How alike items of a cluster are: 0 not at all, 1 as copies of one another."""
+
+
 class Suite(Config):
     """An evaluation."""
 
@@ -115,9 +136,19 @@ class Suite(Config):
     useful_effect: float = Field(gt=0, lt=1)
     """The smallest difference worth a costlier rung, as a share: 0.1 is 10 points."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    power: float = Field(default=0.8, ge=0.5, lt=1)
+    """The chance that is wanted of finding the useful effect where it is there."""
+    assumed: Assumed = Assumed()
+    family: list[Claim] = Field(default_factory=list)
+    """The comparisons that p-values are adjusted over; by default all on the primary metric."""
     cluster: Literal["group", "label", "source"] | None = None
     """The field whose equal values tie items together; they are resampled together."""
     min_quality: float | None = Field(default=None, ge=0, le=1)
+    slices: list[str] = Field(default=["label", "source", "length", "cluster"])
+    """What items are also looked at apart by: `label`, `source`, `length`, `cluster`, `group`, `origin`, `meta.KEY`."""
+    contamination: LookFor | None = LookFor()
+    """How items that the training rows give away are looked for; null: not at all."""
+    prices: Prices = Prices()
     max_errors: float = Field(default=0.05, ge=0, le=1)
     """The largest share of a contender's items that may lack an answer; above it the verdict is `inconclusive`."""
     running: Running = Running()
@@ -134,12 +165,23 @@ class Suite(Config):
                 raise ValueError(f"two {what} are called {twice[0]!r}")
         if self.primary not in {scorer.name for scorer in self.scorers}:
             raise ValueError(f"primary: no scorer is called {self.primary!r}")
+        self._check_family()
         if self.train is None and any(
             isinstance(contender.examples, CoveringExamples | NearestExamples) for contender in self.contenders
         ):
             raise ValueError("train: missing, and a contender takes its examples from it")
         self._check_endpoints()
         return self
+
+    def _check_family(self) -> None:
+        names = {contender.name for contender in self.contenders}
+        scorers = {scorer.name for scorer in self.scorers}
+        for claim in self.family:
+            strays = [name for name in (claim.a, claim.b) if name not in names]
+            strays += [claim.metric] if claim.metric and claim.metric not in scorers else []
+            if strays or claim.a == claim.b:
+                fault = f"no {strays[0]!r} in this suite" if strays else "nothing to compare against itself"
+                raise ValueError(f"family: {claim.a!r} against {claim.b!r}: {fault}")
 
     def _check_endpoints(self) -> None:
         if self.generation.temperature and any(c.endpoint is None and c.replay is None for c in self.contenders):
@@ -150,6 +192,11 @@ class Suite(Config):
         unpriced = [name for name, price in prices.items() if price is None]
         if self.budget and self.budget.cost is not None and unpriced:
             raise ValueError(f"budget.cost: the endpoint of {unpriced[0]!r} has no price")
+
+    @property
+    def rules(self) -> list[RuleConfig]:
+        """The scorers that are rules, not judges."""
+        return [scorer for scorer in self.scorers if not isinstance(scorer, JudgeConfig)]
 
     def facts(self) -> dict[str, Any]:
         """What result.json says about the suite."""

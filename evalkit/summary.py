@@ -41,7 +41,7 @@ def _table(result: dict[str, Any]) -> Table:
     for contender in result["contenders"]:
         metric = contender["metrics"][primary]
         # Errors have no tokens, so they would lower the average of those that have.
-        answered = max(1, contender["n"] + contender["unscored"] - contender["errors"])
+        answered = max(1, sum(contender["finish_reasons"].values()) - contender["errors"])
         prompt, completion = (contender["tokens"][kind] / answered for kind in ("prompt", "completion"))
         table.add_row(
             Text(visible(contender["name"])),

@@ -74,6 +74,14 @@ def read_run(folder: Path) -> Run:
     return Run(record, weights)
 
 
+def trained_tokens(run: Run) -> int | None:
+    """How many tokens the training's steps went through; None where its steps are no longer there."""
+    path = run.folder / STEPS
+    if not path.is_file():
+        return None
+    return sum(msgspec.json.decode(line.raw, type=StepRecord).tokens for line in read_lines(path))
+
+
 def finished(folder: Path, input_digest: str) -> dict[str, Any] | None:
     """The record of a run in `folder` with exactly these inputs and an intact adapter, or None."""
     record = peek_record(folder / RECORD)

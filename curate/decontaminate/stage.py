@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from curate.decontaminate.evidence import TIERS, Evidence, Findings
-from curate.decontaminate.search import find_contamination
-from curate.decontaminate.settings import Decontaminate
-from curate.decontaminate.suites import Suite, read_suites
+from curate.core.contamination.evidence import TIERS, Evidence, Findings
+from curate.core.contamination.items import Suite
+from curate.core.contamination.search import find_contamination
+from curate.core.contamination.settings import Decontaminate
+from curate.decontaminate.suites import read_suites
 from curate.entries import Because, Entry, Outcome, reject
 
 STAGE = "decontaminate"

@@ -1,18 +1,18 @@
 """Evaluation suites as items: a question and an answer each, from files of any common shape."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from curate.core.contamination.items import Item, Suite
+from curate.core.contamination.settings import Against
 from curate.core.digests import digest_file
 from curate.core.errors import DataError, os_errors
 from curate.core.jsonl import read_lines
+from curate.core.normalize import answer_text, chosen_text
 from curate.core.rows import Message, Row
-from curate.decontaminate.settings import Against
-from curate.normalize import answer_text, chosen_text
 from curate.readers import Input, find_inputs, read_records
 
 _JSON = (".jsonl", ".ndjson", ".json")
@@ -20,26 +20,6 @@ _QUESTIONS = ("question", "prompt", "instruction", "query", "problem", "text", "
 _ANSWERS = ("answer", "output", "completion", "response", "target", "solution", "canonical_solution")
 _IDS = ("id", "task_id", "item_id", "qid")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One item of a suite. Without an id of its own it is known by its file's line or its position, from 1."""
-
-    suite: str
-    id: str
-    question: str
-    answer: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """A suite's items, the files they came from with their digests, and what could not be read, with where and why."""
-
-    name: str
-    files: dict[str, str]
-    items: list[Item]
-    unreadable: list[str]
 
 
 class _UnreadableError(Exception):
@@ -52,12 +32,6 @@ def read_suites(against: Sequence[Against], folder: Path) -> list[Suite]:
     Raises: DataError where a file is missing or has no item in it.
     """
     return [_read_suite(one, folder) for one in against]
-
-
-def suite_of_rows(name: str, rows: Sequence[Row]) -> Suite:
-    """The suite whose items are these rows."""
-    items = [Item(name, row.id, chosen_text(row, "prompt"), answer_text(row)) for row in rows]
-    return Suite(name, {}, items, [])
 
 
 def _read_suite(against: Against, folder: Path) -> Suite:

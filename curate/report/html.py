@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from curate import chosen
 from curate.chosen import names, together
 from curate.config import Dedup, Side
+from curate.core.normalize import message_text
 from curate.core.rows import Row
 from curate.duplicates import expected_recall, recall_curve
 from curate.entries import Entry, Rejection
 from curate.facts import fit_sentences
-from curate.normalize import message_text
 from curate.report.lengths import length_charts
 from curate.sizes import advice, count_doublings, lengths
 

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 
 from curate.answer_schema import BadSchemaError, Schemas, read_schema
+from curate.core.normalize import answer_text
 from curate.core.places import find_path
 from curate.core.rows import Row
 from curate.entries import Context
-from curate.normalize import answer_text
 from curate.rules.catalog import Fault, Rule
 
 

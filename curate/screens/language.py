@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.machine_code import call, compiled
+from curate.core.machine_code import call, compiled
 from curate.screens.stop_words import STOP_WORDS
 from curate.screens.words import SCRIPTS, Words, split_words
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.machine_code import call, compiled
+from curate.core.machine_code import call, compiled
 from curate.screens.words import Words
 
 if TYPE_CHECKING:

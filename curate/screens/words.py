@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.machine_code import call, compiled
+from curate.core.machine_code import call, compiled
 
 Number: TypeAlias = Any  # in machine code a whole number has a width; for the type checker they are all numbers
 

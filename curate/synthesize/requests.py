@@ -13,10 +13,10 @@ from curate.answer_schema import read_schema
 from curate.apportion import draw_order
 from curate.core.digests import canonical_json, digest_json, digest_text
 from curate.core.errors import ConfigError, os_errors
+from curate.core.normalize import answer_text, chosen_text
 from curate.core.places import find_path
 from curate.core.rows import Row
 from curate.entries import Entry
-from curate.normalize import answer_text, chosen_text
 from curate.synthesize.config import Synthesize, Teacher
 
 

@@ -17,8 +17,9 @@ from evalkit.judge import grades
 from evalkit.judge.card import read_card, void_because
 from evalkit.outputs import Results, read_results
 from evalkit.records import Generation
-from evalkit.result import ScoreTable, cluster_names, tabulate
+from evalkit.result import cluster_names
 from evalkit.rubric import Criterion
+from evalkit.score_table import ScoreTable, tabulate
 
 Floats = NDArray[np.float64]
 FROM_ANSWERS = ("unscored", "errors")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.seeding import stable_seed
-from evalkit.stats.interval import difference_interval, is_binary
+from evalkit.stats.interval import among, difference_interval, is_binary
 from evalkit.stats.significance import holm, sign_flip_p
 
 Floats = NDArray[np.float64]
@@ -18,7 +18,8 @@ class Comparison:
     """`a` minus `b` on `metric`, over the `n` items that both have a score for; `left_out` items have not.
 
     `fixed` items score higher under `a`, `broke` items lower. `worst` and `best` are the difference if every missing
-    score were the least and the most favourable to `a`.
+    score were the least and the most favourable to `a`. `p_adjusted` is adjusted (Holm) over the declared family; where
+    `declared` is False, the comparison was not in it, and is adjusted over all that were made.
     """
 
     a: str
@@ -36,6 +37,7 @@ class Comparison:
     left_out: int
     worst: float
     best: float
+    declared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,7 @@ def _compare(values: Mapping[str, Floats], a: str, b: str, level: Level) -> Comp
     all_differences = values[a] - values[b]
     paired = ~np.isnan(all_differences)
     differences = all_differences[paired]
-    clusters = None
-    if level.clusters is not None:
-        clusters = [name for name, kept in zip(level.clusters, paired, strict=True) if kept]
+    clusters = among(level.clusters, paired)
     count = int(paired.sum())
     interval = difference_interval(differences, clusters, level.alpha)
     p = sign_flip_p(differences, clusters, stable_seed(level.seed, f"{a}-{b}")) if count else 1.0
@@ -78,7 +78,7 @@ def _compare(values: Mapping[str, Floats], a: str, b: str, level: Level) -> Comp
         p=p,
         p_adjusted=p,
         n=count,
-        method=_describe(differences, clusters),
+        method=f"{interval.method}; {_test(differences, clusters)}",
         fixed=int((differences > 0).sum()),
         broke=int((differences < 0).sum()),
         left_out=int((~paired).sum()),
@@ -87,11 +87,9 @@ def _compare(values: Mapping[str, Floats], a: str, b: str, level: Level) -> Comp
     )
 
 
-def _describe(differences: Floats, clusters: Sequence[str] | None) -> str:
-    graded = not is_binary(differences)
+def _test(differences: Floats, clusters: Sequence[str] | None) -> str:
     groups = len(set(clusters)) if clusters is not None else differences.size
     clustered = groups < differences.size
-    interval = "Tango score interval" + (" at the effective size" if graded or clustered else "")
     exact = "exact sign-flip test" if clustered else "exact McNemar test"
-    test = "permutation test of signs" if graded else exact
-    return f"{interval}; {test}" + (f"; {groups} clusters" if clustered else "")
+    test = exact if is_binary(differences) else "permutation test of signs"
+    return test + (f"; {groups} clusters" if clustered else "")

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.config import Dedup
+from curate.core.normalize import text_key
 from curate.core.rows import Message, Row, encode_row
 from curate.duplicates import cluster_table, expected_recall, parquet_bytes, recall_curve
 from curate.entries import Because, Entry, Outcome
 from curate.exact import drop_exact
 from curate.minhash import Banding, sketch
 from curate.near import drop_near
-from curate.normalize import text_key
 from curate.pipeline import check_account
 from curate.preference import in_order, preference
 from tests.curate.row_makers import make_context, make_entries, make_row

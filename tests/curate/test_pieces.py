@@ -12,10 +12,10 @@ import pytest
 
 from curate.config import Recipe
 from curate.core.errors import DataError, ServiceError
+from curate.core.normalize import chosen_text, text_lengths
 from curate.entries import Context, Entry, Rejection
 from curate.keys import chosen_key
 from curate.minhash import sketch
-from curate.normalize import chosen_text, text_lengths
 from curate.pieces import Read, reading
 from curate.preference import ranking
 from curate.readers import find_inputs

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.config import Recipe
+from curate.core.normalize import chosen_text, text_key, text_lengths
 from curate.core.rows import Message, Row
 from curate.entries import Context
 from curate.keys import make_keys
-from curate.normalize import chosen_text, text_key, text_lengths
 from curate.plain import find_plain
 from curate.validate import is_sound, make_rules
 

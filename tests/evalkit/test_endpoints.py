@@ -18,7 +18,7 @@ import pytest
 from curate.core.errors import ConfigError, ServiceError
 from curate.core.rows import Message, Row
 from evalkit.outputs import read_results
-from evalkit.pipeline import Choice, evaluate
+from evalkit.pipeline import Choice, evaluate, plan
 from tests.conftest import Run
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
 from tests.evalkit.tiny_world import write_rows, write_suite
@@ -387,3 +387,25 @@ def test_settings_that_contradict_are_refused(tmp_path: Path, changes: dict[str,
         evaluate(suite_at(tmp_path, "http://127.0.0.1:9/v1", **changes), Choice())
     assert words in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+def test_the_plan_says_what_it_costs_and_takes_before_and_after_answers_are_kept(tmp_path: Path, run_cli: Run) -> None:
+    price = {"prompt": 1.0, "completion": 10.0, "as_of": "2026-11-01"}
+    with serve(right) as endpoint:
+        suite = suite_at(tmp_path, endpoint.url, endpoint={"price": price}, budget={"cost": 1.0})
+        before = plan(suite, Choice())
+        assert not endpoint.asked
+        evaluate(suite, Choice(limit=6))
+        after = plan(suite, Choice())
+        printed = run_cli("evalkit", "plan", suite)
+
+    [asked] = before["contenders"]
+    assert (asked["questions"], asked["answers_kept"], asked["estimated"]) == (ITEMS, 0, True)
+    prompt_cost = asked["prompt_tokens"] * 1.0 / 1e6
+    assert asked["cost"]["at_most"] == pytest.approx(prompt_cost + ITEMS * 40 * 10.0 / 1e6)
+    assert before["total"]["cost"]["expected"] is None
+    assert before["total"]["seconds"] == pytest.approx(ITEMS * 40 / 50 / FAST["concurrency"])
+    assert after["contenders"][0]["answers_kept"] == 6
+    assert after["total"]["cost"]["expected"] < after["total"]["cost"]["at_most"] < asked["cost"]["at_most"]
+    assert "cost: at most" in printed.stdout
+    assert "budget: cost 1" in printed.stdout

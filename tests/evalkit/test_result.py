@@ -130,3 +130,31 @@ def test_graded_scores_are_worded_as_averages() -> None:
     result = run.result()
     assert "scores 49 % on average over 118 items" in result["ladder"]["because"]
     assert "permutation" in result["comparisons"][-1]["method"]
+
+
+def test_repeats_of_an_item_count_once() -> None:
+    run = record_run(40)
+    again = [msgspec.structs.replace(s, repeat=1, value=1 - (s.value or 0)) for s in run.scores]
+    twice = replace(run, scores=[*run.scores, *again])
+    section = twice.result()["contenders"][0]
+    assert section["n"] == 40
+    assert section["metrics"]["tool_call"]["mean"] == 0.5
+    pair = twice.result()["comparisons"][0]
+    assert (pair["n"], pair["difference"], pair["fixed"]) == (40, 0.0, 0)
+
+
+def test_a_repeat_without_a_score_leaves_the_others_standing() -> None:
+    run = record_run(20)
+    lost = [msgspec.structs.replace(s, repeat=1, value=None, unscored="timed out") for s in run.scores]
+    assert replace(run, scores=[*run.scores, *lost]).result()["ladder"] == run.result()["ladder"]
+
+
+def test_a_declared_family_holds_claims_on_other_metrics() -> None:
+    family = [{"a": "adapter", "b": "base+rag"}, {"a": "adapter", "b": "base", "metric": "json_valid"}]
+    pairs = record_run().result(family=family)["comparisons"]
+    assert [(pair["a"], pair["b"], pair["metric"]) for pair in pairs if pair["declared"]] == [
+        ("adapter", "base+rag", "tool_call"),
+        ("adapter", "base", "json_valid"),
+    ]
+    assert len(pairs) == 7
+    assert pairs[:6] != record_run().result()["comparisons"]

@@ -58,3 +58,9 @@ def test_the_facts_of_a_suite_are_plain_data() -> None:
 
     assert facts["primary"] == "correct"
     assert facts["contenders"][2]["examples"] == {"choose": "nearest", "count": 2}
+
+
+def test_a_family_names_contenders_and_scorers_that_are_there(tmp_path: Path) -> None:
+    assert "no 'nobody'" in fault(tmp_path, family=[{"a": "adapter", "b": "nobody"}])
+    assert "no 'kind'" in fault(tmp_path, family=[{"a": "adapter", "b": "base", "metric": "kind"}])
+    assert "against itself" in fault(tmp_path, family=[{"a": "adapter", "b": "adapter"}])

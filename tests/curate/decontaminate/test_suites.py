@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from curate.core.contamination.items import Suite, suite_of_rows
+from curate.core.contamination.settings import Against
 from curate.core.errors import DataError
-from curate.decontaminate.settings import Against
-from curate.decontaminate.suites import Suite, read_suites, suite_of_rows
+from curate.decontaminate.suites import read_suites
 from tests.curate.row_makers import chat, make_row
 
 

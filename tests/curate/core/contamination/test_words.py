@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.decontaminate.words import Template, count_runs, run_hashes, split_words
+from curate.core.contamination.words import Template, count_runs, run_hashes, split_words
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curate.core.console import progress
+from curate.core.contamination.settings import Paraphrases
 from curate.core.embedding import find_embedder
-from curate.decontaminate.settings import Paraphrases
-from curate.semantic import similar_across
+from curate.core.semantic import similar_across
 
 
 def find_paraphrases(

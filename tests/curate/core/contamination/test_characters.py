@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.decontaminate.characters import index_items
-from curate.decontaminate.words import split_words
+from curate.core.contamination.characters import index_items
+from curate.core.contamination.words import split_words
 
 TEXTS = st.lists(st.text(alphabet="abc de", max_size=40), max_size=12)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from curate.core.normalize import message_text
 from curate.core.rows import SCENE, Row
-from curate.normalize import message_text
 
 Field = Literal["scene", "question", "answer", "turn"]
 

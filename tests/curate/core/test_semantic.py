@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import semantic
+from curate.core import semantic
 from curate.core.errors import DataError
-from curate.semantic import Pairs, choose_kept, similar_across, similar_pairs
+from curate.core.semantic import Pairs, choose_kept, similar_across, similar_pairs
 
 
 def unit(count: int, seed: int) -> np.ndarray:

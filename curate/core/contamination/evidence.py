@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from curate.core.contamination.items import Suite
+from curate.core.contamination.settings import Decontaminate, Part
 from curate.core.jsonl import write_lines
-from curate.decontaminate.settings import Decontaminate, Part
-from curate.decontaminate.suites import Suite
 
 TIERS = ("whole", "ngram", "characters", "paraphrase")
 EVIDENCE_FILE = "contamination.jsonl"

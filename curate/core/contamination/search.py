@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.core.contamination import characters
+from curate.core.contamination.evidence import TIERS, Evidence, Findings, Touched
+from curate.core.contamination.items import Suite
+from curate.core.contamination.overlap import Patterns, make_patterns
+from curate.core.contamination.paraphrase import find_paraphrases
+from curate.core.contamination.settings import Decontaminate, Part
+from curate.core.contamination.texts import Field, Holder, Texts, collect_texts
+from curate.core.contamination.words import Template, Words, cells_for, count_own, count_runs, split_words
 from curate.core.rows import Row
-from curate.decontaminate import characters
-from curate.decontaminate.evidence import TIERS, Evidence, Findings, Touched
-from curate.decontaminate.overlap import Patterns, make_patterns
-from curate.decontaminate.paraphrase import find_paraphrases
-from curate.decontaminate.settings import Decontaminate, Part
-from curate.decontaminate.suites import Suite
-from curate.decontaminate.texts import Field, Holder, Texts, collect_texts
-from curate.decontaminate.words import Template, Words, cells_for, count_own, count_runs, split_words
 
 _CHUNK_TEXTS = 2048
 _SHOWN_CHARACTERS = 300  # enough to see what was found; the row itself is beside it

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.decontaminate.words import BASE, U64, U64s, Words, power, run_hashes, stirred
-from curate.machine_code import call, compiled
+from curate.core.contamination.words import BASE, U64, U64s, Words, power, run_hashes, stirred
+from curate.core.machine_code import call, compiled
 
 I64 = np.int64
 _FILTER_BITS = 21  # 256 KB stay in the cache, and of the runs that no item has they let one in thirty through

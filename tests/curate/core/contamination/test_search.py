@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.core.contamination.evidence import Evidence, Findings
+from curate.core.contamination.items import Item, Suite
+from curate.core.contamination.search import find_contamination
+from curate.core.contamination.settings import Against, Characters, Decontaminate, Paraphrases
+from curate.core.normalize import message_text
 from curate.core.rows import Message, Row
-from curate.decontaminate.evidence import Evidence, Findings
-from curate.decontaminate.search import find_contamination
-from curate.decontaminate.settings import Against, Characters, Decontaminate, Paraphrases
-from curate.decontaminate.suites import Item, Suite, read_suites
-from curate.normalize import message_text
+from curate.decontaminate.suites import read_suites
 from tests.curate.row_makers import make_row
 
 HERE = Path(__file__).parent
@@ -163,7 +164,7 @@ def test_touched_items_count_rows_and_name_tiers() -> None:
 
 
 def test_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.decontaminate.search._CHUNK_TEXTS", 7)
+    monkeypatch.setattr("curate.core.contamination.search._CHUNK_TEXTS", 7)
     rows = [make_row(text, id=str(n)) for n, text in enumerate([*OTHERS, ITEM, f"So: {ITEM}"])]
     wanted = Decontaminate(against=[Against(path="unused")], characters=Characters(threshold=0.3, short_threshold=0.3))
     one, four = (find_contamination(rows, [suite(ITEM, *OTHERS[:5])], wanted, folder=Path(), threads=n) for n in (1, 4))

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.machine_code import call, compiled
+from curate.core.machine_code import call, compiled
 
 U32, U64, I32, I64 = np.uint32, np.uint64, np.int32, np.int64
 U64s = NDArray[np.uint64]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.decontaminate.words import BASE, U32, U64, U64s, Words, stirred
-from curate.machine_code import call, compiled
+from curate.core.contamination.words import BASE, U32, U64, U64s, Words, stirred
+from curate.core.machine_code import call, compiled
 
 I32, I64 = np.int32, np.int64
 _CHARACTER = U32(0x7FFFFFFF)  # without the mark of characters that are words by themselves

@@ -1,0 +1,140 @@
+"""What an evaluation would ask, cost and take, before a token is spent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+import msgspec
+
+from evalkit.endpoint import Endpoint
+from evalkit.generate import Answer, Request
+from evalkit.inputs import Inputs
+from evalkit.prompts import Questions
+from evalkit.result import cluster_names
+from evalkit.suite import Suite
+from evalkit.wording import percent, points
+
+_BYTES_PER_TOKEN = 4  # of English text; an endpoint's tokenizer isn't here to ask
+_TOKENS_PER_S = 50  # of one answer at a hosted model, where none was timed yet
+
+
+def plan_contender(questions: Questions, kept: Mapping[str, Answer], suite: Suite) -> dict[str, Any]:
+    """One contender's questions, the answers that are kept, and what the others cost and how long they take.
+
+    Units: seconds; cost in the currency of the endpoint's price, `at_most` if every answer were as long as allowed,
+    `expected` by the kept answers' lengths. None: nobody knows.
+    """
+    contender = questions.contender
+    lengths = [_length(request, contender.endpoint) for request in questions.requests]
+    known = [kept[request.key] for request in questions.requests if request.key in kept]
+    open_tokens = sum(
+        length for length, request in zip(lengths, questions.requests, strict=True) if request.key not in kept
+    )
+    count = len(questions.requests) - len(known)
+    return {
+        "name": contender.name,
+        "rung": contender.place,
+        "questions": len(questions.requests),
+        "prompt_tokens": sum(lengths),
+        "longest_prompt": max(lengths, default=0),
+        "estimated": contender.endpoint is not None,
+        "cannot_be_asked": len(questions.faults),
+        "answers_kept": len(known),
+        "cost": _cost(contender.endpoint, open_tokens, count, known, suite),
+        "seconds": _seconds(contender.endpoint, count, known, suite),
+        "timed": bool(known),
+    }
+
+
+def plan_items(inputs: Inputs) -> dict[str, Any]:
+    """What the items can tell about the useful effect, how many it needs, and what was assumed to say so."""
+    from evalkit.stats.power import Assumed, plan_power
+
+    suite = inputs.suite
+    assumed = Assumed(**suite.assumed.model_dump())
+    clusters = cluster_names(inputs.items, suite.cluster)
+    aim = {"effect": suite.useful_effect, "alpha": suite.alpha, "power": suite.power}
+    found = plan_power(clusters, len(inputs.items), **aim, assumed=assumed)
+    return {**asdict(found), "wanted": suite.power, "assumed": asdict(assumed)}
+
+
+def total(contenders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The contenders' costs and times together; None where no contender has one."""
+    costs = [contender["cost"] for contender in contenders if contender["cost"]]
+    seconds = [contender["seconds"] for contender in contenders if contender["seconds"] is not None]
+    cost = None
+    if costs:
+        expected = [found["expected"] for found in costs]
+        cost = {
+            "currency": costs[0]["currency"],
+            "at_most": sum(found["at_most"] for found in costs),
+            "expected": sum(expected) if None not in expected else None,
+        }
+    return {"cost": cost, "seconds": sum(seconds) if seconds else None}
+
+
+def describe_total(plan: Mapping[str, Any]) -> list[str]:
+    """The costs and times of a plan in sentences."""
+    lines = [_describe_power(plan["power"])]
+    if cost := plan["total"]["cost"]:
+        expected = "" if cost["expected"] is None else f", about {cost['expected']:,.4g} by the answers that are kept"
+        lines.append(f"cost: at most {cost['at_most']:,.4g} {cost['currency']}{expected}")
+    if (seconds := plan["total"]["seconds"]) is not None:
+        remote = [contender for contender in plan["contenders"] if contender["seconds"] is not None]
+        timed = all(contender["timed"] or not contender["seconds"] for contender in remote)
+        basis = "by the answers that are kept" if timed else f"if answers come at {_TOKENS_PER_S} tokens a second"
+        lines.append(f"time at the endpoints: about {seconds:,.0f} s, {basis}")
+    if plan["budget"]:
+        limits = ", ".join(f"{name} {value:g}" for name, value in plan["budget"].items() if value is not None)
+        lines.append(f"budget: {limits}")
+    return lines
+
+
+def _describe_power(power: Mapping[str, Any]) -> str:
+    """What the items can tell, in a sentence that names what it assumes."""
+    assumed = power["assumed"]
+    spread = assumed["spread"]
+    basis = f"{percent(assumed['discordance'])} of the items differ" if spread is None else f"a spread of {spread:g}"
+    if power["clusters"] < power["items"]:
+        basis += f" and items of a cluster are alike to {percent(assumed['likeness'])}"
+    text = (
+        f"items: {power['items']:,} find a difference of {points(power['effect'])} points with a chance of"
+        f" {percent(power['power'])}, if {basis};"
+    )
+    if power["needed"] is not None:
+        text += f" {power['needed']:,} would for {percent(power['wanted'])}"
+    if power["detectable"] is not None:
+        text += f"; with these, {points(power['detectable'])} points is the least that is found so often"
+    return text
+
+
+def _length(request: Request, endpoint: Endpoint | None) -> int:
+    if endpoint is None:
+        return len(request.prompt_ids)
+    size = len(msgspec.json.encode(request.messages)) + (
+        len(msgspec.json.encode(request.tools)) if request.tools else 0
+    )
+    return size // _BYTES_PER_TOKEN
+
+
+def _cost(
+    endpoint: Endpoint | None, prompt_tokens: int, count: int, known: Sequence[Answer], suite: Suite
+) -> dict[str, Any] | None:
+    if endpoint is None or endpoint.price is None:
+        return None
+    price = endpoint.price
+    expected = price.cost(prompt_tokens, round(count * fmean(a.completion_tokens for a in known))) if known else None
+    return {
+        "currency": price.currency,
+        "as_of": price.as_of.isoformat(),
+        "at_most": price.cost(prompt_tokens, count * suite.generation.max_tokens),
+        "expected": expected,
+    }
+
+
+def _seconds(endpoint: Endpoint | None, count: int, known: Sequence[Answer], suite: Suite) -> float | None:
+    if endpoint is None:
+        return None
+    each_s = fmean(a.latency_ms for a in known) / 1000 if known else suite.generation.max_tokens / _TOKENS_PER_S
+    return count * each_s / suite.running.concurrency

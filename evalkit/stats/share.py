@@ -1,0 +1,45 @@
+"""What share one mean is of another, on the same items, with its interval: Fieller's, over clusters.
+
+A share s is believable where the mean of `part - s * whole` may be zero. Its standard error is the cluster-robust one
+and its distribution Student's, so the shares at the edge solve a quadratic equation.
+
+Source: Fieller 1954 (J. R. Stat. Soc. B 16:175).
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+
+class Share(NamedTuple):
+    """A share with its interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def share_of(part: Floats, whole: Floats, codes: NDArray[np.intp] | None, alpha: float) -> Share | None:
+    """The mean of `part` over that of `whole`, whose clusters `codes` numbers from 0.
+
+    None where the whole is not above zero by more than chance: a share of nothing, or of noise, says nothing.
+    """
+    units = np.arange(part.size) if codes is None else codes
+    groups = int(units.max()) + 1 if part.size else 0
+    if groups < 2:
+        return None
+    top, bottom = float(part.mean()), float(whole.mean())
+    residuals = np.stack([np.bincount(units, weights=of - of.mean()) for of in (part, whole)]) / part.size
+    (var_top, both), (_, var_bottom) = groups / (groups - 1) * residuals @ residuals.T
+    squared = float(stats.t.ppf(1 - alpha / 2, groups - 1)) ** 2
+    # a s^2 - 2 b s + c <= 0 holds for the believable shares; a > 0 says that the whole is not zero by chance.
+    a, b, c = bottom**2 - squared * var_bottom, top * bottom - squared * both, top**2 - squared * var_top
+    if bottom <= 0 or a <= 0:
+        return None
+    reach = math.sqrt(max(b * b - a * c, 0.0))
+    return Share(top / bottom, (b - reach) / a, (b + reach) / a)
