@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.core.visible import visible
+from evalkit.judge.wording import about_judges
 from evalkit.report.html import OUTCOMES, VERDICTS
 from evalkit.wording import duration, p_value, percent, points, span
 
@@ -20,6 +21,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
         "",
         cell(ladder["because"]),
         "",
+        *(cell(line) + "\n" for line in about_judges(result)),
         f"| contender | rung | {cell(primary)} | {percent(1 - result['suite']['alpha'])} interval "
         "| against the best cheaper one | outcome | latency p50 | prompt tokens |",
         "|---|---|--:|--:|--:|---|--:|--:|",

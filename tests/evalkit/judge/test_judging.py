@@ -14,6 +14,7 @@ from curate.core.rows import Message, Row
 from evalkit.judge.asking import ScriptedJudge
 from evalkit.judge.judging import judge_answers
 from evalkit.judge.settings import JudgeConfig
+from evalkit.judge.wording import about_judges
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate
 from evalkit.records import Generation
@@ -154,6 +155,9 @@ def test_a_judge_at_an_endpoint_scores_a_suite(tmp_path: Path) -> None:
     assert judge["canaries"]["asked"] == 8
     body = endpoint.bodies[0]
     assert (body["temperature"], body["response_format"]["type"]) == (0, "json_schema")
+    [about] = about_judges(result)
+    assert "0 of 8 canaries raised a grade" in about
+    assert "tone is a judge's" in (tmp_path / "results" / "report.md").read_text()
     lines = (tmp_path / "results" / "judgments.jsonl").read_text().splitlines()
     assert {json.loads(line)["judge"] for line in lines} == {judge["key"]}
     assert read_results(tmp_path / "results").scores[-1].detail == "grade 2: the word"
