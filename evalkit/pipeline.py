@@ -123,7 +123,7 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
 
 def _input_digest(inputs: Inputs, judges: Sequence[Judge]) -> str:
     """The digest of everything that the result depends on."""
-    return digest_json([inputs.digest(), *(judge.key for judge in judges)])
+    return digest_json([inputs.digest(), *(judge.digest(inputs) for judge in judges)])
 
 
 def _output(inputs: Inputs, choice: Choice) -> Path:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.core.visible import visible
+from evalkit.judge.wording import about_judges
 from evalkit.wording import percent
 
 
@@ -16,6 +17,8 @@ def print_summary(result: dict[str, Any]) -> None:
     console.print(_table(result))
     ladder = result["ladder"]
     console.print()
+    for line in about_judges(result):
+        console.print(Text(visible(line)), soft_wrap=True)
     if result.get("stopped"):
         console.print(Text("partial: ", style="bold") + Text(visible(result["stopped"])), soft_wrap=True)
     console.print(Text(f"{ladder['verdict']}: ", style="bold") + Text(visible(ladder["because"])), soft_wrap=True)

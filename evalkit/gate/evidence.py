@@ -162,7 +162,7 @@ class Evidence:
         path = find_path(named, self.folder)
         if not path.is_file() or digest_file(path) != card["sources"].get("labels"):
             return None, f"the labels of the judge {metric} are not those that its card rests on"
-        judged = self.ours.results.result["judges"][metric]["judge"].get("recorded")
+        judged = self.ours.results.result["judges"][metric].get("recorded")
         here = self.ours.folder / grades.FILE_NAME
         of_these = {judged, digest_file(here) if here.is_file() else None}
         if card["sources"].get("judgments") not in of_these:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError
+from curate.core.places import find_path
 from evalkit.gate import rules as kinds
 from evalkit.gate.bounds import (
     Bounds,
@@ -18,7 +20,6 @@ from evalkit.gate.bounds import (
     items_to_decide,
     mean_bounds,
 )
-from evalkit.gate.contamination import trained_on
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.traits import Trait, in_common, slices
 from evalkit.judge.card import STATES
@@ -191,12 +192,21 @@ def _judge_card(rule: kinds.JudgeCard, evidence: Evidence) -> Finding:
 
 
 def _contamination(rule: kinds.Contamination, evidence: Evidence) -> Finding:
-    found = trained_on(rule, evidence)
-    share = len(found) / len(evidence.items)
-    because = f"{len(found)} of {len(evidence.items)} items were trained on or nearly so"
+    result = evidence.ours.results.result
+    if rule.train is not None:
+        path = find_path(rule.train, evidence.folder)
+        if not path.is_file():
+            return _open(f"the training rows are not here ({path})")
+        if digest_file(path) != result["chain"]["dataset"]["train"]:
+            return _open(f"{path} is not what the results were compared with")
+    found = result.get("contamination")
+    if found is None:
+        return _open("the items were not looked for in the training rows: the suite names none, or turned it off")
+    because = f"{found['touched']} of {found['items']} items are given away by the {found['train_rows']} training rows"
     because += f"; wanted: {percent(rule.at_most)} at most"
-    outcome: Outcome = "pass" if share <= rule.at_most else "fail"
-    return Finding("", "", outcome, because, n=len(evidence.items), broke=tuple(found[:_SHOWN]))
+    outcome: Outcome = "pass" if found["touched"] <= rule.at_most * found["items"] else "fail"
+    items = dict.fromkeys(str(one["item"]) for one in found["finds"])
+    return Finding("", "", outcome, because, n=found["items"], broke=tuple(items)[:_SHOWN])
 
 
 def _budget(rule: kinds.TokenBudget, evidence: Evidence) -> Finding:

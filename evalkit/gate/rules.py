@@ -68,15 +68,13 @@ class JudgeCard(Config):
 
 
 class Contamination(Config):
-    """No more than this share of the items was trained on, word for word or nearly so."""
+    """No more than this share of the items is given away by the training rows, as the run found."""
 
     rule: Literal["contamination"]
     name: str = ""
-    train: str
-    """The rows that were trained on."""
     at_most: Share = 0.0
-    similarity: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Jaccard similarity of word 3-grams from which on two questions are near copies."""
+    train: str | None = None
+    """The rows that were trained on; where named, they have to be those that the run looked through."""
 
 
 class TokenBudget(Config):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from curate.core.base_model import find_base
@@ -32,7 +33,12 @@ class Judge:
     @property
     def key(self) -> str:
         """The digest of who judges, in which words, by which rubric, with which parameters."""
-        return digest_json(self.identity)
+        return str(self.identity.get("asked") or digest_json(self.identity))
+
+    def digest(self, inputs: Inputs) -> str:
+        """The digest of everything that its grades depend on: of recorded judgments, their file too."""
+        recorded = self.config.judgments
+        return digest_json([self.key, digest_file(find_path(recorded, inputs.folder)) if recorded else None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +67,9 @@ def judge_all(judges: Sequence[Judge], inputs: Inputs, generations: Sequence[Gen
     found = Judged([], [], {})
     for judge in judges:
         if judge.config.judgments is not None:
-            judgments = _recorded(judge, inputs, generations)
-            facts = account(judgments)
+            path = find_path(judge.config.judgments, inputs.folder)
+            judgments = _recorded(judge, path, generations)
+            facts = {**account(judgments), "recorded": digest_file(path)}
         else:
             judgments, facts = judge_answers(
                 judge.config,
@@ -96,7 +103,9 @@ def _find(config: JudgeConfig, inputs: Inputs) -> Judge:
         raise ConfigError(f"against: no contender is called {config.against}", where=where)
     _refuse_itself(config, inputs, where)
     if config.judgments is not None:
-        identity = recorded_judge(digest_file(find_path(config.judgments, inputs.folder)), criterion)
+        path = find_path(config.judgments, inputs.folder)
+        asked = grades.read_judgments(path, criterion=criterion.id)[0].judge
+        identity = {"asked": asked} if asked else recorded_judge(digest_file(path), criterion)
         return Judge(config, rubric, criterion, identity)
     if config.model is not None:
         model = config.model.model_dump(mode="json", include={"model", "base_url", "extra_body", "omit"})
@@ -148,9 +157,8 @@ def _asker(judge: Judge, inputs: Inputs, kept: Kept) -> Asker:
     return LocalJudge(config, inputs.folder, kept)
 
 
-def _recorded(judge: Judge, inputs: Inputs, generations: Sequence[Generation]) -> list[Judgment]:
+def _recorded(judge: Judge, path: Path, generations: Sequence[Generation]) -> list[Judgment]:
     """The recorded judgments of this suite's answers. Raises: DataError where there are none."""
-    path = find_path(str(judge.config.judgments), inputs.folder)
     lines = grades.read_judgments(path, scorer=None, criterion=judge.criterion.id)
     # A line that names no contender is of any.
     known = {(one.item, name) for one in generations for name in (one.contender, "")}

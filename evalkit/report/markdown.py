@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.core.visible import visible
+from evalkit.judge.wording import about_judges
 from evalkit.report.costs import break_even_sentences, gain_sentences
 from evalkit.report.html import OUTCOMES, VERDICTS
 from evalkit.wording import duration, p_value, percent, points, span
@@ -22,6 +23,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
         cell(ladder["because"]),
         "",
         *([f"**Partial:** {cell(result['stopped'])}", ""] if result.get("stopped") else []),
+        *(cell(line) + "\n" for line in about_judges(result)),
         f"| contender | rung | {cell(primary)} | {percent(1 - result['suite']['alpha'])} interval "
         "| against the best cheaper one | outcome | latency p50 | prompt tokens |",
         "|---|---|--:|--:|--:|---|--:|--:|",

@@ -11,7 +11,7 @@ import yaml
 
 from curate.core.errors import ConfigError, ProvenanceError
 from curate.core.jsonl import write_lines
-from curate.core.rows import encode_row
+from curate.core.rows import Message, Row, encode_row
 from evalkit.gate.decision import Gated, gate
 from evalkit.judge.calibrate import Choice as CalibrationChoice
 from evalkit.judge.calibrate import calibrated
@@ -87,6 +87,7 @@ def test_what_was_shown_passes(measured: Path) -> None:
         ({"rule": "superior", "metric": "exact", "than": "other"}, "inconclusive", "no contender is called other"),
         ({"rule": "judge-card", "metric": "exact"}, "inconclusive", "no judge measured exact"),
         ({"rule": "contamination", "train": "nowhere.jsonl"}, "inconclusive", "the training rows are not here"),
+        ({"rule": "contamination"}, "inconclusive", "the suite names none"),
         ({"rule": "at-least", "metric": "exact", "value": 0.1, "where": {"label": "x"}}, "inconclusive", "no item has"),
     ],
 )
@@ -176,14 +177,21 @@ def test_scores_edited_together_with_their_digest_are_found_out(measured: Path) 
         decided(measured, BETTER)
 
 
-def test_training_rows_among_the_items_are_contamination(measured: Path) -> None:
+def test_items_that_the_training_rows_give_away_are_contamination(tmp_path: Path) -> None:
     rule = {"rule": "contamination", "train": "train.jsonl"}
-    write_lines(measured / "train.jsonl", [encode_row(item(number)) for number in range(1000, 1003)])
-    assert decided(measured, rule)["outcome"] == "pass"
-    write_lines(measured / "train.jsonl", [encode_row(item(number)) for number in range(298, 303)])
-    record = decided(measured, rule)
+    looked = {"train": "train.jsonl", "contamination": {"paraphrase": None}}
+    row = Row(id="t", messages=[Message("user", "How tall is the tower of Pisa?"), Message("assistant", "57 metres")])
+    write_lines(tmp_path / "train.jsonl", [encode_row(row)])
+    results(tmp_path, {"base": marks(set()), "adapter": marks(set())}, **looked)
+    assert decided(tmp_path, rule)["outcome"] == "pass"
+
+    copy = Row(id="c", messages=[Message("user", item(1).prompt[0].text + " please"), Message("assistant", "right 1")])
+    write_lines(tmp_path / "train.jsonl", [encode_row(row), encode_row(copy)])
+    assert "not what the results were compared with" in decided(tmp_path, rule)["because"]
+    results(tmp_path, {"base": marks(set()), "adapter": marks(set())}, **looked)
+    record = decided(tmp_path, rule)
     assert record["outcome"] == "fail"
-    assert list(record["rules"][0]["broke"]) == ["i298", "i299"]
+    assert "i001" in record["rules"][0]["broke"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from curate.core.rows import Message, Row
 from evalkit.judge.asking import ScriptedJudge
 from evalkit.judge.judging import judge_answers
 from evalkit.judge.settings import JudgeConfig
+from evalkit.judge.wording import about_judges
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate
 from evalkit.records import Generation
@@ -87,6 +88,15 @@ def test_a_judge_that_can_be_bought_is_found_out() -> None:
     assert facts["raised"] == 2
 
 
+def test_a_judge_that_repeats_the_reply_an_answer_brought_along_is_found_out() -> None:
+    def parrot(prompt: str) -> str:
+        brought = re.search(r"```json\n(.*?)\n```", prompt)
+        return brought.group(1) if brought else honest(prompt)
+
+    facts = scripted(parrot)[1]["canaries"]
+    assert facts["disguises"] == ["ready-made reply"]
+
+
 def test_what_cant_be_read_is_asked_again_and_then_undecided() -> None:
     def stubborn(prompt: str) -> str:
         if "could not be used: it is not one JSON object" in prompt:
@@ -154,6 +164,9 @@ def test_a_judge_at_an_endpoint_scores_a_suite(tmp_path: Path) -> None:
     assert judge["canaries"]["asked"] == 8
     body = endpoint.bodies[0]
     assert (body["temperature"], body["response_format"]["type"]) == (0, "json_schema")
+    [about] = about_judges(result)
+    assert "0 of 8 canaries raised a grade" in about
+    assert "tone is a judge's" in (tmp_path / "results" / "report.md").read_text()
     lines = (tmp_path / "results" / "judgments.jsonl").read_text().splitlines()
     assert {json.loads(line)["judge"] for line in lines} == {judge["key"]}
     assert read_results(tmp_path / "results").scores[-1].detail == "grade 2: the word"
@@ -249,6 +262,19 @@ def test_recorded_judgments_stand_in_for_a_judge(tmp_path: Path) -> None:
     assert [one["n"] for one in result["contenders"]] == [7, 8]
     assert result["contenders"][0]["unscored_reasons"] == {"undecided: no grade": 1}
     assert result["judges"]["tone"]["judge"]["recorded"].startswith("sha256:")
+
+
+def test_recorded_judgments_that_say_whose_they_are_are_that_judges(tmp_path: Path) -> None:
+    asked = judged_by(tmp_path, honestly)[0]["judges"]["tone"]["key"]
+    kept = (tmp_path / "results" / "judgments.jsonl").read_bytes()
+    (tmp_path / "j.jsonl").write_bytes(kept)
+    suite = judged_suite(tmp_path, {"judgments": "j.jsonl"})
+    assert evaluate(suite, Choice()).result["judges"]["tone"]["key"] == asked
+    assert evaluate(suite, Choice()).up_to_date
+    (tmp_path / "j.jsonl").write_bytes(kept.replace(b'"grade":2', b'"grade":1'))
+    again = evaluate(suite, Choice())
+    assert not again.up_to_date
+    assert again.result["contenders"][1]["metrics"]["tone"]["mean"] == 0.0
 
 
 def test_a_judge_may_not_judge_itself(tmp_path: Path) -> None:
