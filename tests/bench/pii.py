@@ -8,6 +8,7 @@ other types that no pattern can see are counted as outside this tier, not left o
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,23 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps(figures, indent=2))
         return
+    print(as_text(figures))
+
+
+def as_text(figures: Mapping[str, Any]) -> str:
+    """The figures as a Markdown table."""
+    lines = ["| type | recall | found of marked | false alarms |", "|---|---|---|---|"]
     for kind, line in figures["types"].items():
-        counts = f"({line['found']} of {line['marked']})"
-        print(f"{kind:6} recall {line['recall']:.3f} {counts}, {line['false_alarms']} false alarms")
+        counts = f"{line['found']} of {line['marked']}"
+        lines.append(f"| {kind} | {line['recall']:.3f} | {counts} | {line['false_alarms']} |")
     control = figures["control"]
-    print(f"control: {control['rows_with_false_alarms']} of {control['rows']} clean rows raised an alarm")
     outside = ", ".join(f"{name} {count}" for name, count in figures["outside_this_tier"].items())
-    print(f"outside this tier (no pattern can see them): {outside}")
+    lines += [
+        "",
+        f"Control: {control['rows_with_false_alarms']} of {control['rows']} clean rows raised an alarm."
+        f" Outside this tier, where no pattern can see them: {outside}.",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,6 +56,25 @@ def plain_rows(count: int = 80) -> list[object]:
     return [
         chat(question(n), f"answer {n} about {question(n + 500)}", id=f"r{n}", label=f"l{n % 2}") for n in range(count)
     ]
+
+
+def test_ids_with_personal_data_are_in_no_report(tmp_path: Path) -> None:
+    asked = "how long does it take until the parcel that I ordered on Monday is here"
+    rows = [chat(f"question {n}", f"answer {n}", id=f"row-{n}") for n in range(20)]
+    rows += [chat(asked, "two days", id="jane.doe@bigcorp.com"), chat(asked, "two days", id="john.roe@bigcorp.com")]
+    rows += [
+        chat("which of them", "this", id="jim.poe@bigcorp.com"),
+        chat("which of them", "that", id="joe.coe@bigcorp.com"),
+    ]
+    built = build(write_recipe(tmp_path, rows, {"screens": {"personal_data": {"action": "redact"}}}))
+    (repeated,) = decode_lines(built.output / "rejected.jsonl", Rejection)
+    assert repeated.because_of is not None
+    assert b"bigcorp" not in (built.output / "rejected.jsonl").read_bytes()
+    clusters = pl.read_parquet(built.output / "clusters.parquet")
+    assert repeated.id in clusters["id"].to_list()
+    assert not clusters.select(pl.any_horizontal(pl.col("cluster", "id", "kept").str.contains("bigcorp")).any()).item()
+    assert len(built.manifest["conflicts"]) == 1
+    assert "bigcorp" not in json.dumps(built.manifest["conflicts"])
 
 
 def all_text(folder: Path) -> bytes:
