@@ -59,5 +59,6 @@ def test_parts_lose_nothing_keep_workers_busy_and_about_keep_to_the_budget(
 def test_padding_is_at_the_end_and_predicts_nothing() -> None:
     samples = [Sample("a", [5, 6, 7], [False, True, True]), Sample("b", [8, 9], [False, True])]
     batch = pad(samples, torch.device("cpu"))
-    assert batch.ids_BT.tolist() == [[5, 6, 7], [8, 9, 0]]
-    assert (batch.predicting_N.tolist(), batch.targets_N.tolist()) == ([0, 1, 3], [6, 7, 9])
+    # From the last token that counts nothing is predicted, so it is a target alone.
+    assert batch.ids_BT.tolist() == [[5, 6], [8, 0]]
+    assert (batch.predicting_N.tolist(), batch.targets_N.tolist()) == ([0, 1, 2], [6, 7, 9])
