@@ -1,4 +1,4 @@
-"""Our local generation beside a plain padded `generate` loop: `python -m tests.bench.generate [--json] [--prompts 16]`.
+"""Our local generation beside a plain padded `generate` loop: `python -m tests.bench.generate [--json] [--prompts 32]`.
 
 Same SmolLM2-135M weights in float32, same prompts, same threads, in one process and in turns. Two kinds of prompts,
 both from the sample for function calling:
@@ -36,7 +36,7 @@ def main() -> int:
     """Measure and print; 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--prompts", type=int, default=16, help="of each kind")
+    parser.add_argument("--prompts", type=int, default=32, help="of each kind")
     parser.add_argument("--rounds", type=int, default=2, help="how often each side answers; the best counts")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--only", default=",".join(KINDS), help="which kinds, comma-separated")
