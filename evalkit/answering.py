@@ -97,12 +97,12 @@ class _Desk:
     def check_adapters(
         self, all_questions: Sequence[Questions], remote: Sequence[Questions]
     ) -> dict[str, dict[str, Any]]:
-        """What the canary found for each adapter, by contender."""
+        """What the canary found for each adapter that is called, by contender. Recorded answers call none."""
         runs = self._inputs.runs
         found = {
             questions.contender.name: check_local(questions, run, self._backends.models, self._cache)
             for questions in all_questions
-            if (run := runs.get(questions.contender.name))
+            if not questions.contender.replay and (run := runs.get(questions.contender.name))
         }
         found |= check_served(remote, self._inputs, self._ask_again)
         for name, finding in found.items():
