@@ -7,6 +7,7 @@ from typing import Any
 from curate.core.visible import visible
 from evalkit.judge.wording import about_judges
 from evalkit.report.costs import break_even_sentences, gain_sentences
+from evalkit.report.grounds import ground_sentences
 from evalkit.report.html import OUTCOMES, VERDICTS
 from evalkit.wording import duration, p_value, percent, points, span
 
@@ -56,8 +57,9 @@ def _costs(result: Mapping[str, Any]) -> list[str]:
 
 
 def _noted(result: Mapping[str, Any]) -> list[str]:
-    """Slices that stand out, and what the training rows give away."""
-    lines = [
+    """What answers stand on, slices that stand out, and what the training rows give away."""
+    lines = [f"- {cell(sentence)}" for sentence in ground_sentences(result)]
+    lines += [
         f"- {one['outcome']} on {cell(one['field'])} = {cell(one['value'])}: {points(one['difference'])} points, "
         f"{span(one['low'], one['high'])}, {one['n']} items"
         for one in result.get("slices") or ()

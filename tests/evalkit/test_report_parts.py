@@ -14,6 +14,7 @@ from evalkit.contamination import LookFor, find_overlap
 from evalkit.endpoint import Price
 from evalkit.report.charts import forest, picture
 from evalkit.report.costs import break_even_sentences, gain_sentences
+from evalkit.report.grounds import ground_sentences
 from evalkit.report.html import render_html
 from evalkit.report.markdown import render_markdown
 from evalkit.report.worddiff import Piece, word_diff
@@ -120,3 +121,32 @@ def test_examples_show_what_changed_word_by_word() -> None:
     text = render_html(run.result(), run.items, run.generations, run.scores)
     assert "From base+rag to adapter" in text
     assert "<del>" in text.split("<script", 1)[0]
+
+
+def test_what_answers_stand_on_is_said_in_both_reports() -> None:
+    run = record_run(20)
+    retrieval = {
+        "unreadable": {"count": 1, "first": [{"file": "a.pdf", "why": "encrypted"}]}, "nothing_found": 0, "failed": 0,
+        "source_named": 20, "recall": {"1": 0.5, "2": 0.75},
+        "answer": {"items": 20, "in_context": 15, "in_documents": 20, "score_with": 0.4, "score_without": None},
+    }  # fmt: skip
+    canary = {"how": "answers", "probes": 5, "changed": 4, "base": ATTACK}
+    nobody = {"how": "none", "probes": 0, "changed": 0, "because": "its base is not asked"}
+    grounds = {"base": {"retrieval": retrieval}, "base+rag": {"canary": nobody}, "adapter": {"canary": canary}}
+    contenders = [replace(info, **grounds.get(info.name, {})) for info in run.contenders]
+    result = build_result(
+        suite=SUITE, items=run.items, generations=run.generations, scores=run.scores, chain=CHAIN,
+        contenders=contenders,
+    )  # fmt: skip
+    told = {line.partition(",")[0]: line for line in ground_sentences(result)}
+    assert told["base"] == (
+        "base, retrieval: the right passage is found for 50 % in the best 1, 75 % in the best 2, of 20 items that name"
+        " theirs; the answer's words were shown for 15 of 20 items (40 % right on those); 1 documents that"
+        " can't be read."
+    )
+    assert "Nobody knows: its base is not asked" in told["base+rag"]
+    assert "4 of 5 questions otherwise than" in told["adapter"]
+    page = render_html(result, run.items, run.generations, run.scores)
+    assert "75 % in the best 2" in page
+    assert "<script>alert" not in page
+    assert "75 % in the best 2" in render_markdown(result)
