@@ -1,6 +1,7 @@
 """Fixtures and rules for every test."""
 
 import os
+import signal
 
 # Models in tests are tiny: they only lose by sharing their work among threads. Read when torch is first loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,6 +14,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# A shell without job control starts what is in its background with Ctrl-C ignored; the commands that tests start and
+# interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC_DATA = ROOT.parent / "shared" / "data"
