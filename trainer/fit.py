@@ -117,7 +117,7 @@ def fit(
     """
     with joined() as team, sole_use(inputs.output) if team.leads else nullcontext():
         record = None if force else finished(inputs.output, inputs.digest)
-        team.agree((inputs.digest, record is None))
+        team.agree(lambda: (inputs.digest, record is None))
         if record:
             return Fitted(record, inputs.output, repeated=False)
         if force and team.leads:

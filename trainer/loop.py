@@ -111,7 +111,7 @@ class _Training:
         # the first step need not wait for it.
         self.base_waits = job.config.method in _SWITCHED_OFF and job.config.objective != "kto"
         self._restore()
-        job.team.agree((job.input_digest, self.position.step, _digest(self.parameters)))
+        job.team.agree(lambda: (job.input_digest, self.position.step, _digest(self.parameters)))
 
     def run(self, watch: Watch) -> Trained:
         saved = time.monotonic()

@@ -4,7 +4,7 @@ All of them hold the same weights and go through the same steps; the first one a
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,15 +59,18 @@ class Team:
                 gradients = [new.view(old.shape) for new, old in zip(pieces, gradients, strict=True)]
         return float(losses), list(gradients)
 
-    def agree(self, what: Any) -> None:
-        """Do nothing where `what` is the same in all processes. Raises: ProvenanceError where it isn't."""
+    def agree(self, what: Callable[[], Any]) -> None:
+        """Do nothing where `what()` is the same in all processes. Raises: ProvenanceError where it isn't.
+
+        A process alone doesn't work it out: digests of weights take their time.
+        """
         if self.size == 1:
             return
         import torch
 
         found: list[Any] = [None] * self.size
         with _told_apart():
-            torch.distributed.all_gather_object(found, what)
+            torch.distributed.all_gather_object(found, what())
         if any(other != found[0] for other in found):
             raise ProvenanceError(
                 "the processes don't start from the same rows, settings, weights and checkpoint",
