@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.bars import bar_table, judged
 from tests.bench.peers import BENCH, ROOT, PeerMissingError, installed_version, peer_python
 
 SCRIPTS = Path(__file__).parent / "harness_peers"
@@ -212,12 +213,7 @@ def _bars(ours: dict[str, Any], ratios: dict[str, float]) -> dict[str, Any]:
         "latency reported, over the server's": ours["latency_over_server"],
         **{f"times {name}": ratio for name, ratio in ratios.items()},
     }
-    bars = {}
-    for name, value in measured.items():
-        bound, sense = BARS[name]
-        met = value >= bound if sense == "at least" else value <= bound
-        bars[name] = {"bar": bound, "sense": sense, "measured": value, "met": met}
-    return bars
+    return judged(measured, BARS)
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -241,12 +237,7 @@ def as_text(result: dict[str, Any]) -> str:
             f"| {label} | {found['requests_per_s']:,.0f} | {ratio} | {found['processor_ms']:.2f} | {found['peak_mb']}"
             f" | {reported} | {found['server_p50_ms']:.1f} ms |"
         )
-    lines += ["", "| bar | | measured | |", "|---|---|---|---|"]
-    lines += [
-        f"| {name} | {bar['sense']} {bar['bar']:g} | {bar['measured']:g} | {'met' if bar['met'] else 'MISSED'} |"
-        for name, bar in result["bars"].items()
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *bar_table(result["bars"])])
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tests.bench.bars import bar_table, judged
 from tests.bench.peers import BENCH, ROOT, PeerMissingError, installed_version, peer_python
 
 SCRIPTS = Path(__file__).parent / "train_peers"
@@ -276,12 +277,8 @@ def _bars(
         if padded := peers.get("rows, padded"):
             pairs = zip(plain["losses"], padded["losses"], strict=True)
             measured["largest difference of losses"] = max(abs(a - b) for a, b in pairs)
-    bars = {}
-    for name, value in measured.items():
-        bar, sense = BARS[name]
-        met = value >= bar if sense == "at least" else value <= bar
-        bars[name] = {"bar": bar, "sense": sense, "measured": float(f"{value:.3g}"), "met": met}
-    return bars, ratios
+    bars = judged(measured, BARS)  # before rounding
+    return {name: {**bar, "measured": float(f"{bar['measured']:.3g}")} for name, bar in bars.items()}, ratios
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -301,12 +298,7 @@ def as_text(result: dict[str, Any]) -> str:
         ratio = f"{result['ratios'][name]:g} times" if name in result["ratios"] else ""
         rates = f"{run['tokens_per_s']:g} | {run['tokens_per_processor_s']:g} | {run['used_by_others']:.0%}"
         lines.append(f"| {name} | {rates} | {run['peak_mb']:,} | {ratio} |")
-    lines += ["", "| bar | | measured | |", "|---|---|---|---|"]
-    lines += [
-        f"| {name} | {bar['sense']} {bar['bar']:g} | {bar['measured']:g} | {'met' if bar['met'] else 'MISSED'} |"
-        for name, bar in result["bars"].items()
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *bar_table(result["bars"])])
 
 
 if __name__ == "__main__":
