@@ -21,7 +21,7 @@ from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate, plan
 from tests.conftest import Run
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
-from tests.evalkit.tiny_world import write_rows, write_suite
+from tests.evalkit.tiny_world import write_plain_suite
 
 ITEMS = 12
 FAST: dict[str, Any] = {
@@ -44,22 +44,10 @@ def suite_at(folder: Path, url: str, *names: str, endpoint: dict[str, Any] | Non
         Row(id=f"i{n:03}", messages=[Message("user", f"q{n}"), Message("assistant", f"answer to q{n}")])
         for n in range(ITEMS)
     ]
-    write_rows(folder / "items.jsonl", rows)
     served = {"model": "m", "base_url": url, "key_env": None, **(endpoint or {})}
     contenders = [{"name": name, "endpoint": served, "system": name} for name in names or ("served",)]
-    settings: dict[str, Any] = {
-        "base": None,
-        "train": None,
-        "cluster": None,
-        "items": "items.jsonl",
-        "contenders": contenders,
-        "generation": {"max_tokens": 40},
-        "scorers": [{"name": "exact", "kind": "exact"}],
-        "primary": "exact",
-        "running": FAST,
-        **changes,
-    }
-    return write_suite(folder, **settings)
+    asked = {"contenders": contenders, "generation": {"max_tokens": 40}, "running": FAST}
+    return write_plain_suite(folder, rows, **{**asked, **changes})
 
 
 def ask(
