@@ -81,6 +81,24 @@ def test_a_served_adapter_that_answers_otherwise_is_proven_and_asked_nothing_twi
     assert result["environment"]["asked"] == 24
 
 
+def test_the_budget_counts_the_questions_of_the_canary_once(tmp_path: Path) -> None:
+    result, _ = at_endpoint(tmp_path, lambda body: completion(body["model"]), budget={"requests": 24})
+    assert result["stopped"] is None
+    assert [contender["errors"] for contender in result["contenders"]] == [0, 0]
+
+
+def test_force_asks_the_canary_and_the_quiet_pass_again(tmp_path: Path) -> None:
+    running = {"concurrency": 1, "tries": 1, "latency_items": 2}
+    with serve(lambda *_: completion(endpoint.bodies[-1]["model"])) as endpoint:
+        suite = pair_at(endpoint.url, tmp_path, running=running)
+        for number in (1, 2):
+            evaluate(suite, Choice(force=True))
+            assert len(endpoint.asked) == number * (2 * 12 + 2 * 2)  # two contenders, 12 items, 2 of them alone
+        endpoint.answer = lambda *_: completion("always this")
+        with pytest.raises(ServiceError, match="the same answers"):
+            evaluate(suite, Choice(force=True))
+
+
 def test_a_server_that_ignores_the_adapter_is_found_out(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="same answers to 12 of 12 questions") as caught:
         at_endpoint(tmp_path, lambda _: completion("always this"))

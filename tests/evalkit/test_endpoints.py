@@ -265,6 +265,17 @@ def test_a_tool_call_is_an_answer(tmp_path: Path) -> None:
     assert read_results(tmp_path / "results").generations[0].text == '{"name": "add", "arguments": {"a": 1}}'
 
 
+def test_an_answer_that_two_contenders_share_counts_once_also_where_it_is_kept(tmp_path: Path) -> None:
+    with serve(right) as endpoint:
+        served = {"model": "m", "base_url": endpoint.url, "key_env": None}
+        alike = [{"name": name, "endpoint": served} for name in ("a", "b")]
+        evaluate(suite_at(tmp_path, endpoint.url, contenders=alike), Choice())
+        more = [*alike, {"name": "c", "endpoint": served, "system": "c"}]
+        suite = suite_at(tmp_path, endpoint.url, contenders=more, budget={"requests": 2 * ITEMS})
+        assert evaluate(suite, Choice()).result["stopped"] is None
+    assert len(endpoint.asked) == 2 * ITEMS
+
+
 @pytest.mark.parametrize(("budget", "sent"), [({"requests": 5}, 5), ({"tokens": 300}, None), ({"cost": 0.0008}, None)])
 def test_a_budget_is_never_exceeded_and_the_result_says_so(
     tmp_path: Path, run_cli: Run, budget: dict[str, float], sent: int | None
