@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.core.console import progress, say, warn
+from curate.core.console import Advance, progress, say, warn
 from curate.core.errors import ServiceError
 from curate.core.places import find_path
 from curate.core.rows import Row
 from evalkit.cache import AnswerCache, open_cache
-from evalkit.canary import check_local, check_served
-from evalkit.endpoint import Endpoint, Running
+from evalkit.canary import Asking, check_local, check_served
+from evalkit.endpoint import Running
 from evalkit.generate import Answer, Backend, Request, failed
 from evalkit.inputs import Inputs
 from evalkit.latency import quiet_latencies
@@ -24,6 +24,7 @@ from evalkit.suite import Contender
 
 if TYPE_CHECKING:
     from evalkit.backends.local_models import LocalModels
+    from evalkit.backends.pool import Keep
 
 _OFFLINE = "not asked: --offline, and no answer is kept"
 _SHOWN = 3  # unreadable documents in a message; all are counted, and more of them stand in result.json
@@ -54,19 +55,19 @@ def answer_all(inputs: Inputs, cache_folder: Path, *, fresh: bool, offline: bool
     all_questions, template = ask_all(inputs, cache_folder)
     _warn_of_unreadable(all_questions)
     with open_cache(cache_folder) as cache:
-        desk = _Desk(inputs, cache)
+        desk = _Desk(inputs, cache, fresh=fresh)
         local = [questions for questions in all_questions if not questions.contender.endpoint]
         remote = [questions for questions in all_questions if questions.contender.endpoint]
         canaries = desk.check_adapters(all_questions, remote if not offline else ())
         for questions in all_questions:
-            desk.take_known(questions, fresh=fresh)
+            desk.take_known(questions)
         for questions in local:
             desk.ask_local(questions)
         if offline:
             desk.fail_rest(remote, _OFFLINE)
         else:
             desk.ask_remote(remote)
-        alone_ms = desk.quiet_pass(local if offline or desk.stopped else all_questions, fresh=fresh)
+        alone_ms = desk.quiet_pass(local if offline or desk.stopped else all_questions)
     answered = Answered(all_questions, [], template, canaries, alone_ms, desk.stopped)
     for questions in all_questions:
         answers = desk.answers.pop(questions.contender.name)
@@ -82,14 +83,17 @@ def answer_all(inputs: Inputs, cache_folder: Path, *, fresh: bool, offline: bool
 class _Desk:
     """The answers there are, and who to ask for the others."""
 
-    def __init__(self, inputs: Inputs, cache: AnswerCache) -> None:
+    def __init__(self, inputs: Inputs, cache: AnswerCache, *, fresh: bool) -> None:
         self._inputs = inputs
         self._cache = cache
+        self._fresh = fresh
         self._backends = _Backends(inputs)
         self._purse = Purse(inputs.suite.budget)
         self._served: dict[str, Counter[str]] = {}
         self._alike: dict[str, list[Request]] = {}
         """By key, the requests that are the same to an endpoint: the first is asked, its answer is everybody's."""
+        self._counted: set[str] = set()
+        """Keys of the answers that the purse knows of: it counts each once, whoever is given it."""
         self.answers: dict[str, dict[tuple[str, int], Answer]] = {}
         self.asked = self.unanswered = 0
         self.stopped: str | None = None
@@ -110,17 +114,17 @@ class _Desk:
                 warn(f"{name}: nobody knows whether the adapter is applied: {finding.get('because', 'no prompt')}")
         return found
 
-    def quiet_pass(self, all_questions: Sequence[Questions], *, fresh: bool) -> dict[str, list[float]]:
+    def quiet_pass(self, all_questions: Sequence[Questions]) -> dict[str, list[float]]:
         """Latencies of single requests, by contender."""
         suite = self._inputs.suite
         return quiet_latencies(
-            all_questions, suite.running.latency_items, suite.seed, self._ask_alone, self._cache, fresh=fresh
+            all_questions, suite.running.latency_items, suite.seed, self._ask_alone, self._cache, fresh=self._fresh
         )
 
     def _ask_alone(self, questions: Questions, request: Request) -> Answer | None:
         if questions.contender.endpoint:
             try:
-                return self._ask_again([(request, questions.contender.endpoint)]).get(request.key)
+                return self._ask_now([(request, questions.contender.endpoint)]).get(request.key)
             except ServiceError as error:  # all answers are there: their worth doesn't depend on this
                 warn(f"{questions.contender.name}: its latency can't be measured: {error.what}")
                 return None
@@ -128,39 +132,51 @@ class _Desk:
             max_tokens = self._inputs.suite.generation.max_tokens
             return next(backend.generate([request], max_tokens=max_tokens, advance=_unseen))[1]
 
-    def _ask_again(self, wanted: Sequence[tuple[Request, Endpoint]]) -> dict[str, Answer]:
-        """Answers of endpoints by the requests' keys: those that are kept, and the others asked for now."""
-        answers = self._cache.get(request.key for request, _ in wanted)
+    def _ask_again(self, wanted: Sequence[Asking]) -> dict[str, Answer]:
+        """Answers of endpoints by the requests' keys: those that are known, and the others asked for now."""
+        answers = self._known(request.key for request, _ in wanted)
         missing = [(request, endpoint) for request, endpoint in wanted if request.key not in answers]
-        if missing:
-            from evalkit.backends.pool import Call, ask_endpoints
+        return answers | self._ask_now(missing) if missing else answers
 
-            def keep(made: Sequence[tuple[Request, Answer]]) -> None:
-                self._cache.put_all((request.key, answer) for request, answer in made)
-                answers.update((request.key, answer) for request, answer in made if answer.error is None)
-                self.asked += len(made)
+    def _ask_now(self, wanted: Sequence[Asking]) -> dict[str, Answer]:
+        """Answers of endpoints by the requests' keys, those that there are."""
+        answers: dict[str, Answer] = {}
 
-            suite = self._inputs.suite
-            ask_endpoints(
-                [Call(request, endpoint) for request, endpoint in missing],
-                lambda call: endpoint_body(call.endpoint, call.request, suite),
-                suite.running,
-                self._purse,
-                seed=suite.seed,
-                keep=keep,
-                advance=_unseen,
-            )
+        def keep(made: Sequence[tuple[Request, Answer]]) -> None:
+            self._put(made)
+            answers.update((request.key, answer) for request, answer in made if answer.error is None)
+
+        self._ask_endpoints(wanted, keep, _unseen)
         return answers
 
-    def take_known(self, questions: Questions, *, fresh: bool) -> None:
+    def _ask_endpoints(self, wanted: Sequence[Asking], keep: "Keep", advance: Advance) -> str | None:
+        from evalkit.backends.pool import Call, ask_endpoints
+
+        suite = self._inputs.suite
+        return ask_endpoints(
+            [Call(request, endpoint) for request, endpoint in wanted],
+            lambda call: endpoint_body(call.endpoint, call.request, suite),
+            suite.running,
+            self._purse,
+            seed=suite.seed,
+            keep=keep,
+            advance=advance,
+        )
+
+    def _known(self, keys: Iterable[str]) -> dict[str, Answer]:
+        """Answers that need no asking; where all is to be asked again, those that this run has asked for already."""
+        return self._cache.get(key for key in keys if key in self._counted or not self._fresh)
+
+    def take_known(self, questions: Questions) -> None:
         """What needs no asking: faults, and answers that are kept."""
-        kept = {} if fresh else self._cache.get(request.key for request in questions.requests)
+        kept = self._known(request.key for request in questions.requests)
         endpoint = questions.contender.endpoint
         found = self.answers[questions.contender.name] = {(item, 0): fault for item, fault in questions.faults.items()}
         for request in questions.requests:
             if (answer := kept.get(request.key)) is not None:
                 self._note(request, answer, found)
-                if endpoint:
+                if endpoint and request.key not in self._counted:
+                    self._counted.add(request.key)
                     self._purse.count_kept(answer, endpoint.price)
 
     def ask_local(self, questions: Questions) -> None:
@@ -176,29 +192,18 @@ class _Desk:
 
     def ask_remote(self, all_questions: Sequence[Questions]) -> None:
         """Ask endpoints, all contenders mixed."""
-        from evalkit.backends.pool import Call, ask_endpoints
-
-        suite = self._inputs.suite
-        calls = []
+        wanted: list[Asking] = []
         for questions in all_questions:
             for request in self._missing(questions):
                 alike = self._alike.setdefault(request.key, [])
                 if not alike and questions.contender.endpoint:
-                    calls.append(Call(request, questions.contender.endpoint))
+                    wanted.append((request, questions.contender.endpoint))
                 alike.append(request)
-        if not calls:
+        if not wanted:
             return
-        say(_what_is_asked(calls, suite.running))
-        with progress("asking", len(calls)) as advance:
-            self.stopped = ask_endpoints(
-                calls,
-                lambda call: endpoint_body(call.endpoint, call.request, suite),
-                suite.running,
-                self._purse,
-                seed=suite.seed,
-                keep=self._keep,
-                advance=advance,
-            )
+        say(_what_is_asked(wanted, self._inputs.suite.running))
+        with progress("asking", len(wanted)) as advance:
+            self.stopped = self._ask_endpoints(wanted, self._keep, advance)
         if self.stopped:
             warn(f"{self.stopped}; what was not asked counts as unscored")
             self.fail_rest(all_questions, f"not asked: {self.stopped.partition(':')[0]}")
@@ -217,10 +222,15 @@ class _Desk:
         found = self.answers[questions.contender.name]
         return [request for request in questions.requests if (request.item, request.repeat) not in found]
 
-    def _keep(self, made: Sequence[tuple[Request, Answer]]) -> None:
+    def _put(self, made: Sequence[tuple[Request, Answer]]) -> None:
+        """Count what was asked, and put it where another run finds it."""
         self._cache.put_all((request.key, answer) for request, answer in made)
+        self._counted.update(request.key for request, answer in made if answer.error is None)
+        self.asked += len(made)
+
+    def _keep(self, made: Sequence[tuple[Request, Answer]]) -> None:
+        self._put(made)
         for request, answer in made:
-            self.asked += 1
             for one in self._alike.get(request.key, (request,)):
                 self._note(one, answer, self.answers[one.contender])
 
@@ -236,12 +246,12 @@ def _unseen(steps: float = 1, note: str = "") -> None:
     """For work too short to show."""
 
 
-def _what_is_asked(calls: Sequence[Any], running: Running) -> str:
-    addresses = sorted({call.endpoint.base_url for call in calls})
-    names = {call.request.contender for call in calls}
+def _what_is_asked(wanted: Sequence[Asking], running: Running) -> str:
+    addresses = sorted({endpoint.base_url for _, endpoint in wanted})
+    names = {request.contender for request, _ in wanted}
     who = f"{len(names)} contenders" if len(names) > 1 else names.pop()
     return (
-        f"asking {who} {len(calls):,} questions at {', '.join(addresses)}, up to {running.concurrency} at a time, in"
+        f"asking {who} {len(wanted):,} questions at {', '.join(addresses)}, up to {running.concurrency} at a time, in"
         " random order"
     )
 

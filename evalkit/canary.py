@@ -32,7 +32,9 @@ class Logits(Protocol):
         """For each prompt, by how much the adapter changes the next token's logits, as a share of the largest."""
 
 
-Ask = Callable[[Sequence[tuple[Request, Endpoint]]], Mapping[str, Answer]]
+Asking = tuple[Request, Endpoint]
+"""A request, and who is asked."""
+Ask = Callable[[Sequence[Asking]], Mapping[str, Answer]]
 """Asks endpoints and gives the answers there are, by the requests' keys."""
 
 

@@ -69,6 +69,12 @@ def is_graded(arrays: Iterable[Floats]) -> bool:
     return any(not is_binary(array[~np.isnan(array)]) for array in arrays)
 
 
+def mean_of(values: Floats) -> float | None:
+    """The mean of the scores that are there."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if there.size else None
+
+
 def _means(totals: Floats) -> Floats:
     """The mean of each item's scores from their sum and number; NaN where there is none."""
     means = np.full(totals.shape[1], np.nan)

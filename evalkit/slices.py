@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from curate.core.rows import Row
 from curate.core.visible import visible
 from evalkit.contenders import question_text
+from evalkit.score_table import Floats, mean_of
 from evalkit.stats.compare import Comparison, Level, compare_all
 from evalkit.stats.interval import among
 from evalkit.stats.significance import holm
-
-Floats = NDArray[np.float64]
 
 MIN_ITEMS = 20  # with fewer, the interval of a share is 20 points to either side, and more
 _MOST_VALUES = 40  # of one field: one with more values than this is no way to sort items
@@ -69,7 +68,7 @@ def slice_results(
         comparison, p = next(adjusted)
         outside = p <= level.alpha and comparison.low * comparison.high > 0
         outcome = ("better" if comparison.difference > 0 else "worse") if outside else "open"
-        means = {name: _mean(of[one.here]) for name, of in values.items()}
+        means = {name: mean_of(of[one.here]) for name, of in values.items()}
         keys = ("difference", "low", "high", "p")
         lines.append(
             {
@@ -104,8 +103,3 @@ def _names(items: Sequence[Row], field: str, clusters: Sequence[str] | None) -> 
 
 def _order(name: str) -> tuple[int, str]:
     return (_LENGTHS.index(name), "") if name in _LENGTHS else (len(_LENGTHS), name)
-
-
-def _mean(scores: Floats) -> float | None:
-    there = scores[~np.isnan(scores)]
-    return float(there.mean()) if there.size else None

@@ -1,21 +1,19 @@
 """Two results on the same items: what changed for each contender, metric by metric, paired on items."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from curate.core.errors import DataError
 from curate.core.rows import encode_row
 from evalkit.outputs import Results
 from evalkit.result import cluster_names
-from evalkit.score_table import tabulate
+from evalkit.score_table import Floats, mean_of, tabulate
 from evalkit.stats.compare import Comparison, Level, compare_all
 from evalkit.stats.significance import holm
 
 Standing = Literal["better", "worse", "same", "open"]
+Scores = dict[str, Floats]  # by contender
 
 EXIT = {"better": 0, "same": 0, "worse": 1, "open": 6}
 
@@ -51,8 +49,18 @@ def compare_results(first: Results, second: Results, contenders: Sequence[tuple[
     metrics = [name for name in first.result["contenders"][0]["metrics"] if name in theirs]
     if primary not in metrics:
         raise DataError(f"the second result has no metric {primary}", fix="compare results of one suite")
-    changes = [change for metric in [primary, *(m for m in metrics if m != primary)]
-               for change in _changes(first, second, shared, pairs, metric)]  # fmt: skip
+    tables = (_values(first, shared), _values(second, shared))
+    suite = first.result["suite"]
+    wanted = set(shared)
+    clusters = cluster_names([item for item in first.items if item.id in wanted], suite.get("cluster"))
+    level = Level(primary, float(suite["alpha"]), int(suite["seed"]), clusters)
+    changes = [
+        change
+        for metric in [primary, *(m for m in metrics if m != primary)]
+        for change in _changes(
+            tables[0][metric], tables[1][metric], pairs, replace(level, metric=metric), float(suite["useful_effect"])
+        )
+    ]
     decisive = [change.standing for change in changes if change.metric == primary]
     verdict = next(kind for kind in ("worse", "open", "better", "same") if kind in decisive)
     return {
@@ -61,8 +69,8 @@ def compare_results(first: Results, second: Results, contenders: Sequence[tuple[
         "items": len(shared),
         "left_out": left_out,
         "same_suite": first.result["chain"].get("suite") == second.result["chain"].get("suite"),
-        "useful_effect": first.result["suite"]["useful_effect"],
-        "alpha": first.result["suite"]["alpha"],
+        "useful_effect": suite["useful_effect"],
+        "alpha": suite["alpha"],
         "changes": [
             {key: getattr(one, key) for key in ("contender", "metric", "before", "after", "standing")}
             | {key: value for key, value in asdict(one.figures).items() if key not in ("a", "b", "metric", "declared")}
@@ -72,25 +80,18 @@ def compare_results(first: Results, second: Results, contenders: Sequence[tuple[
 
 
 def _changes(
-    first: Results, second: Results, shared: Sequence[str], pairs: Sequence[tuple[str, str]], metric: str
+    before: Scores, after: Scores, pairs: Sequence[tuple[str, str]], level: Level, useful: float
 ) -> list[Change]:
-    suite = first.result["suite"]
-    tables = [_values(results, shared, metric) for results in (first, second)]
-    wanted = set(shared)
-    here = [item for item in first.items if item.id in wanted]
-    clusters = cluster_names(here, suite.get("cluster"))
-    level = Level(metric, float(suite["alpha"]), int(suite["seed"]), clusters)
-    made = [
-        compare_all({"after": tables[1][b], "before": tables[0][a]}, [("after", "before")], level)[0] for a, b in pairs
-    ]
+    """The changes of the level's metric, from each contender's scores before and after."""
+    made = [compare_all({"after": after[b], "before": before[a]}, [("after", "before")], level)[0] for a, b in pairs]
     adjusted = holm([one.p for one in made])
     return [
         Change(
             a if a == b else f"{a} -> {b}",
-            metric,
-            _mean(tables[0][a]),
-            _mean(tables[1][b]),
-            _standing(one, p, float(suite["useful_effect"]), level.alpha),
+            level.metric,
+            mean_of(before[a]),
+            mean_of(after[b]),
+            _standing(one, p, useful, level.alpha),
             one,
         )
         for (a, b), one, p in zip(pairs, made, adjusted, strict=True)
@@ -104,12 +105,12 @@ def _standing(one: Comparison, p: float, useful: float, alpha: float) -> Standin
     return "same" if unchanged or (one.n and -useful < one.low and one.high < useful) else "open"
 
 
-def _values(results: Results, shared: Sequence[str], metric: str) -> dict[str, NDArray[np.float64]]:
-    """Each contender's scores on the shared items, in their order."""
+def _values(results: Results, shared: Sequence[str]) -> dict[str, Scores]:
+    """By metric, each contender's scores on the shared items, in their order."""
     table = tabulate(results.items, _names(results), results.scores, results.result["primary"])
     place = {item.id: index for index, item in enumerate(results.items)}
     at = [place[name] for name in shared]
-    return {name: values[at] for name, values in table.values[metric].items()}
+    return {metric: {name: values[at] for name, values in found.items()} for metric, found in table.values.items()}
 
 
 def _shared_items(first: Results, second: Results) -> tuple[list[str], int]:
@@ -123,8 +124,3 @@ def _shared_items(first: Results, second: Results) -> tuple[list[str], int]:
 
 def _names(results: Results) -> list[str]:
     return [one["name"] for one in results.result["contenders"]]
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if there.size else None

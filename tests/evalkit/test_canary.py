@@ -13,7 +13,7 @@ from curate.core.records import read_record, write_record
 from curate.core.rows import Message, Row
 from evalkit.pipeline import Choice, evaluate
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
-from tests.evalkit.tiny_world import write_rows, write_suite
+from tests.evalkit.tiny_world import write_plain_suite, write_suite
 from trainer.record import adapter_digest, adapter_digests
 
 
@@ -54,28 +54,22 @@ def test_an_adapter_that_changes_nothing_ends_the_run_before_anything_is_asked(w
     assert not (world / "results" / "result.json").exists()
 
 
-def at_endpoint(folder: Path, reply: Callable[[dict[str, Any]], Answer], **changes: Any) -> tuple[Any, Endpoint]:
-    """A base and an adapter at one endpoint that answers by what it is sent."""
+def pair_at(url: str, folder: Path, **changes: Any) -> Path:
+    """A suite with a base and an adapter at one endpoint."""
     rows = [Row(id=f"i{n}", messages=[Message("user", f"q{n}"), Message("assistant", "yes")]) for n in range(12)]
-    write_rows(folder / "items.jsonl", rows)
+    served = {"base_url": url, "key_env": None}
+    contenders = [
+        {"name": "base", "endpoint": {**served, "model": "m"}},
+        {"name": "adapter", "rung": "fine-tune", "endpoint": {**served, "model": "m-tuned"}},
+    ]
+    running = {"concurrency": 1, "tries": 1, "latency_items": 0}
+    return write_plain_suite(folder, rows, **{"contenders": contenders, "running": running, **changes})
+
+
+def at_endpoint(folder: Path, reply: Callable[[dict[str, Any]], Answer], **changes: Any) -> tuple[Any, Endpoint]:
+    """The result of a base and an adapter at one endpoint that answers by what it is sent."""
     with serve(lambda *_: reply(endpoint.bodies[-1])) as endpoint:
-        served = {"base_url": endpoint.url, "key_env": None}
-        contenders = [
-            {"name": "base", "endpoint": {**served, "model": "m"}},
-            {"name": "adapter", "rung": "fine-tune", "endpoint": {**served, "model": "m-tuned"}},
-        ]
-        settings: dict[str, Any] = {
-            "base": None,
-            "train": None,
-            "cluster": None,
-            "items": "items.jsonl",
-            "contenders": contenders,
-            "scorers": [{"name": "exact", "kind": "exact"}],
-            "primary": "exact",
-            "running": {"concurrency": 1, "tries": 1, "latency_items": 0},
-            **changes,
-        }
-        return evaluate(write_suite(folder, **settings), Choice()).result, endpoint
+        return evaluate(pair_at(endpoint.url, folder, **changes), Choice()).result, endpoint
 
 
 def test_a_served_adapter_that_answers_otherwise_is_proven_and_asked_nothing_twice(tmp_path: Path) -> None:
@@ -85,6 +79,24 @@ def test_a_served_adapter_that_answers_otherwise_is_proven_and_asked_nothing_twi
     sent = [json.dumps(body, sort_keys=True) for body in endpoint.bodies]
     assert len(sent) == len(set(sent)) == 24  # two contenders' answers to 12 items, the canary's among them
     assert result["environment"]["asked"] == 24
+
+
+def test_the_budget_counts_the_questions_of_the_canary_once(tmp_path: Path) -> None:
+    result, _ = at_endpoint(tmp_path, lambda body: completion(body["model"]), budget={"requests": 24})
+    assert result["stopped"] is None
+    assert [contender["errors"] for contender in result["contenders"]] == [0, 0]
+
+
+def test_force_asks_the_canary_and_the_quiet_pass_again(tmp_path: Path) -> None:
+    running = {"concurrency": 1, "tries": 1, "latency_items": 2}
+    with serve(lambda *_: completion(endpoint.bodies[-1]["model"])) as endpoint:
+        suite = pair_at(endpoint.url, tmp_path, running=running)
+        for number in (1, 2):
+            evaluate(suite, Choice(force=True))
+            assert len(endpoint.asked) == number * (2 * 12 + 2 * 2)  # two contenders, 12 items, 2 of them alone
+        endpoint.answer = lambda *_: completion("always this")
+        with pytest.raises(ServiceError, match="the same answers"):
+            evaluate(suite, Choice(force=True))
 
 
 def test_a_server_that_ignores_the_adapter_is_found_out(tmp_path: Path) -> None:
@@ -107,23 +119,12 @@ def test_a_rare_difference_is_looked_for_on_more_questions(tmp_path: Path) -> No
 def test_an_adapter_without_its_base_in_the_suite_is_said_not_to_be_proven(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def alone(folder: Path, url: str) -> dict[str, Any]:
+    def alone(url: str) -> dict[str, Any]:
         return {"name": "adapter", "rung": "fine-tune", "endpoint": {"base_url": url, "key_env": None, "model": "t"}}
 
     with serve(lambda *_: completion("yes")) as endpoint:
         rows = [Row(id="i", messages=[Message("user", "q"), Message("assistant", "yes")])]
-        write_rows(tmp_path / "items.jsonl", rows)
-        suite = write_suite(
-            tmp_path,
-            base=None,
-            train=None,
-            cluster=None,
-            items="items.jsonl",
-            contenders=[alone(tmp_path, endpoint.url)],
-            scorers=[{"name": "exact", "kind": "exact"}],
-            primary="exact",
-            running={"latency_items": 1},
-        )
+        suite = write_plain_suite(tmp_path, rows, contenders=[alone(endpoint.url)], running={"latency_items": 1})
         [adapter] = evaluate(suite, Choice()).result["contenders"]
 
     assert adapter["canary"]["how"] == "none"

@@ -21,7 +21,7 @@ from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate, plan
 from tests.conftest import Run
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
-from tests.evalkit.tiny_world import write_rows, write_suite
+from tests.evalkit.tiny_world import write_plain_suite
 
 ITEMS = 12
 FAST: dict[str, Any] = {
@@ -44,22 +44,10 @@ def suite_at(folder: Path, url: str, *names: str, endpoint: dict[str, Any] | Non
         Row(id=f"i{n:03}", messages=[Message("user", f"q{n}"), Message("assistant", f"answer to q{n}")])
         for n in range(ITEMS)
     ]
-    write_rows(folder / "items.jsonl", rows)
     served = {"model": "m", "base_url": url, "key_env": None, **(endpoint or {})}
     contenders = [{"name": name, "endpoint": served, "system": name} for name in names or ("served",)]
-    settings: dict[str, Any] = {
-        "base": None,
-        "train": None,
-        "cluster": None,
-        "items": "items.jsonl",
-        "contenders": contenders,
-        "generation": {"max_tokens": 40},
-        "scorers": [{"name": "exact", "kind": "exact"}],
-        "primary": "exact",
-        "running": FAST,
-        **changes,
-    }
-    return write_suite(folder, **settings)
+    asked = {"contenders": contenders, "generation": {"max_tokens": 40}, "running": FAST}
+    return write_plain_suite(folder, rows, **{**asked, **changes})
 
 
 def ask(
@@ -275,6 +263,17 @@ def test_a_tool_call_is_an_answer(tmp_path: Path) -> None:
     body["choices"][0]["message"]["tool_calls"] = [call]
     ask(tmp_path, lambda *_: Answer(body=json.dumps(body).encode()))
     assert read_results(tmp_path / "results").generations[0].text == '{"name": "add", "arguments": {"a": 1}}'
+
+
+def test_an_answer_that_two_contenders_share_counts_once_also_where_it_is_kept(tmp_path: Path) -> None:
+    with serve(right) as endpoint:
+        served = {"model": "m", "base_url": endpoint.url, "key_env": None}
+        alike = [{"name": name, "endpoint": served} for name in ("a", "b")]
+        evaluate(suite_at(tmp_path, endpoint.url, contenders=alike), Choice())
+        more = [*alike, {"name": "c", "endpoint": served, "system": "c"}]
+        suite = suite_at(tmp_path, endpoint.url, contenders=more, budget={"requests": 2 * ITEMS})
+        assert evaluate(suite, Choice()).result["stopped"] is None
+    assert len(endpoint.asked) == 2 * ITEMS
 
 
 @pytest.mark.parametrize(("budget", "sent"), [({"requests": 5}, 5), ({"tokens": 300}, None), ({"cost": 0.0008}, None)])

@@ -82,6 +82,20 @@ def write_suite(folder: Path, **changes: Any) -> Path:
     return path
 
 
+def write_plain_suite(folder: Path, items: list[Row], **changes: Any) -> Path:
+    """Write these items, and a suite on them that needs no model here and looks for the one right answer."""
+    write_rows(folder / "items.jsonl", items)
+    plain: dict[str, Any] = {
+        "base": None,
+        "train": None,
+        "cluster": None,
+        "items": "items.jsonl",
+        "scorers": [{"name": "exact", "kind": "exact"}],
+        "primary": "exact",
+    }
+    return write_suite(folder, **{**plain, **changes})
+
+
 def make_world(folder: Path) -> Path:
     """Write base, dataset, a run of two training steps and the suite into `folder`; return the suite's path."""
     tiny_base(folder / "base")

@@ -7,7 +7,7 @@ from typing import Any
 from curate.core.rows import Message, Row
 from evalkit.pipeline import Choice, evaluate
 from tests.evalkit.judge.recorded import write
-from tests.evalkit.tiny_world import write_rows, write_suite
+from tests.evalkit.tiny_world import write_plain_suite
 
 
 def item(number: int) -> Row:
@@ -26,7 +26,6 @@ def results(folder: Path, right: Mapping[str, Sequence[bool | None]], *, name: s
     count = len(next(iter(right.values())))
     items = [item(number) for number in range(count)]
     folder.mkdir(parents=True, exist_ok=True)
-    write_rows(folder / "items.jsonl", items)
     answers = [
         {
             "item": items[number].id,
@@ -42,19 +41,8 @@ def results(folder: Path, right: Mapping[str, Sequence[bool | None]], *, name: s
     ]
     write(folder / f"{name}.jsonl", answers)
     rungs = {"base": "base"}
-    settings: dict[str, Any] = {
-        "base": None,
-        "train": None,
-        "cluster": None,
-        "items": "items.jsonl",
-        "output": name,
-        "contenders": [
-            {"name": contender, "replay": f"{name}.jsonl", "rung": rungs.get(contender, "fine-tune")}
-            for contender in right
-        ],
-        "scorers": [{"name": "exact", "kind": "exact"}],
-        "primary": "exact",
-        **changes,
-    }
-    evaluate(write_suite(folder, **settings), Choice())
+    contenders = [
+        {"name": contender, "replay": f"{name}.jsonl", "rung": rungs.get(contender, "fine-tune")} for contender in right
+    ]
+    evaluate(write_plain_suite(folder, items, **{"output": name, "contenders": contenders, **changes}), Choice())
     return folder / name

@@ -22,7 +22,7 @@ from tests.conftest import ROOT, Run
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
 from tests.evalkit.judge.recorded import write
 from tests.evalkit.judge.test_reply import CRITERION
-from tests.evalkit.tiny_world import write_rows, write_suite
+from tests.evalkit.tiny_world import write_plain_suite, write_suite
 from tests.models import tiny_base
 
 ITEMS = [
@@ -121,28 +121,19 @@ def test_a_pair_whose_winner_depends_on_the_order_is_undecided() -> None:
 
 
 def judged_suite(folder: Path, scorer: dict[str, Any], **changes: Any) -> Path:
-    write_rows(folder / "items.jsonl", ITEMS)
     write(folder / "answers.jsonl", [{"item": g.item, "contender": g.contender, "text": g.text} for g in GENERATIONS])
     rubric = {"name": "tone", "version": 1, "purpose": "Friendliness.", "criteria": [CRITERION.model_dump(mode="json")]}
     (folder / "tone.yaml").write_text(json.dumps(rubric))  # JSON is YAML
-    settings: dict[str, Any] = {
-        "base": None,
-        "train": None,
-        "cluster": None,
-        "items": "items.jsonl",
-        "contenders": [
-            {"name": "base", "replay": "answers.jsonl", "rung": "base"},
-            {"name": "adapter", "replay": "answers.jsonl", "rung": "fine-tune"},
-        ],
-        "scorers": [
-            {"name": "exact", "kind": "exact"},
-            {"name": "tone", "kind": "judge", "rubric": "tone.yaml", "swaps": 0, "canaries": 0, **scorer},
-        ],
-        "primary": "tone",
-        "running": FAST,
-        **changes,
-    }
-    return write_suite(folder, **settings)
+    contenders = [
+        {"name": "base", "replay": "answers.jsonl", "rung": "base"},
+        {"name": "adapter", "replay": "answers.jsonl", "rung": "fine-tune"},
+    ]
+    scorers = [
+        {"name": "exact", "kind": "exact"},
+        {"name": "tone", "kind": "judge", "rubric": "tone.yaml", "swaps": 0, "canaries": 0, **scorer},
+    ]
+    judged = {"contenders": contenders, "scorers": scorers, "primary": "tone", "running": FAST}
+    return write_plain_suite(folder, ITEMS, **{**judged, **changes})
 
 
 def at(url: str) -> dict[str, Any]:
