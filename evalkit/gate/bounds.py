@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 from evalkit.stats.corrected import Corrected
 from evalkit.stats.interval import difference_interval, mean_interval
 from evalkit.stats.power import items_to_settle
+from evalkit.verdict import Outcome
 
 Floats = NDArray[np.float64]
-Outcome = Literal["pass", "fail", "inconclusive"]
 _POWER = 0.8  # the usual chance of finding an effect that is there
 
 

@@ -13,7 +13,6 @@ from curate.core.places import find_path
 from evalkit.gate import rules as kinds
 from evalkit.gate.bounds import (
     Bounds,
-    Outcome,
     corrected_bounds,
     decide,
     difference_bounds,
@@ -25,6 +24,7 @@ from evalkit.gate.traits import Trait, in_common, slices
 from evalkit.judge.card import STATES
 from evalkit.stats.corrected import corrected_difference, corrected_mean
 from evalkit.stats.interval import among
+from evalkit.verdict import Outcome
 from evalkit.wording import percent, points
 
 Floats = NDArray[np.float64]
