@@ -128,7 +128,7 @@ def safety(results: Path, scorers: tuple[str, ...], limit: float | None, *, as_j
     \b
     Examples:
       evalkit safety demo/safety/jailbreaks
-      evalkit safety demo/safety/leaks --scorer leaked --at-most 0.01
+      evalkit safety demo/safety/leaks --scorer kept --at-most 0.01
     """
     from curate.core.errors import ConfigError
     from curate.core.visible import visible
