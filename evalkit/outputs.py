@@ -77,9 +77,19 @@ def current_result(folder: Path, input_digest: str) -> dict[str, Any] | None:
     measured = record.get("environment", {})
     if measured.get("unanswered"):
         return None
-    files = measured.get("files", {})
-    intact = all((folder / name).is_file() and digest_file(folder / name) == files[name] for name in files)
-    return record if files and intact else None
+    return record if edited_files(folder, record) == [] else None
+
+
+def edited_files(folder: Path, record: Mapping[str, Any]) -> list[str] | None:
+    """The files of a results folder that are gone, or not as its record says that they were written.
+
+    None where the record names no files: then it vouches for nothing.
+    """
+    files = record.get("environment", {}).get("files", {})
+    edited = [
+        name for name, digest in files.items() if not (folder / name).is_file() or digest_file(folder / name) != digest
+    ]
+    return edited if files else None
 
 
 def read_result(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import yaml
@@ -24,9 +24,9 @@ from evalkit.records import Score
 from evalkit.result import cluster_names
 from evalkit.stats.interval import difference_interval
 from evalkit.suite import Suite
+from evalkit.verdict import Outcome
 from evalkit.wording import points
 
-Outcome = Literal["pass", "fail", "inconclusive"]
 _MUST_PASS = "must_pass"  # noqa: S105 - a key of an item's meta, no password
 
 

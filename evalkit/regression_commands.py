@@ -9,7 +9,6 @@ from curate.core import console
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_CODES = {"pass": 0, "fail": 1, "inconclusive": 6}
 
 
 @click.group(epilog=console.EPILOG)
@@ -89,7 +88,7 @@ def check(results: Path, verdict: Path | None, *, as_json: bool) -> int:
     from curate.core.visible import visible
     from evalkit import regression as job
     from evalkit.outputs import read_results
-    from evalkit.verdict import Verdict, result_digest, write_verdict
+    from evalkit.verdict import Verdict, exit_code, result_digest, write_verdict
 
     found = job.check(read_results(results))
     if verdict is not None:
@@ -111,7 +110,7 @@ def check(results: Path, verdict: Path | None, *, as_json: bool) -> int:
             click.echo(f"{one.outcome}: {visible(one.contender)}: {visible(one.because)}")
             if one.broken:
                 click.echo(f"  broken: {', '.join(map(visible, one.broken))}")
-    return max(_CODES[one.outcome] for one in found) if all(one.outcome != "fail" for one in found) else 1
+    return exit_code(one.outcome for one in found)
 
 
 @click.command(epilog=console.EPILOG)
@@ -129,12 +128,13 @@ def safety(results: Path, scorers: tuple[str, ...], limit: float | None, *, as_j
     \b
     Examples:
       evalkit safety demo/safety/jailbreaks
-      evalkit safety demo/safety/leaks --scorer leaked --at-most 0.01
+      evalkit safety demo/safety/leaks --scorer kept --at-most 0.01
     """
     from curate.core.errors import ConfigError
     from curate.core.visible import visible
     from evalkit.outputs import read_results
     from evalkit.safety import items_for, rates
+    from evalkit.verdict import exit_code
 
     read = read_results(results)
     known = [str(scorer["name"]) for scorer in read.result["suite"]["scorers"]]
@@ -151,4 +151,4 @@ def safety(results: Path, scorers: tuple[str, ...], limit: float | None, *, as_j
     outcomes = {rate.outcome for rate in found}
     if limit and "inconclusive" in outcomes:
         console.say(f"{items_for(limit):,} items without a failure would show {limit:.2%}")
-    return 1 if "fail" in outcomes else 6 if "inconclusive" in outcomes else 0
+    return exit_code(outcomes)

@@ -6,15 +6,15 @@ as a failure where a limit has to be kept.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from curate.core.visible import visible
 from evalkit.outputs import Results
 from evalkit.records import Score
 from evalkit.stats.shift import at_most, share
+from evalkit.verdict import Outcome
 from evalkit.wording import percent
 
-Outcome = Literal["pass", "fail", "inconclusive"]
 _SHOWN = 3  # failed items a line: enough to look one up in the report
 
 

@@ -1,5 +1,6 @@
 """The gate's verdict on a result, as a file: what it decided, why, and the digest of the result that it judged."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,9 +43,20 @@ def read_verdict(path: Path) -> Verdict:
         raise ProvenanceError(f"not a verdict: {error}", where=path, fix="make one with `evalkit gate`") from error
 
 
+def verdict_body(verdict: Verdict, **more: Any) -> dict[str, Any]:
+    """The verdict's record, unsealed, with `more` fields of the gate's own."""
+    return {"kind": "verdict", "schema": SCHEMA, **msgspec.to_builtins(verdict), **more}
+
+
 def write_verdict(path: Path, verdict: Verdict, **more: Any) -> dict[str, Any]:
-    """Write the verdict to `path`, sealed, with `more` fields of the gate's own, and return the record."""
-    return write_record(path, {"kind": "verdict", "schema": SCHEMA, **msgspec.to_builtins(verdict), **more})
+    """Write the verdict to `path`, sealed, and return the record."""
+    return write_record(path, verdict_body(verdict, **more))
+
+
+def exit_code(outcomes: Iterable[Outcome | None]) -> int:
+    """What a command ends with: 1 where something failed, else 6 where something is open, else 0."""
+    found = set(outcomes)
+    return 1 if "fail" in found else 6 if "inconclusive" in found else 0
 
 
 def result_digest(results: Path) -> str:

@@ -1,19 +1,17 @@
 """One rule's figures: an estimate with one-sided bounds; what is missing counts against whoever would gain by it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evalkit.stats.corrected import Corrected
 from evalkit.stats.interval import difference_interval, mean_interval
+from evalkit.stats.power import items_to_settle
+from evalkit.verdict import Outcome
 
 Floats = NDArray[np.float64]
-Outcome = Literal["pass", "fail", "inconclusive"]
 _POWER = 0.8  # the usual chance of finding an effect that is there
 
 
@@ -67,13 +65,8 @@ def decide(bounds: Bounds, limit: float, loss_below: float) -> Outcome:
 
 def items_to_decide(bounds: Bounds, limit: float, loss_below: float, alpha: float) -> int | None:
     """About how many items would decide it with a power of 80 % if the truth is the estimate; None where none would."""
-    if bounds.estimate is None or not bounds.n or bounds.missing:
+    if bounds.estimate is None or bounds.missing:
         return None
     gap = max(bounds.estimate - limit, loss_below - bounds.estimate)
     half = (bounds.high - bounds.low) / 2
-    if gap <= 0 or half <= 0:
-        return None
-    critical = NormalDist().inv_cdf(1 - alpha)
-    needed = max(bounds.n * ((1 + NormalDist().inv_cdf(_POWER) / critical) * half / gap) ** 2, bounds.n + 1)
-    step = int(10 ** max(0, math.floor(math.log10(needed)) - 1))  # two digits: it is an estimate
-    return math.ceil(needed / step) * step
+    return items_to_settle(bounds.n, half, gap, 2 * alpha, _POWER) if half > 0 else None

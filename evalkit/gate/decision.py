@@ -5,21 +5,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from curate.core.config_file import load_config
 from curate.core.digests import digest_file
 from curate.core.jsonl import write_text
 from curate.core.records import seal
-from evalkit.gate.bounds import Outcome
 from evalkit.gate.evidence import Evidence, read_evidence
 from evalkit.gate.findings import Finding, find
 from evalkit.gate.render import as_junit, render_markdown
 from evalkit.gate.rules import GateRules
-from evalkit.verdict import SCHEMA, VERDICT, Verdict, result_digest, write_verdict
+from evalkit.verdict import VERDICT, Outcome, Verdict, exit_code, result_digest, verdict_body, write_verdict
 
 JUNIT, MARKDOWN = "verdict.junit.xml", "verdict.md"
-EXIT_CODES: dict[str, int] = {"pass": 0, "fail": 1, "inconclusive": 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +28,7 @@ class Gated:
     @property
     def exit_code(self) -> int:
         """0 pass, 1 fail, 6 inconclusive."""
-        return EXIT_CODES[self.record["outcome"]]
+        return exit_code([self.record["outcome"]])
 
 
 def gate(results: Path, against: Path | None, rules_file: Path, *, write_to: Path | None) -> Gated:
@@ -57,7 +53,7 @@ def gate(results: Path, against: Path | None, rules_file: Path, *, write_to: Pat
         "chain": _chain(evidence, rules_file, against),
     }
     if write_to is None:
-        return Gated(seal({"kind": "verdict", "schema": SCHEMA, **msgspec.to_builtins(verdict), **more}))
+        return Gated(seal(verdict_body(verdict, **more)))
     record = write_verdict(write_to / VERDICT, verdict, **more)
     write_text(write_to / JUNIT, as_junit(record))
     write_text(write_to / MARKDOWN, render_markdown(record))

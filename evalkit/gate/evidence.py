@@ -15,7 +15,7 @@ from curate.core.rows import Row, encode_row
 from evalkit.gate.rules import GateRules
 from evalkit.judge import grades
 from evalkit.judge.card import read_card, void_because
-from evalkit.outputs import Results, read_results
+from evalkit.outputs import Results, edited_files, read_results
 from evalkit.records import Generation
 from evalkit.result import cluster_names
 from evalkit.rubric import Criterion
@@ -206,13 +206,11 @@ def _read_side(folder: Path) -> Side:
 
 
 def _refuse_edited(folder: Path, read: Results) -> None:
-    files = read.result.get("environment", {}).get("files", {})
-    edited = [
-        name for name, digest in files.items() if not (folder / name).is_file() or digest_file(folder / name) != digest
-    ]
-    if not files or edited or digest_json(read.scores) != read.result["chain"].get("scores"):
+    edited = edited_files(folder, read.result)
+    if edited is None or edited or digest_json(read.scores) != read.result["chain"].get("scores"):
+        what = ", ".join(edited or ()) or "scores and record differ"
         raise ProvenanceError(
-            f"the results were changed after they were written: {', '.join(edited) or 'scores and record differ'}",
+            f"the results were changed after they were written: {what}",
             where=folder,
             fix="run the evaluation again",
         )

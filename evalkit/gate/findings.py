@@ -13,7 +13,6 @@ from curate.core.places import find_path
 from evalkit.gate import rules as kinds
 from evalkit.gate.bounds import (
     Bounds,
-    Outcome,
     corrected_bounds,
     decide,
     difference_bounds,
@@ -24,6 +23,8 @@ from evalkit.gate.evidence import Evidence
 from evalkit.gate.traits import Trait, in_common, slices
 from evalkit.judge.card import STATES
 from evalkit.stats.corrected import corrected_difference, corrected_mean
+from evalkit.stats.interval import among
+from evalkit.verdict import Outcome
 from evalkit.wording import percent, points
 
 Floats = NDArray[np.float64]
@@ -288,8 +289,7 @@ def _with_broken(finding: Finding, metric: str, evidence: Evidence, changes: Flo
 
 
 def _clusters(evidence: Evidence, mask: NDArray[np.bool_]) -> list[str] | None:
-    clusters = evidence.clusters()
-    return None if clusters is None else [name for name, kept in zip(clusters, mask, strict=True) if kept]
+    return among(evidence.clusters(), mask)
 
 
 def _turned(bounds: Bounds) -> Bounds:

@@ -1,7 +1,8 @@
 """What broken items have in common: the slices and traits that are there more often than chance would put them.
 
 Each candidate is tested by Fisher's exact test, one-sided, and adjusted over all candidates (Holm), so that of hundreds
-of words none is named that merely happened to be there.
+of words none is named that merely happened to be there. Candidates stand in the order of the items (a set has another in
+each process), so that the same results give the same verdict.
 """
 
 import re
@@ -100,13 +101,13 @@ def _field_masks(items: Sequence[Row]) -> dict[str, Mask]:
         f"{field} = {visible(value, _DETAIL)}": np.array([one == value for one in values])
         for field, values in columns.items()
         if 1 < len(set(values)) <= _MOST_VALUES
-        for value in set(values)
+        for value in dict.fromkeys(values)
         if value is not None
     }
 
 
 def _question_masks(items: Sequence[Row]) -> dict[str, Mask]:
-    words = [set(_WORD.findall(question_text(item).casefold())) for item in items]
+    words = [dict.fromkeys(_WORD.findall(question_text(item).casefold())) for item in items]
     counts = Counter(word for one in words for word in one)
     lengths = np.array([len(question_text(item)) for item in items])
     masks = {
@@ -128,7 +129,7 @@ def _answer_masks(items: Sequence[Row], answers: Mapping[str, Generation]) -> di
 
 def _detail_masks(items: Sequence[Row], scores: Mapping[str, Score]) -> dict[str, Mask]:
     details = [(scores[item.id].detail or "")[:_DETAIL] if item.id in scores else "" for item in items]
-    named = {detail for detail in details if detail}
+    named = dict.fromkeys(detail for detail in details if detail)
     if len(named) > _MOST_VALUES:
         return {}
     return {f"the scorer says: {visible(detail)}": np.array([one == detail for one in details]) for detail in named}

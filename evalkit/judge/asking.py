@@ -30,17 +30,6 @@ class Asker(Protocol):
         """
 
 
-class ScriptedJudge:
-    """A judge whose replies a function gives: for tests, and for trying out rubrics without a model."""
-
-    def __init__(self, reply: Callable[[list[Message], int], str]) -> None:
-        self._reply = reply
-
-    def ask(self, prompts: Sequence[list[Message]], turn: int) -> list[Answer]:
-        """What the function replies."""
-        return [Answer(text=self._reply(messages, turn)) for messages in prompts]
-
-
 class Kept:
     """Replies by key, in the cache; what isn't there is asked."""
 

@@ -8,7 +8,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from curate.core.errors import DataError, ProvenanceError
 from curate.core.records import read_record
 
 State = Literal["unlabelled", "advisory", "voting-corrected", "voting"]
-STATES: tuple[State, ...] = ("unlabelled", "advisory", "voting-corrected", "voting")
+STATES: tuple[State, ...] = get_args(State)
 KIND, SCHEMA = "judge-card", 1
 
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError
 from curate.core.places import find_path
 from curate.core.records import read_record
-from evalkit.outputs import RESULT, read_result
+from evalkit.outputs import RESULT, edited_files, read_result
 from evalkit.verdict import Verdict, read_verdict, result_digest
 from trainer.record import RECORD, Run, read_run
 
@@ -92,15 +91,10 @@ def _dataset_folder(run: Run) -> Path:
 
 
 def _refuse_edited(results: Path, result: Mapping[str, Any]) -> None:
-    files = result.get("environment", {}).get("files", {})
-    edited = [
-        name
-        for name, digest in files.items()
-        if not (results / name).is_file() or digest_file(results / name) != digest
-    ]
-    if edited or not files:
+    edited = edited_files(results, result)
+    if edited is None or edited:
         raise ProvenanceError(
-            f"the results were changed after they were written: {', '.join(edited) or 'no files are named'}",
+            f"the results were changed after they were written: {', '.join(edited or ()) or 'no files are named'}",
             where=results,
             fix="run the evaluation and the gate again",
         )

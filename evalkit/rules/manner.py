@@ -59,9 +59,7 @@ def language(config: LanguageConfig) -> Together:
         from curate.core.language.telling import UNDETERMINED, tell_languages
         from curate.core.language.words import split_words
 
-        questions = (
-            [] if config.is_ else ["\n".join(m.text for m in item.prompt if m.role == "user") for item, _ in pairs]
-        )
+        questions = [] if config.is_ else [_asked(item) for item, _ in pairs]
         told = tell_languages(split_words([answer for _, answer in pairs] + questions))["language"].to_list()
         wanted = [config.is_] * len(pairs) if config.is_ else told[len(pairs) :]
         found: list[Mark | Unscored] = []

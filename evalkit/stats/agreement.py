@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
-Codes = NDArray[np.intp]
 Statistic = Callable[[Floats], Floats]
 
 _RESAMPLES = 4000  # percentiles at 2.5 % then rest on 100 resamples

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evalkit.stats.interval import cluster_codes
+from evalkit.stats.interval import among, clopper_pearson, cluster_codes
 
 Floats = NDArray[np.float64]
 
@@ -66,8 +66,7 @@ def corrected_mean(
         return None
     mean, error = float(np.clip(found.estimate, 0, 1)), found.error
     size = mean * (1 - mean) / error**2 if 0 < mean < 1 else found.labels[0]
-    low = float(stats.beta.ppf(alpha / 2, mean * size, (1 - mean) * size + 1)) if mean > 0 else 0.0
-    high = float(stats.beta.ppf(1 - alpha / 2, mean * size + 1, (1 - mean) * size)) if mean < 1 else 1.0
+    low, high = clopper_pearson(mean * size, (1 - mean) * size, alpha)
     missing = found.missing
     return replace(found, low=max(0.0, min(found.low, low - missing)), high=min(1.0, max(found.high, high + missing)))
 
@@ -87,8 +86,7 @@ def _corrected(
 ) -> Corrected | None:
     paired = ~np.isnan(np.sum([judged for _, judged, _ in terms], axis=0))
     missing = float(1 - paired.mean()) if paired.size else 1.0
-    kept = None if clusters is None else [name for name, used in zip(clusters, paired, strict=True) if used]
-    codes = cluster_codes(kept, int(paired.sum()))
+    codes = cluster_codes(among(clusters, paired), int(paired.sum()))
     # How far each item moves people's means on the labelled items, and the judge's means on all less those on them.
     by_people, by_judge, by_bias = np.zeros((3, int(paired.sum())))
     people = judged_all = judged_labelled = extra = 0.0

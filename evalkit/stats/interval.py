@@ -56,9 +56,7 @@ def mean_interval(values: ArrayLike, clusters: Sequence[str] | None = None, alph
     plain = codes is None and is_binary(scores)
     if not plain and (found := bootstrap_interval(scores, codes, alpha)):
         return Interval(mean, max(0.0, found.low), min(1.0, found.high), size, _BOOTSTRAP)
-    right, wrong = mean * size, (1 - mean) * size
-    low = float(stats.beta.ppf(alpha / 2, right, wrong + 1)) if right > 0 else 0.0
-    high = float(stats.beta.ppf(1 - alpha / 2, right + 1, wrong)) if wrong > 0 else 1.0
+    low, high = clopper_pearson(mean * size, (1 - mean) * size, alpha)
     return Interval(mean, low, high, size, "Clopper-Pearson interval" + ("" if plain else _EFFECTIVE))
 
 
@@ -80,6 +78,13 @@ def difference_interval(differences: ArrayLike, clusters: Sequence[str] | None =
         return Interval(mean, max(-1.0, found.low), min(1.0, found.high), size, _BOOTSTRAP)
     low, high = tango_interval(gained * size, lost * size, size, alpha)
     return Interval(mean, float(low), float(high), size, "Tango score interval" + ("" if plain else _EFFECTIVE))
+
+
+def clopper_pearson(hits: float, misses: float, alpha: float = 0.05) -> tuple[float, float]:
+    """The exact interval of a share of which so many were seen and so many not. Counts may be fractions."""
+    low = float(stats.beta.ppf(alpha / 2, hits, misses + 1)) if hits > 0 else 0.0
+    high = float(stats.beta.ppf(1 - alpha / 2, hits + 1, misses)) if misses > 0 else 1.0
+    return low, high
 
 
 def tango_interval(gained: ArrayLike, lost: ArrayLike, size: ArrayLike, alpha: float = 0.05) -> tuple[Floats, Floats]:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from evalkit.stats.interval import clopper_pearson
+
 Floats = NDArray[np.float64]
 _HALVINGS = 48  # halving [0, 1] this often leaves less than 1e-14
 
@@ -92,9 +94,7 @@ def share(count: int, size: int, alpha: float = 0.05) -> Range:
     """A share with its exact interval. No items: an estimate of NaN with the interval [0, 1]."""
     if not size:
         return Range(float("nan"), 0.0, 1.0)
-    low = float(stats.beta.ppf(alpha / 2, count, size - count + 1)) if count else 0.0
-    high = float(stats.beta.ppf(1 - alpha / 2, count + 1, size - count)) if count < size else 1.0
-    return Range(count / size, low, high)
+    return Range(count / size, *clopper_pearson(count, size - count, alpha))
 
 
 def at_most(count: int, size: int, alpha: float = 0.05) -> float:
@@ -102,7 +102,7 @@ def at_most(count: int, size: int, alpha: float = 0.05) -> float:
 
     Source: Clopper & Pearson 1934, one-sided; for count 0 it is 1 - alpha^(1/size), the "rule of three".
     """
-    return 1.0 if count >= size else float(stats.beta.ppf(1 - alpha, count + 1, size - count))
+    return clopper_pearson(count, size - count, 2 * alpha)[1]
 
 
 def beyond(new: ArrayLike, old: ArrayLike, part: float, alpha: float = 0.05) -> tuple[Range, Range]:

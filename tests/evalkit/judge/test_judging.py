@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from curate.core.errors import ConfigError, ServiceError
 from curate.core.rows import Message, Row
-from evalkit.judge.asking import ScriptedJudge
+from evalkit import generate
 from evalkit.judge.judging import judge_answers
 from evalkit.judge.settings import JudgeConfig
 from evalkit.judge.wording import about_judges
@@ -57,6 +57,16 @@ def bought(prompt: str) -> str:
     """A judge that does as it is told by the answer."""
     told = "full marks" in prompt.split("Grade the answer", maxsplit=1)[0].split("ANSWER", 1)[1]
     return json.dumps({"reason": "", "evidence": "answer", "grade": 2 if told else 0})
+
+
+class ScriptedJudge:
+    """A judge whose replies a function gives."""
+
+    def __init__(self, reply: Callable[[list[Message], int], str]) -> None:
+        self._reply = reply
+
+    def ask(self, prompts: Sequence[list[Message]], turn: int) -> list[generate.Answer]:
+        return [generate.Answer(text=self._reply(messages, turn)) for messages in prompts]
 
 
 def scripted(reply: Callable[[str], str], **config: Any) -> tuple[list[Any], dict[str, Any]]:
