@@ -31,7 +31,7 @@ def side_file(measure: Measure) -> str:
 def measured(
     measures: Sequence[Measure],
     ids: Sequence[str],
-    texts: Sequence[str],
+    texts: RowTexts,
     *,
     side_folder: Path | None = None,
     threads: int = 1,
@@ -59,8 +59,7 @@ def measured(
     for new, indices in lacking.items():
         chosen = [measures[index] for index in indices]
         # Without anything new there is nothing to measure, unless there are no rows at all and the columns are wanted.
-        asked = texts.of(new) if isinstance(texts, RowTexts) else [texts[row] for row in new]
-        made = _measure_all(chosen, asked, threads) if new or not texts else [None] * len(chosen)
+        made = _measure_all(chosen, texts.of(new), threads) if new or not texts else [None] * len(chosen)
         for index, fresh in zip(indices, made, strict=True):
             known = kept[index]
             if fresh is not None:
