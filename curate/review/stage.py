@@ -24,7 +24,7 @@ _FINAL = frozenset({"read", "decontaminate", STAGE, *COMPOSING})
 
 @dataclass
 class Decisions:
-    """What holds after a journal. `_rows` are decisions on rows of the dataset, by id and digest."""
+    """What holds after a journal. `rows` are decisions on rows of the dataset, by id and digest."""
 
     rows: dict[tuple[str, str], Event] = field(default_factory=dict)
     back: dict[tuple[str, str], Event] = field(default_factory=dict)
