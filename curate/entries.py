@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -15,6 +15,8 @@ from curate.keys import make_keys
 if TYPE_CHECKING:
     from curate.kept import Kept
     from curate.review.stage import Decisions
+
+T = TypeVar("T")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -208,23 +210,30 @@ class _Alone:
         return "synthetic" in self._row.meta
 
 
-class Rows(Sequence[Row]):
-    """The rows of entries, each read when it is asked for."""
+class Each(Sequence[T]):
+    """What `read` gives for each of some entries, read when it is asked for."""
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self._entries = entries
+    def __init__(self, entries: Sequence[Entry], read: Callable[[Entry], T]) -> None:
+        self._entries, self._read = entries, read
 
     def __len__(self) -> int:
         return len(self._entries)
 
     @overload
-    def __getitem__(self, at: int) -> Row: ...
+    def __getitem__(self, at: int) -> T: ...
     @overload
-    def __getitem__(self, at: slice) -> list[Row]: ...
-    def __getitem__(self, at: int | slice) -> Row | list[Row]:
+    def __getitem__(self, at: slice) -> list[T]: ...
+    def __getitem__(self, at: int | slice) -> T | list[T]:
         if isinstance(at, slice):
-            return [entry.row for entry in self._entries[at]]
-        return self._entries[at].row
+            return [self._read(entry) for entry in self._entries[at]]
+        return self._read(self._entries[at])
+
+
+class Rows(Each[Row]):
+    """The rows of entries, each read when it is asked for."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        super().__init__(entries, lambda entry: entry.row)
 
 
 class Because(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from curate.core.rows import Row, encode_rows
 from curate.entries import Context, Rejection
 from curate.keys import make_keys
 from curate.minhash import banding_of, sketch
-from curate.plain import all_plain, is_plain, work_out
+from curate.plain import WorkedOut, all_plain, is_plain, work_out
 from curate.preference import UNNAMED, ranks_of
 from curate.readers import Record
 from curate.split import draw_all
@@ -34,7 +33,7 @@ class Working:
         self.settings = Settings(recipe.dedup or UNNAMED, recipe.split, recipe.seed, sketched)
         self.fix = recipe.checks.fix
         self.rules = make_rules(context)
-        # Those that `Plain.sound` answers for; repairs and schemas look at what no rule objects to.
+        # Those that `WorkedOut.sound` answers for; repairs and schemas look at what no rule objects to.
         self.rules_are_usual = not recipe.checks.fix and recipe.checks.target_schema is None
         self.keyed = recipe.dedup.on if recipe.dedup is not None else "prompt"
 
@@ -63,7 +62,7 @@ class Growing:
         """What was taken in."""
         working, rows, records = self._working, self._rows, self._records
         settings, keyed = working.settings, working.keyed
-        found = _work_out(rows, working)
+        found, plain = _work_out(rows, working)
         ids = [row.id for row in rows]
         keys, prompts = found.keys, found.prompts
         if keyed != "prompt":
@@ -83,7 +82,7 @@ class Growing:
             line_sizes=line_sizes,
             keys=keys,
             lengths=found.lengths,
-            ranks=ranks_of(settings.dedup, rows, found.lengths, found.is_plain),
+            ranks=ranks_of(settings.dedup, rows, found.lengths, plain),
             sides=sides,
             orders=orders,
             labels={at: sys.intern(row.label) for at, row in enumerate(rows) if row.label is not None},
@@ -107,19 +106,8 @@ class Growing:
         return lines, sizes
 
 
-@dataclass(frozen=True, slots=True)
-class _WorkedOut:
-    """Columns of all rows of a piece: as `plain.Plain` has them."""
-
-    keys: NDArray[np.uint8]
-    lengths: NDArray[np.int64]
-    sound: NDArray[np.bool_]
-    prompts: list[str]
-    is_plain: NDArray[np.bool_]
-
-
-def _work_out(rows: Sequence[Row], working: Working) -> _WorkedOut:
-    """The plain rows at once, the others one by one."""
+def _work_out(rows: Sequence[Row], working: Working) -> tuple[WorkedOut, NDArray[np.bool_]]:
+    """The columns of all rows, the plain ones worked out at once, the others one by one; and which are plain."""
     plain = np.ones(len(rows), np.bool_) if all_plain(rows) else np.array(list(map(is_plain, rows)), np.bool_)
     usual = np.flatnonzero(plain).tolist()
     made = work_out(rows if len(usual) == len(rows) else [rows[at] for at in usual])
@@ -135,4 +123,4 @@ def _work_out(rows: Sequence[Row], working: Working) -> _WorkedOut:
         prompts[at] = chosen_text(row, "prompt")
     for at in np.flatnonzero(~sound).tolist():
         sound[at] = is_sound(rows[at], working.rules, fix=working.fix)
-    return _WorkedOut(keys, lengths, sound, prompts, plain)
+    return WorkedOut(keys, lengths, sound, prompts), plain

@@ -114,7 +114,7 @@ def _decide(
     known: list[Entry], entries: Sequence[Entry], nodes: _Nodes, clusters: Clusters, on: str
 ) -> tuple[Sequence[Entry], list[Rejection], list[list[str]], dict[str, str]]:
     """The rows kept, those dropped, the conflicts, and the ties."""
-    repeats: list[tuple[int, Entry, float]] = []
+    repeats: list[tuple[int, Entry, float, bool]] = []
     conflicts: list[list[str]] = []
     tied: dict[int, list[str]] = {}
     numbers = np.arange(clusters.kept_instead.size)
@@ -130,8 +130,9 @@ def _decide(
         instead = int(clusters.kept_instead[len(known) + number])
         if instead != len(known) + number:
             similarity = float(clusters.similarity[len(known) + number])
-            best = known[instead] if instead < len(known) else entries[int(nodes.heads[instead - len(known)])]
-            repeats += [(at, best, similarity) for at in node]
+            earlier = instead < len(known)
+            best = known[instead] if earlier else entries[int(nodes.heads[instead - len(known)])]
+            repeats += [(at, best, similarity, earlier) for at in node]
             continue
         stay = _stay(entries, node, on)
         kept += stay.values()
@@ -143,12 +144,11 @@ def _decide(
                 conflicts.append(sorted(found))
         if len(node) > len(stay):
             answers = {at: stay[_answer_key(entries[at], on)] for at in node}
-            repeats += [(at, entries[best], 1.0) for at, best in answers.items() if best != at]
-    earlier = set(map(id, known))
+            repeats += [(at, entries[best], 1.0, False) for at, best in answers.items() if best != at]
     dropped = take(entries, np.array([at for at, *_ in repeats], np.int64))
     rejections = [
-        _repeats(entry, best, similarity, earlier=id(best) in earlier)
-        for entry, (_, best, similarity) in zip(dropped, repeats, strict=True)
+        _repeats(entry, best, similarity, earlier=earlier)
+        for entry, (_, best, similarity, earlier) in zip(dropped, repeats, strict=True)
     ]
     ties = {name: min(ids) for ids in tied.values() if len(ids) > 1 for name in ids}
     return take(entries, np.array(sorted(kept), np.int64)), rejections, conflicts, ties

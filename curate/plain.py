@@ -23,7 +23,7 @@ _TURN, _ANSWER, _SCENE = 0, 1, 2  # what a role is, as machine code knows it
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class WorkedOut:
     """What was worked out of n rows."""
 
     keys: NDArray[np.uint8]
@@ -52,7 +52,7 @@ def all_plain(rows: Sequence[Row]) -> bool:
     return not any(calls) and all(lists) and set(map(type, [message.content for message in messages])) <= {str}
 
 
-def work_out(rows: Sequence[Row]) -> Plain:
+def work_out(rows: Sequence[Row]) -> WorkedOut:
     """What is asked of each of these rows, all of them plain."""
     orders = [tuple([message.role for message in row.messages]) for row in rows]
     texts: list[str] = [message.content for row in rows for message in row.messages]  # type: ignore[misc]  # plain
@@ -80,7 +80,7 @@ def work_out(rows: Sequence[Row]) -> Plain:
     )  # fmt: skip
     clear &= _sums(odd, lasts) == 0
     clear &= np.fromiter(map(_is_sound_order, orders), np.bool_, len(orders))
-    return Plain(keys, _lengths(sizes, is_scene, lasts), clear, _prompts(texts, asked, is_scene))
+    return WorkedOut(keys, _lengths(sizes, is_scene, lasts), clear, _prompts(texts, asked, is_scene))
 
 
 def _encoded(parts: list[str], odd: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

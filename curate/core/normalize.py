@@ -55,11 +55,11 @@ def normalized(text: str) -> str:
 
 def text_key(text: str) -> bytes:
     """The same 16 bytes for texts that differ in case and whitespace alone."""
-    return normal_key(normalized(text))
+    return exact_key(normalized(text))
 
 
-def normal_key(text: str) -> bytes:
-    """The key of a text that is normalized already."""
+def exact_key(text: str) -> bytes:
+    """The same 16 bytes for equal texts alone."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
 
 

@@ -62,7 +62,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of item: what it is called, what can be decided, and by which measures it can be sorted."""
+    """A kind of item: what it is called, what can be decided, and whether it can be edited."""
 
     name: str
     title: str

@@ -27,7 +27,7 @@ class _Ahead(NamedTuple):
 class LineIndex:
     """The lines of some files, numbered through from 0; blank ones are passed over. The files have to stay as they are.
 
-    Ten bytes a line are held: where it starts, and its number in its file where that is not plain.
+    Twenty bytes a line are held: where it starts and ends, and its number in its file.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:

@@ -2,15 +2,17 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from curate.core.errors import DataError
 from curate.review.decisions import Event, Key, read_events, replay
 
+K = TypeVar("K", bound=Hashable)
 _OWN = frozenset({"skip"})  # these say something about the reviewer's work and nothing about the item
 
 
@@ -58,8 +60,9 @@ def merge(paths: Sequence[Path]) -> Merged:
             events.append(made)
         else:
             conflicts.append((key.item, {name: _shown(event) for name, event in found.items()}))
-    pairs = itertools.combinations(read, 2)
-    return Merged(events, [agreement(a, b, read[a], read[b]) for a, b in pairs], conflicts)
+    classes = {name: {key: _class(event) for key, event in one.items()} for name, one in read.items()}
+    pairs = itertools.combinations(classes, 2)
+    return Merged(events, [agreement(a, b, classes[a], classes[b]) for a, b in pairs], conflicts)
 
 
 def decided(events: Sequence[Event]) -> dict[Key, Event]:
@@ -69,10 +72,9 @@ def decided(events: Sequence[Event]) -> dict[Key, Event]:
     return {key: event for key, event in found.items() if event.decides and event.action not in _OWN}
 
 
-def agreement(a: str, b: str, first: Mapping[Key, Event], second: Mapping[Key, Event]) -> Agreement:
-    """How far two reviewers agree on the items that both decided."""
-    both = [key for key in first if key in second]
-    pairs = [(_class(first[key]), _class(second[key])) for key in both]
+def agreement(a: str, b: str, first: Mapping[K, str], second: Mapping[K, str]) -> Agreement:
+    """How far two reviewers agree on the items that both decided; given is what each said of which item."""
+    pairs = [(first[key], second[key]) for key in first if key in second]
     return Agreement(a, b, len(pairs), sum(x == y for x, y in pairs), kappa(pairs))
 
 

@@ -61,7 +61,9 @@ class RejectedDeck:
 
     def rejection(self, at: int) -> Rejection:
         """The rejection. One that can't be read says so as a rejection."""
-        line = self._positions[at]
+        return self._read(self._positions[at])
+
+    def _read(self, line: int) -> Rejection:
         raw = self.index.read(line)
         try:
             return self._decode(raw)
@@ -176,18 +178,8 @@ class PairDeck(RejectedDeck):
         # A row that was kept instead may itself have gone in a later stage.
         self._gone = {one.id: one for line in range(len(self.index)) if (one := self._read(line)).id in wanted}
 
-    def _read(self, line: int) -> Rejection:
-        return self._decode(self.index.read(line))
-
     def _choose(self) -> Sequence[int]:
-        return [line for line in range(len(self.index)) if self._is_pair(self.index.read(line))]
-
-    def _is_pair(self, raw: bytes) -> bool:
-        try:
-            found = self._decode(raw)
-        except (msgspec.MsgspecError, UnicodeError):
-            return False
-        return found.because_of is not None and found.because_of.dataset is None and found.stage != "exact"
+        return [line for line in range(len(self.index)) if _is_pair(self._read(line))]
 
     def _partner(self, rejection: Rejection) -> tuple[str, str, Row | None]:
         """The kept row's id, digest and content; the digest of nothing where it is not there any more."""
@@ -239,6 +231,10 @@ class PairDeck(RejectedDeck):
         row = self.row(found)
         similarity = found.because_of.similarity if found.because_of else 0
         return f"{similarity:.2f} {heading(row) if row is not None else found.raw}"
+
+
+def _is_pair(found: Rejection) -> bool:
+    return found.because_of is not None and found.because_of.dataset is None and found.stage != "exact"
 
 
 def _text(blocks: Sequence[Block]) -> str:

@@ -1,4 +1,4 @@
-"""Decks of rows: a dataset's, or those of files in any format. Rows are read when they are looked at."""
+"""Decks of rows: a dataset's, or those of JSON lines in any row format. Rows are read when they are looked at."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache

@@ -94,9 +94,12 @@ class Session:
     @property
     def row(self) -> Row | None:
         """The row that the reviewer is at, as it was edited; None where the item is none."""
-        at, item = self.at, self.item
-        held = None if at is None else self._held.get(at)
-        return held.row if held is not None and held.row is not None else item.row if item is not None else None
+        at = self.at
+        return None if at is None else self._row(at)
+
+    def _row(self, at: int) -> Row | None:
+        held = self._held.get(at)
+        return held.row if held is not None and held.row is not None else self.deck.item(at).row
 
     def decision(self, at: int) -> Event | None:
         """The decision on an item, or a note alone, None where there is neither."""
@@ -119,11 +122,6 @@ class Session:
         return int(np.frombuffer(self._open, np.uint8)[np.asarray(self._view, np.int64)].sum())
 
     @property
-    def can_undo(self) -> bool:
-        """Is there a step to take back?"""
-        return bool(self._history.done)
-
-    @property
     def seconds_each(self) -> float | None:
         """How long a decision takes, None until there are three."""
         times = list(self._times)
@@ -143,9 +141,8 @@ class Session:
         """The row in the class that the choice puts it into, None for any other choice."""
         if choice.action != "class":
             return None
-        held, item = self._held.get(at), self.deck.item(at)
-        row = held.row if held is not None and held.row is not None else item.row
-        return None if row is None else with_parent(msgspec.structs.replace(row, label=choice.value), item.key.digest)
+        row, digest = self._row(at), self.deck.key(at).digest
+        return None if row is None else with_parent(msgspec.structs.replace(row, label=choice.value), digest)
 
     def edit(self, row: Row) -> Sequence[str]:
         """Put a row in the place of the one that the reviewer is at, or say what stands in its way."""

@@ -24,7 +24,7 @@ _FINAL = frozenset({"read", "decontaminate", STAGE, *COMPOSING})
 
 @dataclass
 class Decisions:
-    """What holds after a journal. `_rows` are decisions on rows of the dataset, by id and digest."""
+    """What holds after a journal. `rows` are decisions on rows of the dataset, by id and digest."""
 
     rows: dict[tuple[str, str], Event] = field(default_factory=dict)
     back: dict[tuple[str, str], Event] = field(default_factory=dict)
@@ -67,16 +67,20 @@ class Decisions:
         asked = [item for item in done.outcome.rejections if item.id in wanted] if stage not in _FINAL else []
         if not asked:
             return done
-        from curate.chosen import left_out, take, together
+        from curate.chosen import left_out, spots, take, together
 
-        events = {id(item): self.back.get((item.id or "", digest)) for item, digest in _digests(asked, context)}
-        again = [item for item in asked if events[id(item)] is not None]
-        self._used |= {event.seq for event in events.values() if event is not None}
+        events = {
+            id(item): event
+            for item, digest in _digests(asked, context)
+            if (event := self.back.get((item.id or "", digest))) is not None
+        }
+        again = [item for item in asked if id(item) in events]
+        self._used |= {event.seq for event in events.values()}
         self._taken_back[stage] += len(again)
-        places = {(item.path, item.offset): item for item in again}
+        places = {(item.path, item.offset) for item in again}
         gone = left_out(entries, done.outcome.kept)
-        rows = [at for at in gone.tolist() if (entries[at].place.path, entries[at].place.offset) in places]
-        kept = together([done.outcome.kept, take(entries, np.array(rows, np.int64))])
+        is_back = np.array([(path, offset) in places for path, _, offset in spots(take(entries, gone))], np.bool_)
+        kept = together([done.outcome.kept, take(entries, gone[is_back])])
         # A row that repeats another stays on its side of the split.
         tied: dict[str, str] = {}
         for item in again:
@@ -86,7 +90,7 @@ class Decisions:
         outcome = replace(
             done.outcome,
             kept=kept,
-            rejections=[item for item in done.outcome.rejections if not any(item is one for one in again)],
+            rejections=[item for item in done.outcome.rejections if id(item) not in events],
             ties={**done.outcome.ties, **tied},
         )
         return replace(done, outcome=outcome)

@@ -13,7 +13,7 @@ Span = tuple[str, str]
 """A text and the name of its style; the style never is all that tells texts apart."""
 Line = tuple[Span, ...]
 
-SHOWN = 40_000  # characters of one text that are laid out; the raw view has all of them
+SHOWN = 40_000  # characters of one text that are laid out; the raw view has far more
 _TAB = "    "
 _WORDS = re.compile(r"\s+|\S+")
 _WITH_SPACE = re.compile(r"\S+\s*|\s+")

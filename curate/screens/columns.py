@@ -4,7 +4,6 @@ One Parquet file for each screen, text chosen and set of options: `personal-data
 row's id, the digest of its text, and the measures. Spans are offsets; what was found is never in the file.
 """
 
-import hashlib
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from curate.core.console import say
 from curate.core.jsonl import atomic_write
+from curate.core.normalize import exact_key
 from curate.kept import costs_time_alone
 from curate.screens.measures import Chunk, Measure
 from curate.screens.texts import RowTexts, text_series
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 _CHUNK_TEXTS = 4096  # large enough that handing it over costs nothing, small enough to share out evenly
-_DIGEST_BYTES = 16
-
-
-def text_digest(text: str) -> bytes:
-    """The 16 bytes under which a text's measures are kept."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
 
 
 def side_file(measure: Measure) -> str:
@@ -37,7 +31,7 @@ def side_file(measure: Measure) -> str:
 def measured(
     measures: Sequence[Measure],
     ids: Sequence[str],
-    texts: Sequence[str],
+    texts: RowTexts,
     *,
     side_folder: Path | None = None,
     threads: int = 1,
@@ -51,7 +45,7 @@ def measured(
 
     if side_folder is None:
         return _measure_all(measures, texts, threads)
-    digests = pl.Series("digest", [text_digest(text) for text in texts], dtype=pl.Binary)
+    digests = pl.Series("digest", [exact_key(text) for text in texts], dtype=pl.Binary)
     rows = pl.DataFrame([text_series(ids).alias("id"), digests])
     paths = [side_folder / side_file(measure) for measure in measures]
     kept = [_read_side_file(path) for path in paths]
@@ -65,8 +59,7 @@ def measured(
     for new, indices in lacking.items():
         chosen = [measures[index] for index in indices]
         # Without anything new there is nothing to measure, unless there are no rows at all and the columns are wanted.
-        asked = texts.of(new) if isinstance(texts, RowTexts) else [texts[row] for row in new]
-        made = _measure_all(chosen, asked, threads) if new or not texts else [None] * len(chosen)
+        made = _measure_all(chosen, texts.of(new), threads) if new or not texts else [None] * len(chosen)
         for index, fresh in zip(indices, made, strict=True):
             known = kept[index]
             if fresh is not None:

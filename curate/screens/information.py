@@ -1,6 +1,6 @@
 """How much there is in a text: characters, words, different words, entropy of its bytes."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,6 @@ from curate.core.machine_code import call, compiled
 
 if TYPE_CHECKING:
     import polars as pl
-
-Number: TypeAlias = Any  # in machine code a whole number has a width; for the type checker they are all numbers
 
 _COLUMNS = ("characters", "words", "distinct", "entropy")
 

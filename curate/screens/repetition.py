@@ -7,18 +7,16 @@ leaves room: characters are those of words; a most frequent n-gram must occur tw
 duplicate; lines are compared without case and outer white space; paragraphs are left to lines.
 """
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.language.words import Words
-from curate.core.machine_code import call, compiled
+from curate.core.machine_code import Number, call, compiled
 
 if TYPE_CHECKING:
     import polars as pl
-
-Number: TypeAlias = Any  # in machine code a whole number has a width; for the type checker they are all numbers
 
 TOP = range(2, 5)
 DUPLICATE = range(5, 11)

@@ -7,14 +7,14 @@ A row's text is its pieces joined by `SEPARATOR`: contents of messages, text par
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from curate.chosen import take
 from curate.core.rows import Message, Row
-from curate.entries import Entry
+from curate.entries import Each, Entry
 from curate.screens.spans import Span, cut
 
 if TYPE_CHECKING:
@@ -66,23 +66,12 @@ def redacted_row(row: Row, on: str, spans: Sequence[Span]) -> Row:
     return msgspec.structs.replace(row, messages=messages)
 
 
-class RowTexts(Sequence[str]):
+class RowTexts(Each[str]):
     """What stands in each entry `on` a part of its row, read when it is asked for."""
 
     def __init__(self, entries: Sequence[Entry], on: str) -> None:
-        self._entries, self._on = entries, on
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
-        if isinstance(at, slice):
-            return [row_text(entry.row, self._on) for entry in self._entries[at]]
-        return row_text(self._entries[at].row, self._on)
+        super().__init__(entries, lambda entry: row_text(entry.row, on))
+        self._on = on
 
     def of(self, positions: Sequence[int]) -> "RowTexts":
         """The texts of the entries at these positions."""

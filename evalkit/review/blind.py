@@ -13,7 +13,7 @@ from curate.core.rows import Row
 from curate.core.seeding import stable_seed
 from curate.review.decisions import Key
 from curate.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
-from curate.review.layout import row_blocks
+from curate.review.layout import message_blocks
 from curate.review.made import MadeDeck
 from evalkit.outputs import Results
 from evalkit.records import Score
@@ -100,12 +100,12 @@ def read_key(folder: Path) -> dict[str, tuple[str, str]]:
 def _item(
     row: Row, texts: tuple[str, str], order: tuple[str, str], scores: Mapping[tuple[str, str], Sequence[Score]]
 ) -> Item:
-    question = Row(id=row.id, messages=row.prompt)
-    key = Key(row.id, digest_json([row_blocks(question), *texts]), "")
+    question = message_blocks(row.prompt)
+    key = Key(row.id, digest_json([question, *texts]), "")
     sides = (Block("1 left", texts[0], "user"), Block("2 right", texts[1], "assistant"))
     reference = (("reference", row.answer),) if row.answer else ()
     return Item(
-        key, row.id, row_blocks(question), sides, after=_after(row.id, order, scores), metadata=reference,
+        key, row.id, question, sides, after=_after(row.id, order, scores), metadata=reference,
         raw="\n\n".join(texts),
     )  # fmt: skip
 

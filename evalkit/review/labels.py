@@ -12,7 +12,7 @@ from curate.core.rows import Row
 from curate.core.seeding import stable_seed
 from curate.review.decisions import Event, Key
 from curate.review.items import FLAG, SKIP, Block, Choice, Item, Kind
-from curate.review.layout import row_blocks
+from curate.review.layout import message_blocks
 from curate.review.made import MadeDeck
 from curate.review.merge import decided
 from evalkit.outputs import Results
@@ -94,10 +94,10 @@ def _kind(criterion: Criterion) -> Kind:
 
 
 def _item(row: Row, text: str, rubric: Rubric, criterion: Criterion) -> Item:
-    question = Row(id=row.id, messages=row.prompt)
-    blocks = (*row_blocks(question), Block("answer to grade", text, "assistant"))
+    question = message_blocks(row.prompt)
+    blocks = (*question, Block("answer to grade", text, "assistant"))
     levels = tuple((str(level.grade), level.anchor) for level in criterion.levels)
-    digest = digest_json([rubric.name, rubric.version, criterion.id, row_blocks(question), text])
+    digest = digest_json([rubric.name, rubric.version, criterion.id, question, text])
     return Item(
         Key(row.id, digest), row.id, blocks, why=((criterion.id, criterion.question), *levels),
         metadata=(("reference", row.answer),) if row.answer else (), raw=text,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from curate.core.errors import DataError
-from curate.review.decisions import Event, Key, read_events
+from curate.review.decisions import Event, read_events
 from curate.review.merge import agreement, decided, kappa
 from evalkit.outputs import Results
 from evalkit.result import cluster_names
@@ -38,8 +38,8 @@ def revealed(results: Results, folder: Path, a: str, b: str, journals: Sequence[
         )
     by_item: dict[str, list[str]] = {}
     for found in preferences.values():
-        for key, choice in found.items():
-            by_item.setdefault(key.item, []).append(choice)
+        for item, choice in found.items():
+            by_item.setdefault(item, []).append(choice)
     pairing = pair_answers(results, a, b, 0)
     for item in pairing.identical:
         by_item[item] = [TIE]
@@ -70,18 +70,9 @@ def _win_rate(results: Results, values: Mapping[str, float]) -> dict[str, float]
     return {"mean": round(estimate, 6), "low": round(low, 6), "high": round(high, 6), "p": round(p, 6)}
 
 
-def _agreements(preferences: Mapping[str, Mapping[Key, str]]) -> list[dict[str, Any]]:
-    found = []
-    for one, other in combinations(preferences, 2):
-        first, second = (
-            {key: _event(key, choice) for key, choice in preferences[name].items()} for name in (one, other)
-        )
-        found.append(asdict(agreement(one, other, first, second)))
-    return found
-
-
-def _event(key: Key, choice: str) -> Event:
-    return Event(seq=1, at="", reviewer="", item=key.item, digest=key.digest, action="prefer", value=choice)
+def _agreements(preferences: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
+    pairs = combinations(preferences, 2)
+    return [asdict(agreement(one, other, preferences[one], preferences[other])) for one, other in pairs]
 
 
 def _judges(results: Results, values: Mapping[str, float], a: str, b: str) -> list[dict[str, Any]]:
@@ -111,16 +102,14 @@ def _side(difference: float, a: str, b: str) -> str:
     return TIE if difference == 0 else a if difference > 0 else b
 
 
-def _preferences(events: Sequence[Event], sides: Mapping[str, tuple[str, str]]) -> dict[Key, str]:
-    """Of each pair the contender that was preferred, or that it was a tie, or that both are bad."""
+def _preferences(events: Sequence[Event], sides: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Of each item the contender that was preferred, or that it was a tie, or that both are bad."""
     found = {}
     for key, event in decided(events).items():
         if event.action == "prefer" and key.digest in sides:
             left, right = sides[key.digest]
             # By the item alone: reviewers may have had the answers on other sides.
-            found[Key(key.item, "")] = (
-                event.value if event.value in (TIE, BAD) else left if event.value == LEFT else right
-            )
+            found[key.item] = event.value if event.value in (TIE, BAD) else left if event.value == LEFT else right
     return found
 
 

@@ -1,6 +1,5 @@
 """The texts of rows in which items are looked for, each distinct one once."""
 
-import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.normalize import KEY_BYTES, first_of_each, message_text
+from curate.core.normalize import KEY_BYTES, exact_key, first_of_each, message_text
 from curate.core.rows import SCENE, Row
 
 Field = Literal["scene", "question", "answer", "turn"]
@@ -86,7 +85,7 @@ def collect_texts(rows: Sequence[Row]) -> Texts:
         for name, parts in _fields(row):
             if text := _joined(parts):
                 places.extend((number, FIELDS.index(name), parts[0][0]))
-                keys += hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+                keys += exact_key(text)
     return Texts(
         rows, np.array(places, np.int64).reshape(-1, 3), np.frombuffer(bytes(keys), np.uint8).reshape(-1, KEY_BYTES)
     )

@@ -6,7 +6,7 @@ enough of them among all words, and a clear lead. Code, names, JSON and short te
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from curate.core.machine_code import call, compiled
 
 if TYPE_CHECKING:
     import polars as pl
-
-Number: TypeAlias = Any  # in machine code a whole number has a width; for the type checker they are all numbers
 
 UNDETERMINED = "und"
 _LANGUAGES = tuple(sorted(STOP_WORDS))

@@ -5,14 +5,11 @@ A word is a run of letters and digits; in scripts without spaces each character 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.machine_code import call, compiled
-
-Number: TypeAlias = Any  # in machine code a whole number has a width; for the type checker they are all numbers
+from curate.core.machine_code import Number, call, compiled
 
 SCRIPTS = (
     "none",

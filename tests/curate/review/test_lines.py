@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from curate.core.errors import DataError
 from curate.core.jsonl import read_lines
+from curate.entries import Because, Rejection, encode_rejection
 from curate.review import lines
 from curate.review.decisions import Key
 from curate.review.lines import LineIndex
+from curate.review.rejected import PairDeck, RejectedDeck
 from curate.review.rows import RowDeck, open_rows, row_kind
 from tests.curate.review.decks import make_deck, make_session, record, write_rows
 
@@ -65,6 +67,17 @@ def test_damaged_lines_are_shown_and_can_be_decided(tmp_path: Path) -> None:
     assert session.left == 0
     session.go_to(1)
     assert session.edit(deck.row(0)) == ["this item can't be edited"]  # type: ignore[arg-type]  # row 0 is one
+
+
+def test_a_damaged_rejection_hides_no_pair(tmp_path: Path) -> None:
+    gone = Rejection(
+        id="r1", path="a.jsonl", line=2, offset=90, stage="near", reason="near-duplicate", detail="",
+        because_of=Because("r0", 0.9), held=json.dumps(record(1)),
+    )  # fmt: skip
+    (tmp_path / "rejected.jsonl").write_bytes(encode_rejection(gone) + b'\n{"id": \n')
+    assert RejectedDeck(tmp_path).field(1, "reason") == "not-a-rejection"
+    deck = PairDeck(tmp_path)
+    assert [deck.key(at).item for at in range(len(deck))] == ["r1 ~ r0"]
 
 
 def test_a_line_that_is_too_long_is_not_read_whole(tmp_path: Path) -> None:
