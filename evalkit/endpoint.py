@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from curate.core.chat_api import check_key_is_safe, checked_address
 from curate.core.config_file import Config
+from curate.core.prices import TokenPrice
 
 # What we send ourselves; naming it twice would let one of the two win in silence.
 _OURS = frozenset(
@@ -14,17 +15,11 @@ _OURS = frozenset(
 )
 
 
-class Price(Config):
+class Price(TokenPrice):
     """What a million tokens cost, and the day on which that was so."""
 
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
     as_of: date
     currency: str = Field(default="USD", min_length=1, max_length=8)
-
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What so many tokens cost."""
-        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1_000_000
 
 
 class Endpoint(Config):

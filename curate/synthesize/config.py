@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from curate.config import Source
 from curate.core.chat_api import check_key_is_safe, checked_address
 from curate.core.config_file import Config
+from curate.core.prices import TokenPrice
 
 # What we send ourselves; naming it twice would let one of the two win in silence.
 _OURS = frozenset({"model", "messages", "n", "stream", "temperature", "max_tokens", "max_completion_tokens"})
@@ -56,13 +57,6 @@ class Teacher(Config):
         return self
 
 
-class Price(Config):
-    """What a million tokens cost."""
-
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
-
-
 class Budget(Config):
     """What all runs of this synthesis together may use. A request that might exceed it is not sent."""
 
@@ -110,7 +104,7 @@ class Synthesize(Config):
     label: str | None = None
     """The label of rows whose reply doesn't name one; without it, the seed's."""
     teacher: Teacher
-    prices: dict[str, Price] = Field(default_factory=dict)
+    prices: dict[str, TokenPrice] = Field(default_factory=dict)
     """Model -> what a million of its tokens cost."""
     budget: Budget
     audit: Audit = Audit()
@@ -125,6 +119,6 @@ class Synthesize(Config):
         return self
 
     @property
-    def price(self) -> Price | None:
+    def price(self) -> TokenPrice | None:
         """What the teacher's tokens cost, None where no price is given."""
         return self.prices.get(self.teacher.model)

@@ -77,7 +77,7 @@ def plan_synthesis(settings: Synthesize, folder: Path) -> Plan:
     prompt = sum(request.most_prompt_tokens for request in left)
     completion = sum(request.most_completion_tokens for request in left)
     price = settings.price
-    money = None if price is None else (prompt * price.prompt + completion * price.completion) / 1_000_000
+    money = None if price is None else price.cost(prompt, completion)
     spent = Purse(settings.budget, price, past).spent()
     return Plan(len(work.seeds), len(work.requests), len(work.requests) - len(left), prompt, completion, money, spent)
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from curate.synthesize.config import Budget, Price
+from curate.core.prices import TokenPrice
+from curate.synthesize.config import Budget
 from curate.synthesize.journal import Record
-
-_PER = 1_000_000  # prices are for a million tokens
 
 
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +22,7 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 class Purse:
     """Counts what is spent, and sets aside what requests on their way may cost at most. For many threads."""
 
-    def __init__(self, budget: Budget, price: Price | None, past: Sequence[Record]) -> None:
+    def __init__(self, budget: Budget, price: TokenPrice | None, past: Sequence[Record]) -> None:
         self._budget = budget
         self._price = price
         self._lock = threading.Lock()
@@ -83,6 +82,4 @@ class Purse:
             return Spent(calls=self._calls, prompt_tokens=self._prompt, completion_tokens=self._completion, money=money)
 
     def _money(self, prompt: int, completion: int) -> float | None:
-        if self._price is None:
-            return None
-        return (prompt * self._price.prompt + completion * self._price.completion) / _PER
+        return None if self._price is None else self._price.cost(prompt, completion)

@@ -20,17 +20,23 @@ class LocalModels:
         self._quantisation = quantisation
         self._loaded: LoadedModel | None = None
         self._attached: set[str] = set()
+        self._backends: dict[str | None, TransformersLocal] = {}
+        """By adapter, None for the bare base: each finds out once how its model is best asked."""
 
     @contextmanager
     def backend(self, name: str, run: Run | None) -> Iterator[TransformersLocal]:
         """The backend for a contender: the bare base, or with the adapter of its run."""
         loaded = self._loaded or self._load()
+        adapter = _adapter_name(name) if run else None
         if run and name not in self._attached:
             loaded = attach_adapter(loaded, run.adapter, _adapter_name(name))
             self._attached.add(name)
         self._loaded = loaded
-        with using(loaded, _adapter_name(name) if run else None) as model:
-            yield TransformersLocal(model, loaded.chat)
+        with using(loaded, adapter) as model:
+            known = self._backends.get(adapter)
+            if known is None or known.model is not model:  # the first adapter puts another model around the base
+                known = self._backends[adapter] = TransformersLocal(model, loaded.chat)
+            yield known
 
     def largest_change(self, name: str, run: Run, prompts: Sequence[list[int]]) -> list[float]:
         """For each prompt, by how much the adapter changes the next token's logits, as a share of the largest."""

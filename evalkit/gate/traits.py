@@ -1,8 +1,8 @@
 """What broken items have in common: the slices and traits that are there more often than chance would put them.
 
 Each candidate is tested by Fisher's exact test, one-sided, and adjusted over all candidates (Holm), so that of hundreds
-of words none is named that merely happened to be there. Candidates stand in the order of the items (a set has another in
-each process), so that the same results give the same verdict.
+of words none is named that merely happened to be there. Candidates stand in the order of the items (a set has another
+in each process), so that the same results give the same verdict.
 """
 
 import re

@@ -1,9 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.core.prices import TokenPrice
 from curate.core.rows import Message, Row
 from curate.entries import Entry, Place
-from curate.synthesize.config import Audit, Budget, Price
+from curate.synthesize.config import Audit, Budget
 from curate.synthesize.job import audit_sample, seed_ties
 from curate.synthesize.spending import Purse
 
@@ -38,7 +39,7 @@ def test_the_audit_sample_has_its_size_and_moves_little(rows: int, at_least: int
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.booleans()), max_size=40))
 def test_no_order_of_calls_exceeds_the_budget(calls: list[tuple[int, int, bool]]) -> None:
-    purse = Purse(Budget(calls=20, tokens=300, money=0.001), Price(prompt=2, completion=4), [])
+    purse = Purse(Budget(calls=20, tokens=300, money=0.001), TokenPrice(prompt=2, completion=4), [])
     held: list[tuple[int, int]] = []
     for prompt, completion, at_once in calls:
         if purse.reserve(prompt, completion):
