@@ -76,6 +76,11 @@ def _describe(fault: Any, lines: dict[KeyPath, int], path: Path) -> str:
         message = "unknown key"
     elif fault["type"] == "missing":
         message = "missing"
+    elif fault["type"] == "union_tag_not_found":
+        message = f"the key {fault['ctx']['discriminator']}, which says what it is, is missing"
+    elif fault["type"] == "union_tag_invalid":
+        known = fault["ctx"]["expected_tags"].replace("'", "")
+        message = f"unknown {fault['ctx']['discriminator']} '{fault['ctx']['tag']}': known are {known}"
     return f"{path}:{lines.get(place, 1)}: {'.'.join(map(str, keys)) or '(file)'}: {message}"
 
 

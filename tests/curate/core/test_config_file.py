@@ -1,6 +1,7 @@
 """Configuration files: every fault at once, each with its line."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
@@ -41,6 +42,31 @@ def test_all_faults_come_together_with_their_lines() -> None:
     assert f"{HERE}:4: parts.1.size: Input should be greater than 0" in message
     assert f"{HERE}:5: parts.1.colour: unknown key" in message
     assert caught.value.exit_code == 2
+
+
+class _Square(Config):
+    kind: Literal["square"]
+
+
+class _Circle(Config):
+    kind: Literal["circle"]
+
+
+class _Drawing(Config):
+    shapes: list[Annotated[_Square | _Circle, Field(discriminator="kind")]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "fault"),
+    [
+        ("{kind: sqare}", "unknown 'kind' 'sqare': known are square, circle"),
+        ("{}", "the key 'kind', which says what it is, is missing"),
+    ],
+)
+def test_of_several_kinds_the_known_ones_are_named(shape: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(f"shapes:\n  - {shape}\n", _Drawing, HERE)
+    assert f"{HERE}:2: shapes.0: {fault}" in str(caught.value)
 
 
 def test_a_key_given_twice_is_a_fault() -> None:
