@@ -18,6 +18,7 @@ from curate.core.records import read_record
 
 State = Literal["unlabelled", "advisory", "voting-corrected", "voting"]
 STATES: tuple[State, ...] = get_args(State)
+VOTES: tuple[State, ...] = ("voting-corrected", "voting")
 KIND, SCHEMA = "judge-card", 1
 _NOT_SHOWN = frozenset({"by_annotator", "labels", "table", "levels", "passing"})
 
