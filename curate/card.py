@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from curate.card_reports import report_sections
-from curate.chosen import lengths, names
+from curate.chosen import find, lengths, take
 from curate.config import Dedup
 from curate.core.normalize import message_text
 from curate.core.rows import Row
 from curate.duplicates import expected_recall, recall_curve
-from curate.entries import Entry
+from curate.entries import Entry, Rows
 from curate.facts import fit_sentences
 from curate.markdown import cell, table
 from curate.sizes import advice, count_doublings
@@ -82,9 +82,8 @@ def _fit(facts: Mapping[str, Any], train: Sequence[Entry]) -> str:
     different = sum(source["kept"] for source in facts["sources"])
     listed = "\n".join(f"- {text}" for text in advice(different))
     text = f"## Fit for fine-tuning\n\n{listed}\n\n" + " ".join(fit_sentences(facts["fit"]))
-    listed_ids = set(facts["fit"]["listed"])
-    shown = [at for at, name in enumerate(names(train)) if name in listed_ids]
-    return "\n\n".join([text, *(_sample(train[at].row) for at in shown[:_SAMPLES])])
+    shown = take(train, find(train, set(facts["fit"]["listed"])))[:_SAMPLES]
+    return "\n\n".join([text, *map(_sample, Rows(shown))])
 
 
 def _dedup(recipe: Mapping[str, Any]) -> str:

@@ -2,15 +2,17 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.blake2b import digests
 from curate.config import Dedup, Split
 from curate.core.machine_code import call, copy_parts
 from curate.core.normalize import KEY_BYTES
+from curate.core.seeding import stable_prefix
 from curate.entries import Entry
 from curate.fields import NO_VALUE
 from curate.room import Room
@@ -164,6 +166,17 @@ def same(entries: Sequence[Entry], others: Sequence[Entry]) -> bool:
     return list(map(_identity, entries)) == list(map(_identity, others))
 
 
+def positions(entries: Sequence[Entry], others: Sequence[Entry]) -> NDArray[np.int64]:
+    """Where each of the others stands among the entries, -1 where it doesn't."""
+    if isinstance(entries, Chosen) and isinstance(others, Chosen) and entries.whole is others.whole:
+        order = np.argsort(entries.numbers, kind="stable")
+        found = np.searchsorted(entries.numbers[order], others.numbers)
+        at = order[np.minimum(found, order.size - 1)] if order.size else np.full(found.size, -1)
+        return np.where(order.size and entries.numbers[at] == others.numbers, at, -1)
+    places = {_identity(entry): at for at, entry in enumerate(entries)}
+    return np.array([places.get(_identity(entry), -1) for entry in others], np.int64)
+
+
 def _identity(entry: Entry) -> tuple[int, int]:
     # An entry may be made anew each time; what holds its content stays.
     return id(entry.held), entry.at
@@ -175,6 +188,21 @@ def names(entries: Sequence[Entry]) -> list[str]:
         found: list[str] = entries.whole.names()[entries.numbers].tolist()
         return found
     return [entry.id for entry in entries]
+
+
+def find(entries: Sequence[Entry], wanted: Collection[str]) -> NDArray[np.int64]:
+    """The positions of the entries with these ids."""
+    if not wanted:
+        return np.empty(0, np.int64)
+    if not isinstance(entries, Chosen):
+        return np.flatnonzero([entry.id in wanted for entry in entries])
+    # The draws of ids are as good as the ids themselves to rule most rows out.
+    settings = entries.whole.settings
+    draws = np.sort(draw_names(settings.split, settings.seed, list(wanted)))
+    own = entries.column("orders")
+    at = np.flatnonzero(draws[np.minimum(np.searchsorted(draws, own), draws.size - 1)] == own)
+    found = names(take(entries, at))
+    return at[[name in wanted for name in found]]
 
 
 def spots(entries: Sequence[Entry]) -> list[tuple[str, int, int]]:
@@ -223,6 +251,16 @@ def sizes(entries: Sequence[Entry]) -> NDArray[np.int64]:
     return np.array([entry.held.size(entry.at) for entry in entries], np.int64)
 
 
+def raws(entries: Sequence[Entry]) -> list[bytes]:
+    """The bytes of each entry's record."""
+    if not isinstance(entries, Chosen):
+        return [entry.raw for entry in entries]
+    stores = [batch.stores()[1] for batch in entries.whole.batches]
+    of = entries.whole.places(entries.numbers)[0].tolist()
+    starts, found = entries.column("raw_starts").tolist(), sizes(entries).tolist()
+    return [stores[at].read(start, size) for at, start, size in zip(of, starts, found, strict=True)]
+
+
 def sound(entries: Sequence[Entry]) -> NDArray[np.bool_]:
     """Of which entries it was found while reading that validation has nothing to say."""
     if isinstance(entries, Chosen):
@@ -269,6 +307,13 @@ def known_draws(
         return None
     known = entries.whole.settings
     return (entries.column("sides"), entries.column("orders")) if (known.split, known.seed) == (split, seed) else None
+
+
+def draw_names(split: Split, seed: int, found: Sequence[str]) -> NDArray[np.uint64]:
+    """For each id the number that decides its place on its side: the column `orders`."""
+    named = [name.encode("utf-8", "surrogatepass") for name in found]
+    ends = np.cumsum(np.fromiter(map(len, named), np.int64, len(named)))
+    return digests(stable_prefix(seed if split.seed is None else split.seed), b"".join(named), ends)
 
 
 def first_names(found: Sequence[str]) -> NDArray[np.int64]:

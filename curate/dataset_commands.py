@@ -91,7 +91,8 @@ def canary(count: int | None, copies: tuple[int, ...], into: str | None, seed: i
     from curate.canary import plant
     from curate.core.rows import encode_row
     from curate.entries import Rows
-    from curate.single_stage import read_rows, rejected_lines
+    from curate.rejections import rejected_lines
+    from curate.single_stage import read_rows
 
     options = {"count": count, "copies": list(copies) or None, "into": into, "seed": seed}
     rows = read_rows(given["paths"], {"canaries": options}, recipe=given["recipe"], form=given["form"])

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from curate.chosen import names, spots, take
+from curate.chosen import find, names, spots, take
 from curate.config import Dedup
 from curate.entries import Entry, Rejection
+from curate.rejections import table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +22,7 @@ COLUMNS = ("cluster", "id", "kept", "similarity", "stage", "dataset", "path", "l
 _BINS_PER_ONE = 20  # bins of 0.05: a threshold of 0.7 leaves six and one for the same text
 
 
-def cluster_table(kept: Sequence[Entry], rejections: Iterable[Rejection], ties: Mapping[str, str]) -> "pl.DataFrame":
+def cluster_table(kept: Sequence[Entry], rejections: Sequence[Rejection], ties: Mapping[str, str]) -> "pl.DataFrame":
     """One line for each row of a cluster: the rows that repeat another, and the rows that are kept instead.
 
     `kept` is the id of the row that a dropped one is `similarity` to (itself for those that stay); where that row went
@@ -29,30 +31,33 @@ def cluster_table(kept: Sequence[Entry], rejections: Iterable[Rejection], ties: 
     """
     import polars as pl
 
-    repeats = [item for item in rejections if item.because_of is not None and item.id is not None]
-    instead = {item.id: item.because_of.id for item in repeats if item.because_of and item.because_of.dataset is None}
-    named = {*ties, *(item.id for item in repeats), *(item.because_of.id for item in repeats if item.because_of)}
-    at = np.array([at for at, name in enumerate(names(kept)) if name in named], np.int64)
-    found = take(kept, at)
+    repeats = table(rejections).filter(pl.col("instead").is_not_null() & pl.col("id").is_not_null())
+    here = repeats.filter(pl.col("dataset").is_null())
+    instead = dict(zip(here["id"].to_list(), here["instead"].to_list(), strict=True))
+    found = take(kept, find(kept, {*ties, *repeats["id"], *repeats["instead"]}))
     places = dict(zip(names(found), spots(found), strict=True))
-    lines: list[tuple[object, ...]] = []
-    standing: set[str] = set()
-    for item in repeats:
-        because = item.because_of
-        assert because is not None
-        last = _last_kept(because.id, instead, places) if because.dataset is None else because.id
-        if because.dataset is None and last in places:
-            standing.add(last)
-        shared = (because.id, because.similarity, item.stage, because.dataset, item.path, item.line)
-        lines.append((ties.get(last, last), item.id, *shared))
-    standing.update(name for name in ties if name in places)
-    lines += [(ties.get(name, name), name, name, 1.0, None, None, *places[name][:2]) for name in standing]
+    last = [
+        name if dataset is not None else _last_kept(name, instead, places)
+        for name, dataset in zip(repeats["instead"].to_list(), repeats["dataset"].to_list(), strict=True)
+    ]
+    standing = {name for name, dataset in zip(last, repeats["dataset"], strict=True) if dataset is None} | ties.keys()
+    stay = [name for name in places if name in standing]
     types = dict.fromkeys(COLUMNS, pl.String) | {"similarity": pl.Float64, "line": pl.Int64}
-    table = pl.DataFrame(lines, schema=types, orient="row")
-    return table.sort("cluster", "similarity", "id", "path", "line", descending=[False, True, False, False, False])
+    gone = repeats.select(*COLUMNS[1:2], pl.col("instead").alias("kept"), *COLUMNS[3:])
+    left = {
+        "id": stay,
+        "kept": stay,
+        "similarity": [1.0] * len(stay),
+        "path": [places[name][0] for name in stay],
+        "line": [places[name][1] for name in stay],
+    }
+    lines = pl.concat([gone, pl.DataFrame(left, {name: types[name] for name in left})], how="diagonal")
+    clusters = pl.Series("cluster", [ties.get(name, name) for name in (*last, *stay)], pl.String)
+    lines = lines.select(clusters, *COLUMNS[1:])
+    return lines.sort("cluster", "similarity", "id", "path", "line", descending=[False, True, False, False, False])
 
 
-def _last_kept(name: str, instead: Mapping[str | None, str], places: Mapping[str, object]) -> str:
+def _last_kept(name: str, instead: Mapping[str, str], places: Mapping[str, object]) -> str:
     """The row that stands for `name` after all stages. Exact duplicates can share an id: that ends the search."""
     seen = {name}
     while name not in places and name in instead and instead[name] not in seen:
@@ -76,15 +81,12 @@ def parquet_bytes(table: "pl.DataFrame") -> bytes:
     return buffer.getvalue()
 
 
-def similarity_histogram(rejections: Iterable[Rejection], threshold: float) -> dict[str, int]:
+def similarity_histogram(similarities: "Sequence[float] | NDArray[np.float64]", threshold: float) -> dict[str, int]:
     """How many rows were dropped at which similarity: lower edge of the bin -> rows; "1.00" are equal texts."""
     first = int(threshold * _BINS_PER_ONE + 1e-9)  # the tolerance: 0.15 * 20 is a little less than 3
-    bins = {f"{edge / _BINS_PER_ONE:.2f}": 0 for edge in range(first, _BINS_PER_ONE + 1)}
-    for item in rejections:
-        if item.because_of is not None:
-            edge = max(first, int(item.because_of.similarity * _BINS_PER_ONE + 1e-9))
-            bins[f"{edge / _BINS_PER_ONE:.2f}"] += 1
-    return bins
+    edges = np.maximum(first, (np.array(similarities, np.float64) * _BINS_PER_ONE + 1e-9).astype(np.int64))
+    counts = np.bincount(edges, minlength=_BINS_PER_ONE + 1).tolist()
+    return {f"{edge / _BINS_PER_ONE:.2f}": counts[edge] for edge in range(first, _BINS_PER_ONE + 1)}
 
 
 def expected_recall(settings: Dedup) -> float:

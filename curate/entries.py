@@ -1,6 +1,6 @@
 """What flows between the stages: rows with the place they came from, and rejections with a reason."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
@@ -282,8 +282,15 @@ def _as_text(held: Any) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-encode_rejection: Callable[[Rejection], bytes] = msgspec.json.Encoder(enc_hook=_as_text).encode
+_encoder = msgspec.json.Encoder(enc_hook=_as_text)
+
+encode_rejection: Callable[[Rejection], bytes] = _encoder.encode
 """The rejection as one line of JSON."""
+
+
+def encode_rejections(rejections: Iterable[Rejection]) -> bytes:
+    """The rejections as lines of JSON, each with its end."""
+    return _encoder.encode_lines(rejections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +302,7 @@ class Outcome:
     """
 
     kept: Sequence[Entry]
-    rejections: list[Rejection]
+    rejections: Sequence[Rejection]
     ties: dict[str, str] = field(default_factory=dict)
     conflicts: list[list[str]] = field(default_factory=list)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)

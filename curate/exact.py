@@ -1,61 +1,51 @@
 """Exact duplicates: rows that say the same in every message, up to case and whitespace. One of each is kept."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.chosen import first_names, keys, names, take
+from curate.config import Dedup
 from curate.core.normalize import first_of_each
-from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
+from curate.entries import Context, Entry, Outcome, reject
 from curate.keys import ROW
-from curate.preference import UNNAMED, preference
+from curate.preference import UNNAMED, in_order
+from curate.rejections import Found, Rejections, Repeats, Rule
 
 STAGE = "exact"
+_RULES = (Rule("exact-duplicate", "says the same as {name}"),)
 
 
 def drop_exact(entries: Sequence[Entry], context: Context) -> Outcome:
     """One row of each set of exact duplicates, then one of each id that several different rows claim."""
-    prefer = preference(context.recipe.dedup or UNNAMED)
-    rejections: list[Rejection] = []
+    settings = context.recipe.dedup or UNNAMED
     found = keys(entries, ROW)
     assert found is not None
-    kept = _one_of_each(
-        entries,
-        first_of_each(found),
-        prefer,
-        lambda entry, best: rejections.append(
-            reject(entry, STAGE, "exact-duplicate", f"says the same as {best.id}", Because(best.id, 1.0))
-        ),
-    )
-    kept = _one_of_each(
-        kept,
-        first_names(names(kept)),
-        prefer,
-        lambda entry, best: rejections.append(
-            reject(entry, STAGE, "duplicate-id", f"the row at {best.place.path}:{best.place.line} has this id too")
-        ),
-    )
-    return Outcome(kept, rejections)
+    kept, gone, best = _one_of_each(entries, first_of_each(found), settings)
+    repeats = Found(gone, best, np.ones(gone.size), np.zeros(gone.size, np.uint8))
+    different, claiming, owner = _one_of_each(kept, first_names(names(kept)), settings)
+    claims = []
+    for entry, other in zip(take(kept, claiming), take(kept, owner), strict=True):
+        detail = f"the row at {other.place.path}:{other.place.line} has this id too"
+        claims.append(reject(entry, STAGE, "duplicate-id", detail))
+    return Outcome(different, Rejections(Repeats(STAGE, entries, repeats, _RULES), claims))
 
 
 def _one_of_each(
-    entries: Sequence[Entry],
-    firsts: NDArray[np.int64],
-    prefer: Callable[[Entry], tuple[Any, ...]],
-    drop: Callable[[Entry, Entry], None],
-) -> Sequence[Entry]:
-    """The best of the entries with one first, in the order of the firsts; `drop` gets each other one, and the best."""
-    groups: dict[int, list[int]] = {}
-    for at in np.flatnonzero(firsts != np.arange(firsts.size)).tolist():
-        groups.setdefault(int(firsts[at]), [int(firsts[at])]).append(at)
-    stays = np.arange(firsts.size)
-    for first, group in sorted(groups.items()):
-        members = {at: entries[at] for at in group}
-        best = min(group, key=lambda at: prefer(members[at]))
-        stays[first] = best
-        for at in group:
-            if at != best:
-                drop(members[at], members[best])
-    return take(entries, stays[firsts == np.arange(firsts.size)])
+    entries: Sequence[Entry], firsts: NDArray[np.int64], settings: Dedup
+) -> tuple[Sequence[Entry], NDArray[np.int64], NDArray[np.int64]]:
+    """The best of the entries with one first, in the order of the firsts; the positions of the others, and the best's.
+
+    The others stand in the order of the firsts, then in their own.
+    """
+    there = np.arange(firsts.size)
+    later = np.flatnonzero(firsts != there)
+    members = np.unique(np.concatenate([firsts[later], later]))
+    ranked = members[in_order(take(entries, members), settings)]
+    heads, places = np.unique(firsts[ranked], return_index=True)
+    stays = there.copy()
+    stays[heads] = ranked[places]
+    gone = members[stays[firsts[members]] != members]
+    gone = gone[np.lexsort((gone, firsts[gone]))]
+    return take(entries, stays[firsts == there]), gone, stays[firsts[gone]]

@@ -9,6 +9,7 @@ from curate.config import Recipe
 from curate.core.errors import DataError
 from curate.entries import Rejection
 from curate.guard_settings import Guards
+from curate.rejections import count_reasons, table
 from curate.steps import COMPOSING
 
 _DUPLICATES = frozenset({"exact", "near", "semantic"})
@@ -72,13 +73,14 @@ def idle_filters(recipe: Recipe, stages: Sequence[Mapping[str, Any]], reports: M
 
 def cluster_sizes(rejections: Sequence[Rejection]) -> Counter[str]:
     """How many rows say what a row says, itself included: id of the row that is kept -> rows."""
-    sizes: Counter[str] = Counter()
-    instead: dict[str, str] = {}
-    for rejection in rejections:
-        if rejection.stage in _DUPLICATES and rejection.because_of is not None and not rejection.because_of.dataset:
-            sizes[rejection.because_of.id] += 1
-            if rejection.stage != "exact" and rejection.id is not None:
-                instead[rejection.id] = rejection.because_of.id
+    import polars as pl  # it takes a moment to load, and `--help` must not
+
+    repeats = table(rejections).filter(
+        pl.col("stage").is_in(_DUPLICATES) & pl.col("instead").is_not_null() & pl.col("dataset").is_null()
+    )
+    sizes = Counter(repeats["instead"].to_list())
+    near = repeats.filter((pl.col("stage") != "exact") & pl.col("id").is_not_null())
+    instead = dict(zip(near["id"].to_list(), near["instead"].to_list(), strict=True))
     # Exact duplicates of a row that is itself a near duplicate count for the row that stands for them all.
     for row, kept in instead.items():
         if row in sizes and kept != row:
@@ -90,8 +92,8 @@ def _why(rejections: Sequence[Rejection], is_only_source: bool) -> str:
     """The commonest reasons, where they are those of the source: a rejection names its file, not its source."""
     if not is_only_source:
         return ""
-    reasons = Counter(f"{rejection.stage}: {rejection.reason}" for rejection in rejections)
-    return ": " + ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(_SHOWN))
+    most = count_reasons(rejections).most_common(_SHOWN)
+    return ": " + ", ".join(f"{stage}: {reason} {count}" for (stage, reason), count in most)
 
 
 def refuse(signs: Signs) -> None:

@@ -17,15 +17,17 @@ from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from curate.chosen import blocks, left_out, names, same, spots, take
+from curate.chosen import blocks, left_out, names, positions, same, take
 from curate.config import Recipe
 from curate.core.console import say, warn
 from curate.core.digests import digest_bytes, digest_json
 from curate.core.errors import AcidtestError
 from curate.core.jsonl import atomic_write
 from curate.core.records import versions
-from curate.entries import Because, Entry, Outcome, reject
+from curate.entries import Because, Entry, Outcome, Rejection, reject
+from curate.rejections import Found, Others, Repeats, Rule, rejected_rows
 from curate.sources import InputFile
 
 T = TypeVar("T")
@@ -76,7 +78,7 @@ class Kept:
             if head.decode().split(" ") != [key.digest, digest_bytes(data)]:
                 return None
             found = msgspec.msgpack.decode(data, type=kind)
-        except (OSError, ValueError):
+        except (OSError, ValueError, msgspec.MsgspecError):
             return None
         say(f"{key.name}: kept from before")
         return found
@@ -129,10 +131,13 @@ def costs_time_alone(name: str) -> Iterator[None]:
 class Decided(msgspec.Struct, frozen=True):
     """What a stage decided that keeps rows as they are and in their order, for the rows that it got.
 
-    A rejection is the place of its row in their list, the reason, the detail, and the row that is kept instead.
+    A rejection is the reason, the detail, and the row that is kept instead; `gone` has the places of their rows in the
+    list, each eight bytes, the lowest first. Where all rows go because they repeat another, `repeats` says so instead.
     """
 
-    rejections: list[tuple[int, str, str, Because | None]]
+    gone: bytes
+    rejections: list[tuple[str, str, Because | None]]
+    repeats: "Repeated | None"
     ties: dict[str, str]
     conflicts: list[list[str]]
     counts: dict[str, dict[str, int]]
@@ -145,27 +150,53 @@ class Decided(msgspec.Struct, frozen=True):
         cls, entries: Sequence[Entry], outcome: Outcome, report: Any, warnings: list[str], files: Mapping[str, bytes]
     ) -> "Decided":
         """What a stage made of the entries. Raises: RuntimeError where it changed rows or their order."""
-        gone = left_out(entries, outcome.kept).tolist()
-        places: dict[tuple[str, int, str | None], list[int]] = {}
-        left = take(entries, np.array(gone, np.int64))
-        for at, (path, _, offset), name in zip(gone[::-1], spots(left)[::-1], names(left)[::-1], strict=True):
-            places.setdefault((path, offset, name), []).append(at)
-        rejections = [
-            (places[item.path, item.offset, item.id].pop(), item.reason, item.detail, item.because_of)
-            for item in outcome.rejections
-        ]
-        if not same(take(entries, np.delete(np.arange(len(entries)), gone)), outcome.kept):
+        gone = left_out(entries, outcome.kept)
+        rows = rejected_rows(outcome.rejections)
+        stay = np.delete(np.arange(len(entries)), gone)
+        if rows is None or not same(take(entries, stay), outcome.kept):
             raise RuntimeError("a stage whose decisions are kept changed rows or their order")
-        return cls(rejections, outcome.ties, outcome.conflicts, outcome.counts, report, warnings, dict(files))
+        told = outcome.rejections
+        repeats = Repeated.of(told) if isinstance(told, Repeats) else None
+        rejections = [] if repeats else [(item.reason, item.detail, item.because_of) for item in told]
+        places = gone[positions(take(entries, gone), rows)]
+        others = (outcome.ties, outcome.conflicts, outcome.counts, report, warnings, dict(files))
+        return cls(places.astype("<i8").tobytes(), rejections, repeats, *others)
 
     def outcome(self, entries: Sequence[Entry], stage: str) -> Outcome:
         """What the stage of this name made of the entries."""
-        rejections = [
-            reject(entries[at], stage, reason, detail, because) for at, reason, detail, because in self.rejections
-        ]
-        gone = [at for at, *_ in self.rejections]
+        gone = np.frombuffer(self.gone, "<i8").astype(np.int64)
+        rejections: Sequence[Rejection]
+        if self.repeats is not None:
+            rejections = self.repeats.rejections(stage, entries, gone)
+        else:
+            told = zip(take(entries, gone), self.rejections, strict=True)
+            rejections = [reject(entry, stage, *what) for entry, what in told]
         kept = take(entries, np.delete(np.arange(len(entries)), gone))
         return Outcome(kept, rejections, self.ties, self.conflicts, self.counts)
+
+
+class Repeated(msgspec.Struct, frozen=True):
+    """The columns of `rejections.Repeats` beside the rows: eight bytes a number, the lowest first, and one a rule."""
+
+    instead: bytes
+    similarity: bytes
+    rule: bytes
+    rules: list[Rule]
+    others: Others
+
+    @classmethod
+    def of(cls, given: Repeats) -> "Repeated":
+        """Those of the rejections."""
+        _, instead, similarity, rule = given.found
+        numbers = (instead.astype("<i8").tobytes(), similarity.astype("<f8").tobytes(), rule.tobytes())
+        return cls(*numbers, list(given.rules), given.others)
+
+    def rejections(self, stage: str, entries: Sequence[Entry], rows: NDArray[np.int64]) -> Repeats:
+        """The rejections of a stage's entries at the positions `rows`."""
+        instead = np.frombuffer(self.instead, "<i8").astype(np.int64)
+        similarity = np.frombuffer(self.similarity, "<f8").astype(np.float64)
+        found = Found(rows, instead, similarity, np.frombuffer(self.rule, np.uint8))
+        return Repeats(stage, entries, found, self.rules, self.others)
 
 
 def _digest_read(recipe: Recipe, files: Sequence[InputFile], entries: Sequence[Entry]) -> str:

@@ -44,7 +44,8 @@ def drop_same_meaning(entries: Sequence[Entry], context: Context) -> Outcome:
             rejections.append(_repeats(node[0], best, float(similarity[number])))
     dropped = {(item.path, item.offset) for item in rejections}
     kept = [entry for entry in entries if (entry.place.path, entry.place.offset) not in dropped]
-    counts = {"similarities": similarity_histogram(rejections, settings.semantic.threshold)}
+    similarities = [item.because_of.similarity for item in rejections if item.because_of is not None]
+    counts = {"similarities": similarity_histogram(similarities, settings.semantic.threshold)}
     return Outcome(kept, rejections, _ties(pairs, nodes, set(names(kept))), counts=counts)
 
 

@@ -1,5 +1,6 @@
 """Near duplicates: rows whose prompt (or answer, or conversation) shares most of its word runs with a better row's."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,17 +14,23 @@ from curate.clusters import Clusters, Rules, find_clusters
 from curate.config import Dedup
 from curate.core.normalize import KEY_BYTES, chosen_text, first_of_each
 from curate.duplicates import similarity_histogram
-from curate.entries import Because, Context, Entry, Outcome, Rejection, reject
+from curate.entries import Context, Entry, Outcome
 from curate.folders import index_folder
 from curate.keys import CHOSEN, PROMPT, answer_key, chosen_key
 from curate.minhash import Sketches, banding_of, joined_sketches, sketch
 from curate.pieces import read_source
 from curate.preference import in_order
 from curate.readers import find_inputs
+from curate.rejections import Found, Others, Repeats, Rule
 from curate.room import Room
 
 STAGE = "near"
-_SAME_TEXT = "the compared text is the same"
+_SIMILAR, _SAME = "Jaccard similarity {similarity:.4f} with {name}", "the compared text is the same as that of {name}"
+_RULES = tuple(
+    Rule(reason, detail) for reason in ("near-duplicate", "in-earlier-dataset") for detail in (_SIMILAR, _SAME)
+)
+# A row that goes: the number of its text, its position, that of the row kept instead, and how similar they are.
+_GONE = np.dtype([("text", np.int64), ("row", np.int64), ("instead", np.int64), ("similarity", np.float64)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +43,13 @@ class _Earlier:
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """Compared texts: the position of each one's best row, and by its number those of all its rows where several."""
+    """Compared texts: the position of each one's best row, and by its number all its rows where they are several.
+
+    `several` has for each row's position, the preferred first, that of the row that stays for its answer.
+    """
 
     heads: NDArray[np.int64]
-    several: dict[int, list[int]]
-
-    def members(self, number: int) -> list[int]:
-        """The positions of a text's rows."""
-        return self.several.get(number) or [int(self.heads[number])]
+    several: dict[int, dict[int, int]]
 
 
 def drop_near(entries: Sequence[Entry], context: Context) -> Outcome:
@@ -58,20 +64,20 @@ def drop_near(entries: Sequence[Entry], context: Context) -> Outcome:
     earlier = _read_earlier(settings, context)
     known = list(earlier.by_key.values())
     nodes, repeated = _nodes(entries, settings, earlier)
-    rejections = [_repeats(entries[at], same, 1.0, earlier=True) for same, node in repeated for at in node]
     room = Room(context.memory)
     sketches, order = _sketches(known, take(entries, nodes.heads), settings, context, room)
     pinned = np.zeros(len(known) + nodes.heads.size, np.bool_)
-    pinned[[len(known) + at for at in nodes.several if len(_stay(entries, nodes.several[at], settings.on)) > 1]] = True
+    pinned[[len(known) + at for at, rows in nodes.several.items() if len(set(rows.values())) > 1]] = True
     rules = Rules(pinned, len(known), settings.min_shingles)
     clusters = find_clusters(sketches, settings.threshold, rules, order=order, threads=context.threads, room=room)
     del sketches
-    kept, more, conflicts, ties = _decide(known, entries, nodes, clusters, settings.on)
-    rejections += more
-    counts = {"similarities": similarity_histogram(rejections, settings.threshold)}
+    found = _repeats(nodes, clusters, repeated, len(known))
+    others = Others([entry.id for entry in known], [entry.source for entry in known])
+    kept, conflicts, ties = _kept(entries, nodes, clusters, len(known))
+    counts = {"similarities": similarity_histogram(found.similarity, settings.threshold)}
     if settings.against:
         counts["against"] = earlier.counts
-    return Outcome(kept, rejections, ties, sorted(conflicts), counts)
+    return Outcome(kept, Repeats(STAGE, entries, found, _RULES, others), ties, sorted(conflicts), counts)
 
 
 def compare_texts(
@@ -110,56 +116,64 @@ def _sketches(
     return joined_sketches(chain((part.load() for part in parts), (last,)), *sizes, room), order
 
 
-def _decide(
-    known: list[Entry], entries: Sequence[Entry], nodes: _Nodes, clusters: Clusters, on: str
-) -> tuple[Sequence[Entry], list[Rejection], list[list[str]], dict[str, str]]:
-    """The rows kept, those dropped, the conflicts, and the ties."""
-    repeats: list[tuple[int, Entry, float, bool]] = []
-    conflicts: list[list[str]] = []
-    tied: dict[int, list[str]] = {}
-    numbers = np.arange(clusters.kept_instead.size)
-    stays = clusters.kept_instead == numbers
-    decided = numbers[len(known) :][stays[len(known) :]]
-    shared = np.bincount(clusters.component[decided], minlength=numbers.size) > 1
-    alone = stays & ~shared[clusters.component]
-    alone[[len(known) + at for at in nodes.several]] = False
-    ids = names(entries)
-    kept = nodes.heads[alone[len(known) :]].tolist()
-    for number in np.flatnonzero(~alone[len(known) :]).tolist():
-        node = nodes.members(number)
-        instead = int(clusters.kept_instead[len(known) + number])
-        if instead != len(known) + number:
-            similarity = float(clusters.similarity[len(known) + number])
-            earlier = instead < len(known)
-            best = known[instead] if earlier else entries[int(nodes.heads[instead - len(known)])]
-            repeats += [(at, best, similarity, earlier) for at in node]
+def _repeats(nodes: _Nodes, clusters: Clusters, repeated: list[tuple[int, int]], known: int) -> Found:
+    """The rows that go: those that were `repeated`, then the others in the order of their texts.
+
+    The first `known` texts of the clusters are those of earlier datasets.
+    """
+    instead, similarity = clusters.kept_instead[known:].astype(np.int64) - known, clusters.similarity[known:]
+    best = np.where(instead < 0, ~(instead + known), nodes.heads[np.maximum(instead, 0)])
+    goes = instead != np.arange(instead.size)
+    given = [(-1, row, number, 1.0) for row, number in repeated]
+    for text, rows in nodes.several.items():
+        if goes[text]:
+            given += [(text, row, best[text], similarity[text]) for row in rows]
+        else:
+            given += [(text, row, stays, 1.0) for row, stays in rows.items() if row != stays]
+    goes[list(nodes.several)] = False
+    found = np.empty(goes.sum(), _GONE)
+    for name, column in zip(_GONE.names or (), (np.arange(goes.size), nodes.heads, best, similarity), strict=True):
+        found[name] = column[goes]
+    found = np.concatenate([np.array(given, _GONE), found])
+    found = found[np.argsort(found["text"], kind="stable")]
+    rounded = np.array([round(one, 4) for one in found["similarity"].tolist()], np.float64)
+    rule = (rounded == 1) + 2 * (found["instead"] < 0)
+    return Found(found["row"].copy(), found["instead"].copy(), rounded, rule.astype(np.uint8))
+
+
+def _kept(
+    entries: Sequence[Entry], nodes: _Nodes, clusters: Clusters, known: int
+) -> tuple[Sequence[Entry], list[list[str]], dict[str, str]]:
+    """The rows kept, the conflicts, and the ties; `known` as above."""
+    stays = clusters.kept_instead[known:] == np.arange(known, clusters.kept_instead.size)
+    component = clusters.component[known:]
+    shared = np.bincount(component[stays], minlength=clusters.component.size)[component] > 1
+    alone = stays.copy()
+    alone[list(nodes.several)] = False
+    kept, conflicts = nodes.heads[alone].tolist(), []
+    tied: defaultdict[int, list[str]] = defaultdict(list)
+    for name, number in zip(
+        names(take(entries, nodes.heads[alone & shared])), component[alone & shared].tolist(), strict=True
+    ):
+        tied[number].append(name)
+    for number, rows in nodes.several.items():
+        if not stays[number]:
             continue
-        stay = _stay(entries, node, on)
-        kept += stay.values()
-        component = int(clusters.component[len(known) + number])
-        if len(stay) > 1 or shared[component]:
-            found = [ids[at] for at in stay.values()]
-            tied.setdefault(component, []).extend(found)
+        stay = list(dict.fromkeys(rows.values()))
+        kept += stay
+        if len(stay) > 1 or shared[number]:
+            found = names(take(entries, np.array(stay)))
+            tied[int(component[number])] += found
             if len(stay) > 1:
                 conflicts.append(sorted(found))
-        if len(node) > len(stay):
-            answers = {at: stay[_answer_key(entries[at], on)] for at in node}
-            repeats += [(at, entries[best], 1.0, False) for at, best in answers.items() if best != at]
-    dropped = take(entries, np.array([at for at, *_ in repeats], np.int64))
-    rejections = [
-        _repeats(entry, best, similarity, earlier=earlier)
-        for entry, (_, best, similarity, earlier) in zip(dropped, repeats, strict=True)
-    ]
     ties = {name: min(ids) for ids in tied.values() if len(ids) > 1 for name in ids}
-    return take(entries, np.array(sorted(kept), np.int64)), rejections, conflicts, ties
+    return take(entries, np.array(sorted(kept), np.int64)), conflicts, ties
 
 
-def _nodes(
-    entries: Sequence[Entry], settings: Dedup, earlier: _Earlier
-) -> tuple[_Nodes, list[tuple[Entry, list[int]]]]:
+def _nodes(entries: Sequence[Entry], settings: Dedup, earlier: _Earlier) -> tuple[_Nodes, list[tuple[int, int]]]:
     """The rows by their compared text, in order of preference inside and out.
 
-    Those whose text an earlier dataset has stand apart, beside that dataset's row.
+    Those whose text an earlier dataset has stand apart, with ~ the number of that dataset's row.
     """
     order = in_order(entries, settings)
     found = keys(entries, PROMPT if settings.on == "prompt" else CHOSEN)
@@ -172,24 +186,22 @@ def _nodes(
     for at in np.flatnonzero(~is_head).tolist():
         first = int(firsts[at])
         several.setdefault(first, [int(order[first])]).append(int(order[at]))
-    repeated: list[tuple[Entry, list[int]]] = []
-    for first in np.flatnonzero(is_head).tolist() if earlier.by_key else ():
-        same = earlier.by_key.get(found[order[first]].tobytes())
-        if same is not None:
-            repeated.append((same, several.pop(first, [int(order[first])])))
+    known = {key: number for number, key in enumerate(earlier.by_key)}
+    repeated: list[tuple[int, int]] = []
+    for first in np.flatnonzero(is_head).tolist() if known else ():
+        number = known.get(found[order[first]].tobytes())
+        if number is not None:
+            repeated += [(row, ~number) for row in several.pop(first, [int(order[first])])]
             is_head[first] = False
-    number = np.cumsum(is_head) - 1
-    return _Nodes(order[is_head], {int(number[first]): node for first, node in several.items()}), repeated
+    numbers = np.cumsum(is_head) - 1
+    by_number = {int(numbers[first]): _stay(entries, node, settings.on) for first, node in several.items()}
+    return _Nodes(order[is_head], by_number), repeated
 
 
-def _stay(entries: Sequence[Entry], node: list[int], on: str) -> dict[bytes, int]:
-    """Of the rows with one text, the one to keep for each answer."""
-    if len(node) == 1:
-        return {b"": node[0]}
+def _stay(entries: Sequence[Entry], node: list[int], on: str) -> dict[int, int]:
+    """For each of the rows with one text the one that stays for its answer."""
     stay: dict[bytes, int] = {}
-    for at in node:
-        stay.setdefault(_answer_key(entries[at], on), at)
-    return stay
+    return {at: stay.setdefault(_answer_key(entries[at], on), at) for at in node}
 
 
 def _answer_key(entry: Entry, on: str) -> bytes:
@@ -213,12 +225,3 @@ def _read_earlier(settings: Dedup, context: Context) -> _Earlier:
         if unread:
             counts[f"{source.name} (unreadable)"] = len(unread)
     return _Earlier(by_key, counts)
-
-
-def _repeats(entry: Entry, best: Entry, similarity: float, *, earlier: bool = False) -> Rejection:
-    rounded = round(similarity, 4)
-    dataset = best.source if earlier else None
-    name = f"{best.id} of {dataset}" if dataset is not None else best.id
-    detail = f"Jaccard similarity {rounded:.4f} with {name}" if rounded < 1 else f"{_SAME_TEXT} as that of {name}"
-    reason = "in-earlier-dataset" if earlier else "near-duplicate"
-    return reject(entry, STAGE, reason, detail, Because(best.id, rounded, dataset))

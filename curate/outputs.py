@@ -1,11 +1,10 @@
 """The dataset folder: written so that readers see the old dataset or the whole new one, and checked afterwards."""
 
 import hashlib
-import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +17,13 @@ from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
 from curate.core.jsonl import atomic_write, read_lines
 from curate.core.records import peek_record, read_record, seal, write_record
-from curate.entries import Entry, Rejection, Rows, encode_rejection
+from curate.entries import Entry, Rejection, Rows
+from curate.rejections import rejected_lines
 from curate.report.html import render_report
 
 MANIFEST = "manifest.json"
 KEPT_FOLDER = ".kept"  # what stages decided and measured: it can be made again, and no digest depends on it
 _UNFINISHED = ".unfinished-"
-_BLOCK_LINES = 512  # enough that hashing and writing them, and not the calls, is the cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Dataset:
     """What the stages made: the rows of each side, the rejections, the manifest's facts, and further files."""
 
     sides: dict[Side, Sequence[Entry]]
-    rejections: list[Rejection]
+    rejections: Sequence[Rejection]
     facts: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
     check: Callable[[], None] = lambda: None
@@ -54,7 +53,7 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
         from curate.row_tables import rows_as_parquet
 
         contents |= {f"{side}.parquet": (rows_as_parquet(Rows(rows)),) for side, rows in dataset.sides.items()}
-    contents["rejected.jsonl"] = _joined(map(encode_rejection, dataset.rejections))
+    contents["rejected.jsonl"] = rejected_lines(dataset.rejections)
     contents |= {name: (content,) for name, content in dataset.files.items()}
     contents["card.md"] = (render_card(dataset.facts, dataset.sides["train"]).encode("utf-8", "replace"),)
     report = render_report(dataset.facts, dataset.sides, dataset.rejections)
@@ -95,14 +94,6 @@ def _remove_old(output: Path, names: set[str]) -> None:
     for name in (old or {}).get("outputs", {}):
         if name not in names and "/" not in name:
             (output / name).unlink(missing_ok=True)
-
-
-def _joined(given: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines with their ends, many at a time."""
-    left = iter(given)
-    while some := list(itertools.islice(left, _BLOCK_LINES)):
-        some.append(b"")
-        yield b"\n".join(some)
 
 
 def _describe(parts: Iterable[bytes | memoryview], rows: int | None, file: IO[bytes] | None) -> dict[str, Any]:

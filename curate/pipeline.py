@@ -18,7 +18,7 @@ from curate.core.digests import digest_json
 from curate.core.errors import DataError
 from curate.core.places import find_path
 from curate.core.records import environment, versions
-from curate.entries import Context, Entry, Outcome, Rejection, Rows
+from curate.entries import Context, Entry, Outcome, Rows
 from curate.outputs import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
 from curate.processors import usable_processors
 from curate.review.stage import STAGE as REVIEW
@@ -30,6 +30,7 @@ from curate.steps import COMPOSING, DUPLICATES, Done, Step, make_steps, run_step
 
 if TYPE_CHECKING:
     from curate.pieces import Reading
+    from curate.rejections import Rejections
 
 _SHOWN_REJECTIONS = 3  # enough to see what is wrong with a source, few enough to read
 
@@ -89,7 +90,7 @@ class _Run:
     """What the steps have come to so far."""
 
     entries: Sequence[Entry]
-    rejections: list[Rejection]
+    rejections: "Rejections"
     counts: list[dict[str, Any]]
     ties: list[dict[str, str]] = field(default_factory=list)
     conflicts: list[list[str]] = field(default_factory=list)
@@ -114,6 +115,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     from curate.facts import describe_facts
     from curate.guards import check_guards, idle_filters, refuse
     from curate.kept import Kept
+    from curate.rejections import Rejections
 
     recipe = context.recipe
     run, lines, inputs_read = _read_all(context, files)
@@ -134,12 +136,11 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
     if written + len(run.rejections) != sum(read.values()):
         raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
-    repeats = [item for item in run.rejections if item.stage in DUPLICATES]
-    clusters = cluster_table(run.entries, repeats, merge_ties(*run.ties))
+    clusters = cluster_table(run.entries, run.rejections.of(DUPLICATES), merge_ties(*run.ties))
     if wants_screens(recipe):
         from curate.redaction import redact_ids, redact_rejections
 
-        run.rejections = redact_rejections(run.rejections, recipe.screens, context.folder)
+        run.rejections = Rejections(redact_rejections(run.rejections, recipe.screens, context.folder))
         clusters = renamed(clusters, lambda ids: redact_ids(ids, recipe.screens, context.folder))
         hidden = redact_ids((name for names in run.conflicts for name in names), recipe.screens, context.folder)
         run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
@@ -180,7 +181,7 @@ def _take_in(run: _Run, name: str, done: Done) -> None:
     outcome = done.outcome
     run.counts.append(count_stage(name, len(run.entries), outcome))
     run.entries = outcome.kept
-    run.rejections += outcome.rejections
+    run.rejections.add(outcome.rejections)
     run.ties.append(outcome.ties)
     run.conflicts += outcome.conflicts
     if done.report is not None:
@@ -233,9 +234,10 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
     """The rows and rejections, how many records each source and each of its files (`source\\0path`) has."""
     # Imported here, because numba takes a second to load and `--help` must not.
     from curate.pieces import reading
+    from curate.rejections import Rejections
     from curate.room import Room
 
-    run = _Run([], [], [])
+    run = _Run([], Rejections(), [])
     lines: Counter[str] = Counter()
     total = sum(file.input.path.stat().st_size for file in files if file.kind == "source")
     with reading(context, total) as read, progress("read", total) as advance:
@@ -243,7 +245,7 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
             inputs = [file.input for file in files if file.kind == "source" and file.name == source.name]
             for part in read.read(source, inputs):
                 advance(part.size)
-                run.rejections += part.rejections
+                run.rejections.add(part.rejections)
                 lines[f"{source.name}\0{part.input.shown}"] += part.records
                 lines[source.name] += part.records
     if context.memory is not None:
@@ -269,10 +271,11 @@ def _input_digest(recipe: Recipe, files: Sequence[InputFile]) -> str:
 def _check_left(run: _Run, stage: str) -> None:
     if run.entries:
         return
+    from curate.rejections import count_reasons
+
     rejections = run.rejections
-    reasons = Counter(f"{rejection.stage}: {rejection.reason}" for rejection in rejections).most_common()
     lines = [f"no row is left after stage {stage}: {len(rejections)} rejected"]
-    lines += [f"  {count} times {reason}" for reason, count in reasons]
+    lines += [f"  {count} times {of}: {reason}" for (of, reason), count in count_reasons(rejections).most_common()]
     lines += [f"  {item.path}:{item.line}: {item.detail}" for item in rejections[:_SHOWN_REJECTIONS]]
     raise DataError("\n".join(lines), fix="correct the sources, the adapter or the recipe's rules")
 

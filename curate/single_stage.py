@@ -1,7 +1,7 @@
 """One stage on its own: files in, the rows that it keeps and those that it doesn't."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,12 @@ from curate.config import Recipe
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
 from curate.core.jsonl import atomic_write
-from curate.entries import Context, Entry, Outcome, Rejection, encode_rejection
+from curate.entries import Context, Entry, Outcome, Rejection
 from curate.outputs import check_writable
 from curate.pieces import read_source
 from curate.processors import usable_processors
 from curate.readers import find_inputs
+from curate.rejections import Rejections, count_reasons, rejected_lines
 from curate.steps import Step, make_steps, wants_screens
 
 SOURCE = "input"
@@ -37,7 +38,7 @@ class Result:
 
     read: int
     kept: Sequence[Entry]
-    rejections: list[Rejection]
+    rejections: Sequence[Rejection]
     stages: list[dict[str, Any]]
     reports: dict[str, Any]
     warnings: list[str]
@@ -99,7 +100,7 @@ def run_steps(given: Given, steps: Sequence[Step]) -> Result:
     from curate.accounts import check_account, count_stage
 
     entries: Sequence[Entry] = given.entries
-    rejections = list(given.unread)
+    rejections: Sequence[Rejection] = given.unread
     read = len(entries) + len(rejections)
     stages = [count_stage("read", read, Outcome(entries, rejections))]
     reports: dict[str, Any] = {}
@@ -109,7 +110,7 @@ def run_steps(given: Given, steps: Sequence[Step]) -> Result:
         done = step.run(entries, given.context, {})
         check_account(step.name, entries, done.outcome)
         stages.append(count_stage(step.name, len(entries), done.outcome))
-        entries, rejections = done.outcome.kept, rejections + done.outcome.rejections
+        entries, rejections = done.outcome.kept, Rejections(rejections, done.outcome.rejections)
         if done.report is not None:
             reports[step.name] = done.report
         warnings += done.warnings
@@ -158,15 +159,9 @@ def write_files(files: Mapping[str, Iterable[bytes | memoryview]], output: Path)
             file.writelines(content)
 
 
-def rejected_lines(rejections: Sequence[Rejection]) -> Iterator[bytes]:
-    """The rejections as lines of JSON."""
-    return (encode_rejection(item) + b"\n" for item in rejections)
-
-
 def reasons(result: Result) -> list[tuple[str, str, int]]:
     """(stage, reason, rows) of all rejections, the commonest first."""
-    counts = Counter((item.stage, item.reason) for item in result.rejections)
-    return [(stage, reason, count) for (stage, reason), count in counts.most_common()]
+    return [(stage, reason, count) for (stage, reason), count in count_reasons(result.rejections).most_common()]
 
 
 def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.blake2b import digests
-from curate.chosen import known_draws, labels, names, take
+from curate.chosen import draw_names, find, known_draws, labels, names, take
 from curate.config import SIDES, Side, Split
 from curate.core.normalize import KEY_BYTES
 from curate.core.seeding import stable_fraction, stable_prefix, stable_seed
@@ -25,7 +25,7 @@ def split_rows(
     together: then they follow the one whose draw is smaller. Shares are met on average, not to the row.
     """
     draws, orders = _draws(entries, settings, seed)
-    tied = [at for at, name in enumerate(names(entries)) if name in ties] if ties else []
+    tied = find(entries, ties.keys()).tolist()
     # Rows of one group have one draw, and no two groups have the same: it stands for the group.
     merged = _merge([(float(draws[at]), ties[entries[at].id]) for at in tied])
     decided = draws.copy()
@@ -80,9 +80,7 @@ def draw_all(
     sides = digests(first + _PROMPT.encode(), prompts, ends)
     for at, group in groups.items() if settings.by == "group" else ():
         sides[at] = stable_seed(chosen, _GROUP + group)
-    named = [name.encode("utf-8", "surrogatepass") for name in names]
-    ends = np.cumsum(np.fromiter(map(len, named), np.int64, len(named)))
-    return sides / 2.0**64, digests(first, b"".join(named), ends)
+    return sides / 2.0**64, draw_names(settings, seed, names)
 
 
 def _seed(settings: Split, seed: int) -> int:
@@ -124,8 +122,7 @@ def _check(
     if ((draws[1:] == draws[:-1]) & (side_of[1:] != side_of[:-1])).any():
         raise RuntimeError("the split tears a group apart")
     seen: dict[str, Side] = {}
-    for side, rows in sides.items() if ties else ():
-        for name in names(rows):
-            tie = ties.get(name)
-            if tie is not None and seen.setdefault(tie, side) != side:
+    for side, rows in sides.items():
+        for name in names(take(rows, find(rows, ties.keys()))):
+            if seen.setdefault(tie := ties[name], side) != side:
                 raise RuntimeError(f"the split tears {tie!r} apart at row {name}")

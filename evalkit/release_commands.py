@@ -212,6 +212,7 @@ def _release_lines(record: dict[str, Any]) -> list[str]:
         f"adapter   {short(record['adapter'])} on {visible(record['base']['id'])}",
         f"scored    {score(record)}{recorded}",
         f"verdict   {record['verdict']['outcome']}: {visible(record['verdict']['because'])}",
+        *(f"judge     {visible(name)} is {state}" for name, state in record.get("judges", {}).items()),
     ]
 
 

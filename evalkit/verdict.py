@@ -10,7 +10,7 @@ from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError
 from curate.core.records import read_record, write_record
 
-VERDICT = "verdict.json"
+VERDICT, CARDS = "verdict.json", "cards"
 SCHEMA = 1
 
 Outcome = Literal["pass", "fail", "inconclusive"]
@@ -51,6 +51,11 @@ def verdict_body(verdict: Verdict, **more: Any) -> dict[str, Any]:
 def write_verdict(path: Path, verdict: Verdict, **more: Any) -> dict[str, Any]:
     """Write the verdict to `path`, sealed, and return the record."""
     return write_record(path, verdict_body(verdict, **more))
+
+
+def card_beside(verdict: Path, digest: str) -> Path:
+    """Where the copy of a judge's card with this digest lies, beside the verdict that rests on it."""
+    return verdict.parent / CARDS / f"{digest.removeprefix('sha256:')[:16]}.json"
 
 
 def exit_code(outcomes: Iterable[Outcome | None]) -> int:

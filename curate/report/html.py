@@ -13,13 +13,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from curate import chosen
-from curate.chosen import names, together
+from curate.chosen import find, names, take, together
 from curate.config import Dedup, Side
 from curate.core.normalize import message_text
 from curate.core.rows import Row
 from curate.duplicates import expected_recall, recall_curve
 from curate.entries import Entry, Rejection
 from curate.facts import fit_sentences
+from curate.rejections import table
 from curate.report.lengths import length_charts
 from curate.sizes import advice, count_doublings, lengths
 
@@ -28,6 +29,7 @@ _PAIRS_PER_BIN = 2
 _SHOWN_PAIRS = 16
 _SHOWN_CHARACTERS = 600
 _SHOWN_CLASSES = 24
+_NEAR = ("near", "semantic")
 _CURVE_STEPS = 50  # a smooth line at the width of a page
 
 
@@ -102,7 +104,7 @@ def render_report(
         lengths_by_rule=by_rule,
         curve=_curve(facts["recipe"]["dedup"]),
         fit=fit_sentences(facts["fit"]),
-        facts_shown=[(name, _text(rows[at].row)) for at, name in enumerate(names(rows)) if name in listed],
+        facts_shown=[(entry.id, _text(entry.row)) for entry in take(rows, find(rows, listed))],
     )
 
 
@@ -146,19 +148,19 @@ def _length_bars(sizes: NDArray[np.int64]) -> list[Bar]:
 
 def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[Pair]:
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
+    import polars as pl  # it takes a moment to load, and `--help` must not
+
     shown: Counter[int] = Counter()
-    near = [item for item in rejections if item.stage in {"near", "semantic"} and item.because_of is not None]
-    wanted = {item.because_of.id for item in near if item.because_of is not None}
-    by_id = {name: at for at, name in enumerate(names(rows)) if name in wanted}
-    for item in sorted(near, key=lambda one: (one.because_of.similarity if one.because_of else 0, one.id or "")):
-        because = item.because_of
-        if because is None or because.id not in by_id:
-            continue
-        tenth = int(because.similarity * 10)
-        if shown[tenth] < _PAIRS_PER_BIN and shown.total() < _SHOWN_PAIRS:
+    near = table(rejections).with_row_index("at").filter(pl.col("stage").is_in(_NEAR) & pl.col("instead").is_not_null())
+    kept = find(rows, set(near["instead"]))
+    by_id = dict(zip(names(take(rows, kept)), kept.tolist(), strict=True))
+    near = near.with_columns(pl.col("id").fill_null("")).sort("similarity", "id", maintain_order=True)
+    for at, similarity, instead in near.select("at", "similarity", "instead").iter_rows():
+        tenth = int(similarity * 10)
+        if instead in by_id and shown[tenth] < _PAIRS_PER_BIN and shown.total() < _SHOWN_PAIRS:
             shown[tenth] += 1
-            dropped = _text_of(item.raw)
-            yield Pair(because.similarity, item.id or "", dropped, because.id, _text(rows[by_id[because.id]].row))
+            item = rejections[at]
+            yield Pair(similarity, item.id or "", _text_of(item.raw), instead, _text(rows[by_id[instead]].row))
 
 
 def _text_of(raw: str) -> str:

@@ -1,9 +1,9 @@
 """How long the records were and are: a histogram for each source and each rule, over doublings of bytes."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from curate.chosen import sizes, sources, take, together
 from curate.config import Side
 from curate.entries import Entry, Rejection
+from curate.rejections import table
 from curate.sizes import count_doublings, lengths
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Sizes: TypeAlias = Sequence[int] | NDArray[np.int64]
 
@@ -46,8 +50,6 @@ def length_charts(
     source_of = {item["path"]: item["name"] for item in facts["inputs"] if item["kind"] == "source"}
     names = {source["name"] for source in facts["sources"]}
     kept: dict[str, NDArray[np.int64]] = {}
-    dropped: defaultdict[str, list[int]] = defaultdict(list)
-    ruled: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     rows = together(list(sides.values()))
     for name, at in sources(rows).items():
         some = take(rows, at)
@@ -55,16 +57,26 @@ def length_charts(
             some = [entry for entry in some if "repeat_of" not in entry.row.meta]
         if name in names and some:  # and neither are canaries
             kept[name] = sizes(some)
-    for item in rejections:
-        ruled[item.stage, item.reason].append(item.size)
-        if item.path in source_of:
-            dropped[source_of[item.path]].append(item.size)
+    told = table(rejections)
+    ruled = _sizes_by(told, "stage", "reason")
+    dropped: dict[str, NDArray[np.int64]] = {}
+    for (path,), found in _sizes_by(told, "path").items():
+        if path in source_of:
+            source = source_of[path]
+            dropped[source] = np.concatenate([dropped.get(source, found[:0]), found])
     everything: list[Sizes] = [*kept.values(), *ruled.values()]
     powers = [power for some in everything for power in _powers(some)]
     scale = range(min(powers, default=0), max(powers, default=0) + 1)
-    charts = [_chart(name, "", kept.get(name, ()), dropped[name], scale) for name in kept.keys() | dropped.keys()]
-    rules = [_chart(reason, stage, [], sizes, scale) for (stage, reason), sizes in ruled.items()]
+    named = kept.keys() | dropped.keys()
+    charts = [_chart(name, "", kept.get(name, ()), dropped.get(name, ()), scale) for name in named]
+    rules = [_chart(reason, stage, (), found, scale) for (stage, reason), found in ruled.items()]
     return sorted(charts, key=lambda one: one.name), rules
+
+
+def _sizes_by(told: "pl.DataFrame", *columns: str) -> dict[tuple[Any, ...], NDArray[np.int64]]:
+    """The sizes of the rejections that have the same in these columns, in the order in which they come."""
+    groups = told.select(*columns, "size").partition_by(*columns, as_dict=True)
+    return {key: found["size"].to_numpy() for key, found in groups.items()}
 
 
 def _powers(some: Sizes) -> Counter[int]:
@@ -86,5 +98,12 @@ def _chart(name: str, note: str, kept: Sizes, dropped: Sizes, scale: range) -> L
         )
         for at, power in enumerate(scale)
     ]
+    both = np.concatenate([np.asarray(some, np.int64) for some in (kept, dropped)])
     after = lengths(kept)["median"] if len(kept) else None
-    return Lengths(name, note, lengths([*kept, *dropped])["median"], after, columns)
+    return Lengths(
+        name,
+        note,
+        lengths(both)["median"],
+        after,
+        columns,
+    )

@@ -64,17 +64,18 @@ class Decisions:
     def take_back(self, stage: str, entries: Sequence[Entry], done: Done, context: Context) -> Done:
         """What a stage did, less the rejections that a reviewer overruled: those rows go on to the next stage."""
         wanted = {name for name, _ in self.back}
-        asked = [item for item in done.outcome.rejections if item.id in wanted] if stage not in _FINAL else []
+        told = done.outcome.rejections if stage not in _FINAL else []
+        asked = {at: item for at, item in enumerate(told) if item.id in wanted}
         if not asked:
             return done
         from curate.chosen import left_out, spots, take, together
 
         events = {
-            id(item): event
-            for item, digest in _digests(asked, context)
-            if (event := self.back.get((item.id or "", digest))) is not None
+            at: event
+            for at, digest in zip(asked, _digests(list(asked.values()), context), strict=True)
+            if (event := self.back.get((asked[at].id or "", digest))) is not None
         }
-        again = [item for item in asked if id(item) in events]
+        again = [asked[at] for at in events]
         self._used |= {event.seq for event in events.values()}
         self._taken_back[stage] += len(again)
         places = {(item.path, item.offset) for item in again}
@@ -90,7 +91,7 @@ class Decisions:
         outcome = replace(
             done.outcome,
             kept=kept,
-            rejections=[item for item in done.outcome.rejections if id(item) not in events],
+            rejections=[item for at, item in enumerate(told) if at not in events],
             ties={**done.outcome.ties, **tied},
         )
         return replace(done, outcome=outcome)
@@ -166,16 +167,16 @@ def find_decisions(folder: Path) -> tuple[Decisions | None, list[InputFile]]:
     return Decisions.of(read_events(path)), [found]
 
 
-def _digests(rejections: Sequence[Rejection], context: Context) -> list[tuple[Rejection, str]]:
-    """Each rejection with the digest that a reviewer saw: that of what `rejected.jsonl` holds of it."""
+def _digests(rejections: Sequence[Rejection], context: Context) -> list[str]:
+    """The digest of each rejection that a reviewer saw: that of what `rejected.jsonl` holds of it."""
     from curate.steps import wants_screens
 
-    shown = list(rejections)
+    shown = rejections
     if wants_screens(context.recipe):
         from curate.redaction import redact_rejections
 
         shown = redact_rejections(shown, context.recipe.screens, context.folder)
-    return [(item, digest_text(seen.raw)) for item, seen in zip(rejections, shown, strict=True)]
+    return [digest_text(seen.raw) for seen in shown]
 
 
 def _detail(event: Event) -> str:

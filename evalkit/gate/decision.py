@@ -13,7 +13,16 @@ from evalkit.gate.evidence import Evidence, read_evidence
 from evalkit.gate.findings import Finding, find
 from evalkit.gate.render import as_junit, render_markdown
 from evalkit.gate.rules import GateRules
-from evalkit.verdict import VERDICT, Outcome, Verdict, exit_code, result_digest, verdict_body, write_verdict
+from evalkit.verdict import (
+    VERDICT,
+    Outcome,
+    Verdict,
+    card_beside,
+    exit_code,
+    result_digest,
+    verdict_body,
+    write_verdict,
+)
 
 JUNIT, MARKDOWN = "verdict.junit.xml", "verdict.md"
 
@@ -55,9 +64,20 @@ def gate(results: Path, against: Path | None, rules_file: Path, *, write_to: Pat
     if write_to is None:
         return Gated(seal(verdict_body(verdict, **more)))
     record = write_verdict(write_to / VERDICT, verdict, **more)
+    cards = [_copy(card, card_beside(write_to / VERDICT, digest_file(card))) for card in _used_cards(evidence)]
     write_text(write_to / JUNIT, as_junit(record))
     write_text(write_to / MARKDOWN, render_markdown(record))
-    return Gated(record, tuple(write_to / name for name in (VERDICT, JUNIT, MARKDOWN)))
+    return Gated(record, (*(write_to / name for name in (VERDICT, JUNIT, MARKDOWN)), *cards))
+
+
+def _used_cards(evidence: Evidence) -> list[Path]:
+    return list(dict.fromkeys(card for cards in evidence.cards().values() for card in cards))
+
+
+def _copy(card: Path, place: Path) -> Path:
+    """The card beside the verdict, so that a release can take along what the verdict rests on."""
+    write_text(place, card.read_bytes().decode())
+    return place
 
 
 def overall(findings: Sequence[Finding]) -> Outcome:
@@ -77,9 +97,11 @@ def _because(outcome: Outcome, findings: Sequence[Finding]) -> str:
 
 
 def _chain(evidence: Evidence, rules_file: Path, against: Path | None) -> dict[str, Any]:
-    """The digests of what the verdict rests on."""
+    """The digests of what the verdict rests on; of judges that voted, their cards by metric."""
+    cards = {metric: [digest_file(path) for path in paths] for metric, paths in evidence.cards().items()}
     return {
         "result": evidence.ours.results.result["digest"],
         "baseline": evidence.baseline.results.result["digest"] if evidence.baseline and against else None,
         "rules": digest_file(rules_file),
+        **({"cards": cards} if cards else {}),
     }

@@ -12,7 +12,7 @@ from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.places import find_path
 from curate.core.rows import Row, encode_row
-from evalkit.gate.rules import GateRules
+from evalkit.gate.rules import GateRules, LabelledCard
 from evalkit.judge import grades
 from evalkit.judge.card import read_card, void_because
 from evalkit.outputs import Results, edited_files, read_results
@@ -40,15 +40,21 @@ class Side:
         """Who was measured."""
         return [one["name"] for one in self.results.result["contenders"]]
 
+    @property
+    def judges(self) -> Mapping[str, Any]:
+        """The judges that were asked, by metric."""
+        found: Mapping[str, Any] = self.results.result.get("judges") or {}
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeStanding:
-    """What a judge may do in this gate: vote, vote corrected by `labels`, or nothing, `because`."""
+    """What a judge may do in this gate: vote, vote corrected by `labels`, or nothing, `because`. `card`: its file."""
 
     state: str
     because: str
     labels: Path | None = None
-    canaries: Mapping[str, Any] | None = None
+    card: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +109,46 @@ class Evidence:
 
     def judge(self, metric: str) -> JudgeStanding | None:
         """What the judge behind a metric may do; None for a metric that no judge measures."""
-        judge = self.ours.results.result.get("judges", {}).get(metric)
-        if judge is None:
+        if metric not in self.ours.judges:
             return None
         files = self.rules.judges.get(metric)
-        canaries = judge.get("canaries")
         if files is None:
-            because = f"the judge {metric} has no card in the gate's `judges`"
-            return JudgeStanding("unlabelled", because, canaries=canaries)
-        try:
-            card = read_card(find_path(files.card, self.folder))
-        except (DataError, ProvenanceError) as error:
-            return JudgeStanding("unlabelled", f"{error.what} ({error.where})", canaries=canaries)
-        void = void_because(card, judge["judge"], judge["key"])
-        if void:
-            return JudgeStanding("unlabelled", void, canaries=canaries)
-        state = str(card["state"])
-        if state != "voting-corrected":
-            return JudgeStanding(state, f"the judge {metric} is {state}", canaries=canaries)
-        labels, because = self._labels(metric, card, files.labels)
-        return JudgeStanding(state if labels else "advisory", because, labels, canaries)
+            return JudgeStanding("unlabelled", f"the judge {metric} has no card in the gate's `judges`")
+        return self._standing(metric, self.ours, files)
+
+    def baseline_judge(self, metric: str) -> JudgeStanding:
+        """What the judge, which is the same there, may do on the baseline's answers in their own results folder.
+
+        A judge that may vote as it is may do so there too; correcting it takes labels of the baseline's answers.
+        """
+        ours, files = self.judge(metric), self.rules.judges.get(metric)
+        if ours is None or self.baseline is None or files is None or files.baseline is None:
+            if ours is not None and ours.state == "voting":
+                return ours
+            because = (
+                f"the judge {metric} is corrected by labels, and the baseline's answers lie in other results: "
+                f"calibrate it on those, too, and name card and labels under `judges: {metric}: baseline`; or run "
+                "both contenders in one suite and name the other with `than`"
+            )
+            return JudgeStanding("advisory", because)
+        return self._standing(metric, self.baseline, files.baseline)
+
+    def cards(self) -> dict[str, list[Path]]:
+        """The cards that judges vote by in this gate, by metric."""
+        found: dict[str, list[Path]] = {}
+        for metric in dict.fromkeys(rule.metric for rule in self.rules.rules if hasattr(rule, "metric")):
+            standings = [self.judge(metric)]
+            if self.baseline is not None and metric in self.ours.judges and metric in self.baseline.judges:
+                standings.append(self.baseline_judge(metric))
+            if paths := [one.card for one in standings if one is not None and one.card is not None]:
+                found[metric] = list(dict.fromkeys(paths))
+        return found
 
     def labelled(self, metric: str, contender: str, path: Path) -> Floats:
         """People's labels of a contender's answers, as scores on the items; NaN where there is none."""
         from evalkit.judge.matching import consensus, sort_labels
 
-        judge = self.ours.results.result["judges"][metric]
+        judge = self.ours.judges[metric]
         criterion = Criterion.model_validate(judge["criterion"])
         scale = grades.judge_scale(criterion, pairwise=judge["rubric"]["kind"] == "pairwise")
         labels, _ = sort_labels(grades.read_labels(path, criterion=criterion.id), scale)
@@ -155,22 +175,39 @@ class Evidence:
         answered = {one.item for one in self.ours.answers[name]}
         return np.array([float(item.id in failed or item.id not in answered) for item in self.items])
 
-    def _labels(self, metric: str, card: Mapping[str, Any], named: str | None) -> tuple[Path | None, str]:
-        """The labels that correct a judge; they have to be of these very answers, and those that the card rests on."""
+    def _standing(self, metric: str, side: Side, files: LabelledCard) -> JudgeStanding:
+        """What a card lets the judge do on the answers of one side."""
+        path, judge = find_path(files.card, self.folder), side.judges[metric]
+        try:
+            card = read_card(path)
+        except (DataError, ProvenanceError) as error:
+            return JudgeStanding("unlabelled", f"{error.what} ({error.where})")
+        if void := void_because(card, judge["judge"], judge["key"]):
+            return JudgeStanding("unlabelled", void)
+        state = str(card["state"])
+        labels, fault = self._labels(metric, side, card, files.labels)
+        if state == "voting-corrected" and fault:
+            return JudgeStanding("advisory", fault)
+        return JudgeStanding(state, f"the judge {metric} is {state}", labels, path)
+
+    def _labels(
+        self, metric: str, side: Side, card: Mapping[str, Any], named: str | None
+    ) -> tuple[Path | None, str | None]:
+        """The labels that correct a judge, or why there are none.
+
+        They have to be of these very answers, and those that the card rests on.
+        """
         if named is None:
             return None, f"the judge {metric} is voting-corrected, and the gate names no `labels` to correct it by"
         path = find_path(named, self.folder)
         if not path.is_file() or digest_file(path) != card["sources"].get("labels"):
-            return None, f"the labels of the judge {metric} are not those that its card rests on"
-        judged = self.ours.results.result["judges"][metric].get("recorded")
-        here = self.ours.folder / grades.FILE_NAME
-        of_these = {judged, digest_file(here) if here.is_file() else None}
+            return None, f"the labels of the judge {metric} are not those that its card rests on ({path})"
+        here = side.folder / grades.FILE_NAME
+        of_these = {side.judges[metric].get("recorded"), digest_file(here) if here.is_file() else None}
         if card["sources"].get("judgments") not in of_these:
-            return (
-                None,
-                f"the labels of the judge {metric} are of other answers than these: label these and calibrate again",
-            )
-        return path, f"the judge {metric} is voting-corrected"
+            fault = f"the labels of the judge {metric} are of other answers than those in {side.folder}"
+            return None, f"{fault}: label these and calibrate again"
+        return path, None
 
 
 def read_evidence(rules: GateRules, folder: Path, results: Path, against: Path | None) -> Evidence:
@@ -218,8 +255,7 @@ def _refuse_edited(folder: Path, read: Results) -> None:
 
 def _measure(side: Side, metric: str) -> Any:
     """What decides a metric's values: the judge's key, or the scorer's settings."""
-    judge = side.results.result.get("judges", {}).get(metric)
-    if judge:
+    if judge := side.judges.get(metric):
         return judge["key"]
     return next((one for one in side.results.result["suite"]["scorers"] if one["name"] == metric), None)
 

@@ -21,7 +21,7 @@ from evalkit.gate.bounds import (
 )
 from evalkit.gate.evidence import Evidence
 from evalkit.gate.traits import Trait, in_common, slices
-from evalkit.judge.card import STATES
+from evalkit.judge.card import STATES, VOTES
 from evalkit.stats.corrected import corrected_difference, corrected_mean
 from evalkit.stats.interval import among
 from evalkit.verdict import Outcome
@@ -102,14 +102,19 @@ def _difference(
     clusters = _clusters(evidence, mask)
     alpha = evidence.rules.alpha
     standing = evidence.judge(rule.metric)
-    if standing is None or standing.state == "voting":
+    if standing is None:
         return difference_bounds(ours, theirs, clusters, alpha)
-    if standing.state != "voting-corrected" or standing.labels is None:
-        return standing.because
-    if rule.than is None:
-        return f"{standing.because}: it can be corrected only where both contenders are in one results folder"
+    other = standing if rule.than else evidence.baseline_judge(rule.metric)
+    if standing.state == other.state == "voting":
+        return difference_bounds(ours, theirs, clusters, alpha)
+    for one in (standing, other):
+        if one.state not in VOTES or one.labels is None:
+            return one.because if one.state not in VOTES else f"{one.because}, and has no labels to be corrected by"
+    their_name = rule.than or evidence.rules.baseline or evidence.rules.contender
     labels = [
-        evidence.labelled(rule.metric, name, standing.labels)[mask] for name in (evidence.rules.contender, rule.than)
+        evidence.labelled(rule.metric, name, one.labels)[mask]
+        for name, one in ((evidence.rules.contender, standing), (their_name, other))
+        if one.labels
     ]
     found = corrected_difference((ours, labels[0]), (theirs, labels[1]), clusters, 2 * alpha)
     return corrected_bounds(found, ours.size) if found else "too few of these items have labels of both contenders"
@@ -183,7 +188,7 @@ def _judge_card(rule: kinds.JudgeCard, evidence: Evidence) -> Finding:
         return _open(f"no judge measured {rule.metric}")
     if STATES.index(standing.state) < STATES.index(rule.state):
         return _open(f"{standing.because}; wanted: {rule.state}")
-    canaries = standing.canaries
+    canaries = evidence.ours.judges[rule.metric].get("canaries")
     if canaries and canaries["decided"]:
         raised = f"{canaries['raised']} of {canaries['decided']} canaries raised a grade"
         if canaries["rate"] > rule.canaries:

@@ -107,11 +107,17 @@ Rule = Annotated[
 ]
 
 
-class JudgeFiles(Config):
+class LabelledCard(Config):
     """A judge's card, and the labels that it rests on: needed where the judge is corrected by them."""
 
     card: str
     labels: str | None = None
+
+
+class JudgeFiles(LabelledCard):
+    """The card and labels of these results, and those of the baseline's answers where they lie in other results."""
+
+    baseline: LabelledCard | None = None
 
 
 class GateRules(Config):

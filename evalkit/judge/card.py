@@ -18,7 +18,9 @@ from curate.core.records import read_record
 
 State = Literal["unlabelled", "advisory", "voting-corrected", "voting"]
 STATES: tuple[State, ...] = get_args(State)
+VOTES: tuple[State, ...] = ("voting-corrected", "voting")
 KIND, SCHEMA = "judge-card", 1
+_NOT_SHOWN = frozenset({"by_annotator", "labels", "table", "levels", "passing"})
 
 
 class Admission(Config):
@@ -150,6 +152,22 @@ def void_because(card: Mapping[str, Any], judge: Mapping[str, Any], key: str) ->
     before = card["judge"]
     changed = sorted(name for name in {*before, *judge} if before.get(name) != judge.get(name))
     return f"the card is void: another {_listed(changed) or 'judge'} than was calibrated"
+
+
+def shown(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result tells of a card: state, requirements and figures, without annotators' names and ids of items."""
+    figures = {name: value for name, value in card["figures"].items() if name not in _NOT_SHOWN}
+    return {
+        "state": card["state"],
+        "card": card.get("digest"),
+        "requirements": card["requirements"],
+        "figures": figures,
+    }
+
+
+def unlabelled(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a card that there is before anybody labelled."""
+    return {"state": "unlabelled", "requirements": [], "figures": figures}
 
 
 def _listed(words: Sequence[str]) -> str:

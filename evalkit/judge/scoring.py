@@ -13,6 +13,8 @@ from evalkit.inputs import Inputs
 from evalkit.judge import grades
 from evalkit.judge.asking import Asker, EndpointJudge, Kept, LocalJudge
 from evalkit.judge.calibrate import recorded_judge
+from evalkit.judge.calibration import calibrate
+from evalkit.judge.card import read_card, shown, unlabelled, void_because
 from evalkit.judge.grades import Judgment, Scale
 from evalkit.judge.judging import account, judge_answers
 from evalkit.judge.prompt import prompt_digest, reply_schema
@@ -29,6 +31,8 @@ class Judge:
     rubric: Rubric
     criterion: Criterion
     identity: Mapping[str, Any]
+    card: Mapping[str, Any] | None = None
+    """Its card, where the suite names one and it is there."""
 
     @property
     def key(self) -> str:
@@ -36,9 +40,10 @@ class Judge:
         return str(self.identity.get("asked") or digest_json(self.identity))
 
     def digest(self, inputs: Inputs) -> str:
-        """The digest of everything that its grades depend on: of recorded judgments, their file too."""
-        recorded = self.config.judgments
-        return digest_json([self.key, digest_file(find_path(recorded, inputs.folder)) if recorded else None])
+        """The digest of everything that a result says of it: the file of recorded judgments, and its card, too."""
+        recorded, card = self.config.judgments, self.card
+        parts = [self.key, digest_file(find_path(recorded, inputs.folder)) if recorded else None]
+        return digest_json([*parts, card["digest"]] if card else parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +93,33 @@ def judge_all(judges: Sequence[Judge], inputs: Inputs, generations: Sequence[Gen
             "rubric": {"name": judge.rubric.name, "version": judge.rubric.version, "kind": judge.rubric.kind},
             "criterion": judge.criterion.model_dump(mode="json"),
             **facts,
+            "calibration": _calibration(judge, judgments),
         }
     return found
 
 
+def _calibration(judge: Judge, judgments: Sequence[Judgment]) -> dict[str, Any]:
+    """What is known of the judge's worth: what its card says, or, without one that holds, what these judgments say."""
+    void = void_because(judge.card, judge.identity, judge.key) if judge.card else None
+    if judge.card and void is None:
+        return shown(judge.card)
+    figures = calibrate(judgments, (), _scale(judge))
+    because = void or ("there is no card yet" if judge.config.card else "the suite names no card")
+    return {**shown(unlabelled(figures)), "because": because}
+
+
+def _scale(judge: Judge) -> Scale:
+    return grades.judge_scale(judge.criterion, pairwise=judge.rubric.kind == "pairwise")
+
+
+def _card(config: JudgeConfig, inputs: Inputs) -> Mapping[str, Any] | None:
+    """The judge's card; None where the suite names none, or it isn't there yet. Raises: ProvenanceError if damaged."""
+    path = find_path(config.card, inputs.folder) if config.card else None
+    return read_card(path) if path is not None and path.is_file() else None
+
+
 def _find(config: JudgeConfig, inputs: Inputs) -> Judge:
+    card = _card(config, inputs)
     rubric = load_rubric(find_path(config.rubric, inputs.folder))
     where = f"suite: scorers: {config.name}"
     criterion = grades.find_criterion(rubric, config.criterion, where)
@@ -106,7 +133,7 @@ def _find(config: JudgeConfig, inputs: Inputs) -> Judge:
         path = find_path(config.judgments, inputs.folder)
         asked = grades.read_judgments(path, criterion=criterion.id)[0].judge
         identity = {"asked": asked} if asked else recorded_judge(digest_file(path), criterion)
-        return Judge(config, rubric, criterion, identity)
+        return Judge(config, rubric, criterion, identity, card)
     if config.model is not None:
         model = config.model.model_dump(mode="json", include={"model", "base_url", "extra_body", "omit"})
     else:
@@ -118,7 +145,7 @@ def _find(config: JudgeConfig, inputs: Inputs) -> Judge:
         "rubric": digest_json(criterion.model_dump(mode="json")),
         "parameters": parameters,
     }
-    return Judge(config, rubric, criterion, identity)
+    return Judge(config, rubric, criterion, identity, card)
 
 
 def _refuse_itself(config: JudgeConfig, inputs: Inputs, where: str) -> None:
@@ -169,7 +196,7 @@ def _recorded(judge: Judge, path: Path, generations: Sequence[Generation]) -> li
 
 
 def _scores(judge: Judge, judgments: Sequence[Judgment], generations: Sequence[Generation]) -> list[Score]:
-    scale = grades.judge_scale(judge.criterion, pairwise=judge.rubric.kind == "pairwise")
+    scale = _scale(judge)
     first = {(*grades.answer_of(one), one.sample): one for one in judgments if not one.swapped and not one.repeat}
     return [_score(judge.config, generation, first, scale) for generation in generations]
 

@@ -27,6 +27,8 @@ class JudgeConfig(Config):
     judgments: str | None = None
     """A file of recorded judgments, lines {item, contender?, grade}."""
     against: str | None = None
+    card: str | None = None
+    """The judge's card, once there is one: the report shows what it says. A gate names its own."""
     swaps: float = Field(default=0.2, ge=0, le=1)
     """The share of answers graded once more with the levels the other way round; pairs always are."""
     repeats: int = Field(default=0, ge=0, le=16)

@@ -14,10 +14,11 @@ from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError, os_errors
 from curate.core.jsonl import atomic_folder
 from curate.core.records import environment, read_record, seal, write_record
+from evalkit.judge.card import STATES, read_card
 from evalkit.outputs import RESULT
 from evalkit.release import signing
 from evalkit.release.chain import MANIFEST, Chain, check_links, read_chain
-from evalkit.verdict import VERDICT
+from evalkit.verdict import CARDS, VERDICT
 from trainer.record import RECORD
 
 RELEASE = "release.json"
@@ -44,9 +45,16 @@ def describe(chain: Chain, *, allow_recorded: bool = False) -> tuple[dict[str, A
         "verdict": {"outcome": chain.verdict.outcome, "because": chain.verdict.because},
         "primary": result["primary"],
         "metrics": section["metrics"],
+        **({"judges": judges} if (judges := _judges(chain)) else {}),
         "files": {name: digest_file(path) for name, path in sorted(sources.items())},
     }
     return seal(body), sources
+
+
+def _judges(chain: Chain) -> dict[str, str]:
+    """By metric, what each judge that voted may do; of several cards, what the least of them lets it."""
+    states = {metric: [read_card(path)["state"] for path in cards.values()] for metric, cards in chain.cards.items()}
+    return {metric: min(found, key=STATES.index) for metric, found in states.items()}
 
 
 def _sources(chain: Chain) -> dict[str, Path]:
@@ -57,6 +65,7 @@ def _sources(chain: Chain) -> dict[str, Path]:
         f"{_DATASET}/{MANIFEST}": chain.manifest.path,
         f"{_RESULTS}/{RESULT}": chain.result.path,
     }
+    found |= {f"{CARDS}/{path.name}": path for cards in chain.cards.values() for path in cards.values()}
     weights = chain.adapter.name
     found |= {f"{weights}/{name}": chain.adapter / name for name in chain.run.record["adapter"]["files"]}
     found |= {f"{_RESULTS}/{name}": results / name for name in chain.result.record["environment"]["files"]}

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError
 from curate.core.places import find_path
 from curate.core.records import read_record
+from evalkit.judge.card import VOTES, read_card, void_because
 from evalkit.outputs import RESULT, edited_files, read_result
-from evalkit.verdict import Verdict, read_verdict, result_digest
+from evalkit.verdict import Verdict, card_beside, read_verdict, result_digest
 from trainer.record import RECORD, Run, read_run
 
 MANIFEST = "manifest.json"
@@ -47,6 +49,8 @@ class Chain:
     verdict_path: Path
     verdict_digest: str
     adapter: Path
+    cards: Mapping[str, Mapping[str, Path]]
+    """By the metric of each judge that voted, the copies of its cards beside the verdict, by their digest."""
 
     def digests(self) -> dict[str, str]:
         """What identifies each link."""
@@ -73,15 +77,19 @@ def read_chain(run_folder: Path, results: Path, verdict: Path, dataset: Path | N
         )
     result = read_result(results)
     _refuse_edited(results, result)
+    judged = read_verdict(verdict)
+    record = read_record(verdict)
+    cards: Mapping[str, list[str]] = record.get("chain", {}).get("cards", {})
     return Chain(
         Link(read_record(where / MANIFEST), where / MANIFEST),
         Link(run.record, run.folder / RECORD),
         Link(result, results / RESULT),
         result_digest(results),
-        read_verdict(verdict),
+        judged,
         verdict,
-        str(read_record(verdict)["digest"]),
+        str(record["digest"]),
         run.adapter,
+        {metric: {digest: card_beside(verdict, digest) for digest in digests} for metric, digests in cards.items()},
     )
 
 
@@ -109,6 +117,7 @@ def check_links(chain: Chain, *, allow_recorded: bool = False) -> str:
     _manifest_to_run(chain)
     contender = _run_to_result(chain, allow_recorded=allow_recorded)
     _result_to_verdict(chain, contender)
+    _judges_to_verdict(chain)
     return contender
 
 
@@ -190,3 +199,25 @@ def _result_to_verdict(chain: Chain, contender: str) -> None:
         )
     if not verdict.rules:
         raise ProvenanceError("the verdict passes without a single rule", where=where, fix="give the gate rules")
+
+
+def _judges_to_verdict(chain: Chain) -> None:
+    """Every judge by whose grades the verdict decided has a card there that holds and lets it vote."""
+    judges = chain.result.record.get("judges") or {}
+    measured = {str(rule.get("metric")) for rule in chain.verdict.rules if rule.get("rule") != "judge-card"}
+    for metric in sorted(judges.keys() & (measured | chain.cards.keys())):
+        cards = chain.cards.get(metric, {})
+        if not cards:
+            raise _unfounded(f"the verdict rests on the judge {metric}, and names no card of it", chain.verdict_path)
+        for digest, path in cards.items():
+            if not path.is_file() or digest_file(path) != digest:
+                what = "was changed" if path.is_file() else "is missing"
+                raise _unfounded(f"the card of the judge {metric} that the verdict rests on {what}", path)
+            card = read_card(path)
+            void = void_because(card, judges[metric]["judge"], judges[metric]["key"])
+            if void or (metric in measured and card["state"] not in VOTES):
+                raise _unfounded(f"the judge {metric}: {void or 'its card does not let it vote'}", path)
+
+
+def _unfounded(what: str, where: Path) -> ProvenanceError:
+    return ProvenanceError(what, where=where, fix="ask the gate about these results again, with the judge's card")

@@ -13,13 +13,13 @@ from markupsafe import Markup
 
 from curate.core.rows import Row
 from curate.core.visible import visible
-from evalkit.judge.wording import about_judges
 from evalkit.ladder import Verdict
 from evalkit.records import Generation, Score
 from evalkit.report.answers import Item, collect, examples
 from evalkit.report.charts import bars, forest, picture
 from evalkit.report.costs import break_even_sentences, gain_sentences
 from evalkit.report.grounds import ground_sentences
+from evalkit.report.judges import judge_views
 from evalkit.report.worddiff import word_diff
 from evalkit.wording import duration, p_value, percent, points, span
 
@@ -74,7 +74,8 @@ def render_html(
         forest=forest(result),
         picture=picture(result),
         costs=[*gain_sentences(result), *break_even_sentences(result)],
-        grounds=[*ground_sentences(result), *about_judges(result)],
+        grounds=ground_sentences(result),
+        judges=judge_views(result),
         classes=_classes(result),
         span=span,
         examples=examples(result, items),

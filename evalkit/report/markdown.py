@@ -9,6 +9,7 @@ from evalkit.judge.wording import about_judges
 from evalkit.report.costs import break_even_sentences, gain_sentences
 from evalkit.report.grounds import ground_sentences
 from evalkit.report.html import OUTCOMES, VERDICTS
+from evalkit.report.judges import JudgeView, judge_views
 from evalkit.wording import duration, p_value, percent, points, span
 
 # What Markdown or the HTML inside it would act on; a backslash makes each an ordinary character.
@@ -39,6 +40,7 @@ def render_markdown(result: Mapping[str, Any]) -> str:
         for pair in reversed(result["comparisons"])
     ]
     lines += ["", "</details>"]
+    lines += [line for view in judge_views(result) for line in _judge(view)]
     lines += _costs(result) + _noted(result)
     if result.get("digest"):
         lines += ["", f"Result `{result['digest']}`"]
@@ -48,6 +50,16 @@ def render_markdown(result: Mapping[str, Any]) -> str:
 def _pair(pair: Mapping[str, Any], primary: str) -> str:
     other = "" if pair["metric"] == primary else f", {cell(pair['metric'])}"
     return f"{cell(pair['a'])} − {cell(pair['b'])}{other}"
+
+
+def _judge(view: JudgeView) -> list[str]:
+    """What a judge's grades are worth, folded away."""
+    lines = ["", f"<details><summary>The judge {cell(view.name)}: {view.state}</summary>", ""]
+    for columns, rows in view.tables:
+        lines += [f"| {' | '.join(columns)} |", "|---" + "|--:" * (len(columns) - 1) + "|"]
+        lines += [f"| {' | '.join(map(cell, row))} |" for row in rows] + [""]
+    lines += [f"- {one.mark} {cell(one.name)}: {cell(one.found)} (wanted: {one.wanted})" for one in view.requirements]
+    return [*lines, *(f"- {cell(note)}" for note in view.notes), "", "</details>"]
 
 
 def _costs(result: Mapping[str, Any]) -> list[str]:

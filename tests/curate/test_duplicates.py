@@ -280,7 +280,7 @@ def test_the_table_of_clusters_leads_from_each_dropped_row_to_one_that_stays() -
     rows = [make_row(text, "same", id=f"{n:03}") for n, text in enumerate(noisy_texts(3, 300))]
     exact = drop_exact(make_entries(rows), make_context())
     near = drop_near(exact.kept, make_context())
-    rejections = exact.rejections + near.rejections
+    rejections = [*exact.rejections, *near.rejections]
     table = cluster_table(near.kept, rejections, near.ties)
     kept = by_id(near.kept)
     dropped = {item.id for item in rejections}

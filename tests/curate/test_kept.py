@@ -106,7 +106,7 @@ POINTS = [
     ("curate.screens.stage:_rejected", [CHECK, SCREENS]),
     ("curate.decontaminate.stage:find_contamination", [CHECK, SCREENS]),
     ("curate.near:find_clusters", [CHECK, SCREENS, SUITES]),
-    ("curate.near:_decide", [CHECK, SCREENS, SUITES]),
+    ("curate.near:_repeats", [CHECK, SCREENS, SUITES]),
     ("curate.balance:balance_rows", [CHECK, SCREENS, SUITES, NEAR, BALANCE]),
     ("curate.mix:mix_rows", KEPT),
     ("curate.composing:split_rows", KEPT),
@@ -147,7 +147,7 @@ def test_a_build_that_was_killed_goes_on(
     verify_dataset(out)
 
 
-@pytest.mark.parametrize("point", ["curate.near:_decide", "curate.outputs:write_record"])
+@pytest.mark.parametrize("point", ["curate.near:_repeats", "curate.outputs:write_record"])
 def test_a_killed_build_leaves_the_dataset_that_was_there(tmp_path: Path, point: str) -> None:
     recipe = write_recipe(tmp_path, records(), settings(tmp_path))
     before = contents(build(recipe).output)

@@ -237,7 +237,7 @@ def test_run_with_a_gate_ends_with_its_verdict(measured: Path, run_cli: Run) -> 
     assert "inconclusive: 1 of 1 rules could not be decided" in ended.stdout
 
 
-def judged(folder: Path, favour: float, slips: float = 0.05) -> dict[str, Any]:
+def judged(folder: Path, favour: float, slips: float = 0.05, **line_extra: str) -> dict[str, Any]:
     """A suite judged by recorded judgments, kinder to the adapter by `favour` of its fails; half the items labelled."""
     random = np.random.default_rng(5)
     truth = {name: random.random(COUNT) < 0.6 for name in ("base", "adapter")}
@@ -246,7 +246,7 @@ def judged(folder: Path, favour: float, slips: float = 0.05) -> dict[str, Any]:
         said = np.where(random.random(COUNT) < slips, ~good, good)
         said |= (name == "adapter") & (random.random(COUNT) < favour)
         for number in range(COUNT):
-            line = {"item": f"i{number:03}", "contender": name, "grade": 2 * int(said[number])}
+            line = {"item": f"i{number:03}", "contender": name, "grade": 2 * int(said[number]), **line_extra}
             judgments += [line, {**line, "swapped": True}]
             if number < 150:
                 grade = 2 * int(good[number])
@@ -291,3 +291,26 @@ def test_a_void_card_gates_nothing(tmp_path: Path) -> None:
     record = decided(tmp_path, {"rule": "at-least", "metric": "tone", "value": 0.01}, judges=files)
     assert record["outcome"] == "inconclusive"
     assert "the card is void: another recorded than was calibrated" in record["because"]
+
+
+def test_a_corrected_judge_compares_across_folders_by_labels_of_both(tmp_path: Path) -> None:
+    new, old = tmp_path / "new", tmp_path / "old"
+    assert judged(new, favour=0.4, judge="one judge")["state"] == "voting-corrected"
+    judged(old, favour=0.0, judge="one judge")
+    rule = {"rule": "non-inferior", "metric": "tone", "margin": 0.15}
+    ours = {"card": "card.json", "labels": "l.jsonl"}
+    alone = decided(new, rule, against=old / "results", judges={"tone": ours})
+    assert alone["outcome"] == "inconclusive"
+    assert "name card and labels under `judges: tone: baseline`" in alone["because"]
+
+    theirs = {"card": "../old/card.json", "labels": "../old/l.jsonl"}
+    record = decided(new, rule, against=old / "results", judges={"tone": {**ours, "baseline": theirs}})
+    [finding] = record["rules"]
+    assert "judge corrected by 150 and 150 labels; by itself it says +" in finding["because"]
+    # People say of both the same; the judge by itself is at least 10 points kinder to the new one.
+    assert finding["low"] < 0 < finding["high"]
+    assert len(set(record["chain"]["cards"]["tone"])) == 2
+
+    swapped = decided(new, rule, against=old / "results", judges={"tone": {**ours, "baseline": ours}})
+    assert swapped["outcome"] == "inconclusive"
+    assert "are of other answers than those in" in swapped["because"]

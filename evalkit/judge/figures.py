@@ -1,0 +1,100 @@
+"""A judge's calibration as rows of words, alike for a terminal, a report and a card: figures, groups, the state."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+_FIGURES = (
+    "raw_agreement",
+    "cohen_kappa",
+    "weighted_kappa",
+    "krippendorff_alpha",
+    "gwet_ac1",
+    "swap_consistency",
+    "test_retest",
+)
+FIGURE_COLUMNS = ("figure", "judge", "interval", "pairs", "people among themselves")
+GROUP_COLUMNS = (
+    "answers (characters)",
+    "labels",
+    "raw",
+    "kappa",
+    "interval",
+    "judge passes",
+    "people pass",
+    "false passes",
+)
+_MEANINGS = {
+    "unlabelled": "nobody has checked this judge; its grades are shown and decide nothing",
+    "advisory": "too little is known about this judge; its grades are shown and decide nothing",
+    "voting-corrected": "a gate may use this judge's grades corrected by the labels of every contender",
+    "voting": "a gate may take this judge's grades as they are",
+}
+
+
+class Requirement(NamedTuple):
+    """One thing that a judge has to show, in words."""
+
+    mark: str
+    name: str
+    wanted: str
+    found: str
+
+
+def meaning(state: str) -> str:
+    """What a state lets a judge do, in a sentence."""
+    return _MEANINGS[state]
+
+
+def figure_rows(figures: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The figures with their intervals, in `FIGURE_COLUMNS`; an empty text where there is none."""
+    people = figures["people"]
+    rows = []
+    for name in _FIGURES:
+        interval = figures["intervals"][name]
+        between = f"{_number(interval['low'])} to {_number(interval['high'])}" if interval["low"] is not None else ""
+        rows.append((name, _number(figures[name]), between, str(interval["n"]), _number(people.get(name))))
+    if figures["false_pass_n"]:
+        bound = f"{figures['false_pass_upper']:.2f} at most"
+        rows.append(("false_pass_rate", _number(figures["false_pass_rate"]), bound, str(figures["false_pass_n"]), ""))
+    asked = str(figures["judgments"]["questions"])
+    return [*rows, ("undecided_rate", _number(figures["undecided_rate"]), "", asked, "")]
+
+
+def group_rows(figures: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The same by contender and by length of the answers, in `GROUP_COLUMNS`; none where there is one group only."""
+    groups: Sequence[Mapping[str, Any]] = [*figures["by_contender"], *figures["by_length"]]
+    return [_group(one) for one in groups] if len(groups) > 1 else []
+
+
+def requirement_rows(requirements: Sequence[Mapping[str, Any]]) -> list[Requirement]:
+    """What the judge has to show, what was found, and `ok` where that is enough."""
+    return [Requirement("ok" if one["met"] else "--", one["name"], one["wanted"], one["found"]) for one in requirements]
+
+
+def favour_lines(figures: Mapping[str, Any]) -> list[str]:
+    """A sentence for each pair of contenders of which the judge is shown to favour one."""
+    return [
+        f"the judge is {abs(one['favour']):.1%} kinder to {one['a'] if one['favour'] > 0 else one['b']} than to "
+        f"{one['b'] if one['favour'] > 0 else one['a']} ({one['low']:+.1%} to {one['high']:+.1%})"
+        for one in figures["favour"]
+        if one["low"] > 0 or one["high"] < 0
+    ]
+
+
+def _group(one: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = one.get("characters", (None, None))
+    interval = one["intervals"]["cohen_kappa"]
+    return (
+        f"{one['answers']} ({low}-{high})" if "answers" in one else one["contender"] or "(all)",
+        str(one["n"]),
+        _number(one["raw_agreement"]),
+        _number(one["cohen_kappa"]),
+        f"{_number(interval['low'])} to {_number(interval['high'])}" if interval["low"] is not None else "",
+        _number(one.get("judge_pass_rate")),
+        _number(one.get("people_pass_rate")),
+        _number(one["false_pass_rate"]),
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

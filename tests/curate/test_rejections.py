@@ -1,0 +1,67 @@
+"""Rejections in columns: they say what the same rejections say one by one, to whoever asks."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from curate.entries import Because, Rejection, encode_rejection, reject
+from curate.rejections import (
+    Found,
+    Others,
+    Rejections,
+    Repeats,
+    Rule,
+    count_reasons,
+    rejected_lines,
+    rejected_rows,
+    table,
+)
+from tests.curate.row_makers import make_entries, make_row
+
+RULES = [Rule("near", "{similarity:.2f} of {name}"), Rule("earlier", "as {name} says {{so}}")]
+
+
+@pytest.fixture
+def repeats() -> Repeats:
+    entries = make_entries([make_row(f"prompt {n}", id=f"r{n}") for n in range(6)])
+    found = Found(np.array([4, 1, 3]), np.array([0, ~1, 5]), np.array([0.5, 1.0, 0.75]), np.array([0, 1, 0], np.uint8))
+    return Repeats("near", entries, found, RULES, Others(["x", "y"], ["old", "older"]))
+
+
+def one_by_one(repeats: Repeats) -> list[Rejection]:
+    row = dict(zip(("r4", "r1", "r3"), repeats.rows, strict=True))
+    return [
+        reject(row["r4"], "near", "near", "0.50 of r0", Because("r0", 0.5)),
+        reject(row["r1"], "near", "earlier", "as y of older says {so}", Because("y", 1.0, "older")),
+        reject(row["r3"], "near", "near", "0.75 of r5", Because("r5", 0.75)),
+    ]
+
+
+def test_columns_say_what_the_rejections_say(repeats: Repeats) -> None:
+    plain = one_by_one(repeats)
+    assert list(repeats) == plain == repeats
+    assert [repeats[0], repeats[-1], *repeats[1:2]] == [plain[0], plain[2], plain[1]]
+    with pytest.raises(IndexError):
+        repeats[3]
+    assert table(repeats).equals(table(plain))
+    assert count_reasons(repeats) == count_reasons(plain) == Counter({("near", "near"): 2, ("near", "earlier"): 1})
+    assert rejected_rows(repeats) == rejected_rows(plain) == [item.held for item in plain]
+    assert b"".join(rejected_lines(repeats)) == b"".join(encode_rejection(item) + b"\n" for item in plain)
+
+
+def test_parts_behave_as_one_list(repeats: Repeats) -> None:
+    unread = Rejection(id=None, path="p", line=1, offset=0, stage="read", reason="not-json", detail="", held="{")
+    several = Rejections([unread], repeats, [])
+    several.add(Rejections(repeats))
+    plain = [unread, *one_by_one(repeats), *one_by_one(repeats)]
+    assert several == plain
+    assert [several[at] for at in range(-7, 7)] == plain + plain
+    for part in (slice(2), slice(1, 5), slice(-2, None), slice(None, None, -1), slice(9, 12)):
+        assert several[part] == plain[part]
+    assert several.of({"near"}) == plain[1:]
+    assert several.of({"read"}) == [unread]
+    assert rejected_rows(several) is None
+    assert table(several).equals(table(plain))
+    assert table([]).height == 0
+    assert b"".join(rejected_lines(several)) == b"".join(encode_rejection(item) + b"\n" for item in plain)
