@@ -25,7 +25,9 @@ _MAPPED = (
     "keys", "lengths", "ranks", "numbers", "offsets", "raw_starts", "raw_sizes", "line_starts", "line_sizes", "sides",
     "orders",
 )  # fmt: skip
-_LINES = 4096  # rows whose places are looked up at once
+_LINES = 4096  # entries whose lines are joined at once
+# Lines that are written at once: enough that a thread rarely has to wait for the interpreter's lock between them.
+_BLOCK_BYTES = 8 << 20
 
 
 class Whole:
@@ -286,8 +288,8 @@ def keys(entries: Sequence[Entry], part: int) -> NDArray[np.uint8] | None:
     """One of the keys that `curate.keys` makes of a row, of shape (n, KEY_BYTES); None where some lack it."""
     first, last = part * KEY_BYTES, (part + 1) * KEY_BYTES
     if isinstance(entries, Chosen):
-        found = entries.column("keys")[:, first:last]
-        return np.ascontiguousarray(found) if found.shape[1] or not len(entries) else None
+        found: NDArray[np.uint8] = entries.whole.column("keys")[:, first:last][entries.numbers]
+        return found if found.shape[1] or not len(entries) else None
     made = [entry.keys[first:last] for entry in entries]
     return np.frombuffer(b"".join(made), np.uint8).reshape(len(made), KEY_BYTES) if all(made) else None
 
@@ -311,35 +313,56 @@ def known_draws(
 
 def draw_names(split: Split, seed: int, found: Sequence[str]) -> NDArray[np.uint64]:
     """For each id the number that decides its place on its side: the column `orders`."""
-    named = [name.encode("utf-8", "surrogatepass") for name in found]
-    ends = np.cumsum(np.fromiter(map(len, named), np.int64, len(named)))
-    return digests(stable_prefix(seed if split.seed is None else split.seed), b"".join(named), ends)
+    whole = "".join(found)
+    if whole.isascii():
+        data, counts = whole.encode(), list(map(len, found))
+    else:
+        named = [name.encode("utf-8", "surrogatepass") for name in found]
+        data, counts = b"".join(named), list(map(len, named))
+    prefix = stable_prefix(seed if split.seed is None else split.seed)
+    return digests(prefix, data, np.cumsum(np.array(counts, np.int64)))
 
 
-def first_names(found: Sequence[str]) -> NDArray[np.int64]:
-    """For each name the position of the first that is equal to it."""
-    if len(set(found)) == len(found):
-        return np.arange(len(found))
+def first_names(entries: Sequence[Entry]) -> NDArray[np.int64]:
+    """For each entry the position of the first that has its id."""
+    if isinstance(entries, Chosen):
+        # Equal ids have equal draws: where those differ, no id has to be looked at.
+        draws = np.sort(entries.column("orders"))
+        if (draws[1:] != draws[:-1]).all():
+            return np.arange(len(entries))
     seen: dict[str, int] = {}
-    return np.fromiter((seen.setdefault(name, at) for at, name in enumerate(found)), np.int64, len(found))
+    return np.fromiter((seen.setdefault(name, at) for at, name in enumerate(names(entries))), np.int64, len(entries))
 
 
 def blocks(entries: Sequence[Entry]) -> Iterator[memoryview]:
     """The rows as a dataset's lines with their ends, many at a time; each block holds until the next is asked for."""
+    if not isinstance(entries, Chosen):
+        for first in range(0, len(entries), _LINES):
+            yield memoryview(
+                b"".join([line for entry in entries[first : first + _LINES] for line in (entry.line, b"\n")])
+            )
+        return
     room = np.empty(0, np.uint8)
-    for first in range(0, len(entries), _LINES):
-        some = entries[first : first + _LINES]
-        if isinstance(some, Chosen):
-            size, room = _write_lines(some, room)
-            yield room[:size].data
-        else:
-            yield memoryview(b"".join([line for entry in some for line in (entry.line, b"\n")]))
+    ends = np.cumsum(_line_sizes(entries))
+    first = 0
+    while first < ends.size:
+        limit = _BLOCK_BYTES + (ends[first - 1] if first else 0)
+        last = max(first + 1, int(np.searchsorted(ends, limit, "right")))
+        size, room = _write_lines(entries[first:last], room)
+        yield room[:size].data
+        first = last
+
+
+def _line_sizes(entries: Chosen) -> NDArray[np.int64]:
+    """How many bytes each line has with its end."""
+    spooled = entries.column("line_sizes")
+    found: NDArray[np.int64] = np.where(spooled, spooled, entries.column("raw_sizes")) + 1
+    return found
 
 
 def _write_lines(entries: Chosen, room: NDArray[np.uint8]) -> tuple[int, NDArray[np.uint8]]:
     """Write the lines into the room, or a larger one, and return how many bytes they are."""
-    spooled = entries.column("line_sizes")
-    sizes = np.where(spooled, spooled, entries.column("raw_sizes")) + 1
+    spooled, sizes = entries.column("line_sizes"), _line_sizes(entries)
     ends = np.cumsum(sizes)
     if ends[-1] > room.size:
         room = np.empty(int(ends[-1]), np.uint8)

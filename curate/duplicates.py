@@ -13,6 +13,7 @@ from curate.chosen import find, names, spots, take
 from curate.config import Dedup
 from curate.entries import Entry, Rejection
 from curate.rejections import table
+from curate.steps import DUPLICATES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,16 +32,18 @@ def cluster_table(kept: Sequence[Entry], rejections: Sequence[Rejection], ties: 
     """
     import polars as pl
 
-    repeats = table(rejections).filter(pl.col("instead").is_not_null() & pl.col("id").is_not_null())
+    is_repeat = pl.col("stage").is_in(DUPLICATES) & pl.col("instead").is_not_null() & pl.col("id").is_not_null()
+    repeats = table(rejections).filter(is_repeat)
     here = repeats.filter(pl.col("dataset").is_null())
     instead = dict(zip(here["id"].to_list(), here["instead"].to_list(), strict=True))
-    found = take(kept, find(kept, {*ties, *repeats["id"], *repeats["instead"]}))
+    found = take(kept, find(kept, {*ties, *repeats["instead"].to_list()}))
     places = dict(zip(names(found), spots(found), strict=True))
+    datasets = repeats["dataset"].to_list()
     last = [
-        name if dataset is not None else _last_kept(name, instead, places)
-        for name, dataset in zip(repeats["instead"].to_list(), repeats["dataset"].to_list(), strict=True)
+        name if name in places or dataset is not None else _last_kept(name, instead, places)
+        for name, dataset in zip(repeats["instead"].to_list(), datasets, strict=True)
     ]
-    standing = {name for name, dataset in zip(last, repeats["dataset"], strict=True) if dataset is None} | ties.keys()
+    standing = {name for name, dataset in zip(last, datasets, strict=True) if dataset is None} | ties.keys()
     stay = [name for name in places if name in standing]
     types = dict.fromkeys(COLUMNS, pl.String) | {"similarity": pl.Float64, "line": pl.Int64}
     gone = repeats.select(*COLUMNS[1:2], pl.col("instead").alias("kept"), *COLUMNS[3:])

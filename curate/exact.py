@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import first_names, keys, names, take
+from curate.chosen import first_names, keys, take
 from curate.config import Dedup
 from curate.core.normalize import first_of_each
 from curate.entries import Context, Entry, Outcome, reject
@@ -24,7 +24,7 @@ def drop_exact(entries: Sequence[Entry], context: Context) -> Outcome:
     assert found is not None
     kept, gone, best = _one_of_each(entries, first_of_each(found), settings)
     repeats = Found(gone, best, np.ones(gone.size), np.zeros(gone.size, np.uint8))
-    different, claiming, owner = _one_of_each(kept, first_names(names(kept)), settings)
+    different, claiming, owner = _one_of_each(kept, first_names(kept), settings)
     claims = []
     for entry, other in zip(take(kept, claiming), take(kept, owner), strict=True):
         detail = f"the row at {other.place.path}:{other.place.line} has this id too"

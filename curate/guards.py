@@ -82,8 +82,8 @@ def cluster_sizes(rejections: Sequence[Rejection]) -> Counter[str]:
     near = repeats.filter((pl.col("stage") != "exact") & pl.col("id").is_not_null())
     instead = dict(zip(near["id"].to_list(), near["instead"].to_list(), strict=True))
     # Exact duplicates of a row that is itself a near duplicate count for the row that stands for them all.
-    for row, kept in instead.items():
-        if row in sizes and kept != row:
+    for row in [row for row in instead if row in sizes]:
+        if (kept := instead[row]) != row:
             sizes[kept] += sizes.pop(row)
     return Counter({row: size + 1 for row, size in sizes.items()})
 

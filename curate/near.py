@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.batches import Sketched, SpooledSketches
+from curate.batches import Sketched
 from curate.chosen import Chosen, keys, names, take
 from curate.clusters import Clusters, Rules, find_clusters
 from curate.config import Dedup
@@ -63,9 +64,12 @@ def drop_near(entries: Sequence[Entry], context: Context) -> Outcome:
         return Outcome(list(entries), [])
     earlier = _read_earlier(settings, context)
     known = list(earlier.by_key.values())
-    nodes, repeated = _nodes(entries, settings, earlier)
     room = Room(context.memory)
-    sketches, order = _sketches(known, take(entries, nodes.heads), settings, context, room)
+    with ThreadPoolExecutor(1) as beside:  # they are only copied, without the interpreter's lock
+        made = beside.submit(_made_while_reading, known, entries, settings, context, room)
+        nodes, repeated = _nodes(entries, settings, earlier)
+    sketches, order = _sketches(made.result(), known, take(entries, nodes.heads), settings, context)
+    del made
     pinned = np.zeros(len(known) + nodes.heads.size, np.bool_)
     pinned[[len(known) + at for at, rows in nodes.several.items() if len(set(rows.values())) > 1]] = True
     rules = Rules(pinned, len(known), settings.min_shingles)
@@ -96,24 +100,33 @@ def compare_texts(
     return find_clusters(sketches, settings.threshold, Rules(held, earlier, settings.min_shingles), threads=threads)
 
 
-def _sketches(
-    known: Sequence[Entry], heads: Sequence[Entry], settings: Dedup, context: Context, room: Room
-) -> tuple[Sketches, NDArray[np.int64]]:
-    """Sketches of the compared texts, and which of them is each entry's: those made while reading, and the others."""
+def _made_while_reading(
+    known: Sequence[Entry], entries: Sequence[Entry], settings: Dedup, context: Context, room: Room
+) -> Sketches | None:
+    """The sketches of all rows that were read, and of the known ones behind them; None where none were made."""
+    # Which n-grams are frequent depends on the texts that are left: then all are sketched when they are known.
+    if not isinstance(entries, Chosen) or settings.ignored_share is not None:
+        return None
     wanted = Sketched(settings.on, banding_of(settings, context.recipe.seed))
-    parts: list[SpooledSketches] | None = None
-    # Which n-grams are frequent depends on the texts that are left: then all are sketched now.
-    if isinstance(heads, Chosen) and settings.ignored_share is None:
-        parts = heads.whole.sketches(wanted)
-    fresh = [*known, *(heads if parts is None else ())]
-    texts = [chosen_text(entry.row, settings.on) for entry in fresh]
-    last = sketch(texts, wanted.banding, ignored_share=settings.ignored_share, threads=context.threads)
-    if parts is None or not isinstance(heads, Chosen):
-        return last, np.arange(len(texts))
+    parts = entries.whole.sketches(wanted)
+    if parts is None:
+        return None
+    last = sketch([chosen_text(entry.row, settings.on) for entry in known], wanted.banding, threads=context.threads)
     total = sum(part.texts for part in parts)
-    sizes = (total + len(fresh), sum(part.shingles for part in parts) + last.shingles.size, settings.bands)
-    order = np.concatenate([np.arange(total, total + len(fresh)), heads.numbers])
-    return joined_sketches(chain((part.load() for part in parts), (last,)), *sizes, room), order
+    sizes = (total + len(known), sum(part.shingles for part in parts) + last.shingles.size, settings.bands)
+    return joined_sketches(chain((part.load() for part in parts), (last,)), *sizes, room)
+
+
+def _sketches(
+    made: Sketches | None, known: Sequence[Entry], heads: Sequence[Entry], settings: Dedup, context: Context
+) -> tuple[Sketches, NDArray[np.int64]]:
+    """Sketches of the compared texts, and which of them is each entry's, the known ones first."""
+    if made is not None and isinstance(heads, Chosen):
+        total = made.starts.size - 1
+        return made, np.concatenate([np.arange(total - len(known), total), heads.numbers])
+    banding = banding_of(settings, context.recipe.seed)
+    texts = [chosen_text(entry.row, settings.on) for entry in (*known, *heads)]
+    return sketch(texts, banding, ignored_share=settings.ignored_share, threads=context.threads), np.arange(len(texts))
 
 
 def _repeats(nodes: _Nodes, clusters: Clusters, repeated: list[tuple[int, int]], known: int) -> Found:
@@ -150,7 +163,7 @@ def _kept(
     shared = np.bincount(component[stays], minlength=clusters.component.size)[component] > 1
     alone = stays.copy()
     alone[list(nodes.several)] = False
-    kept, conflicts = nodes.heads[alone].tolist(), []
+    kept, conflicts = [nodes.heads[alone]], []
     tied: defaultdict[int, list[str]] = defaultdict(list)
     for name, number in zip(
         names(take(entries, nodes.heads[alone & shared])), component[alone & shared].tolist(), strict=True
@@ -160,14 +173,14 @@ def _kept(
         if not stays[number]:
             continue
         stay = list(dict.fromkeys(rows.values()))
-        kept += stay
+        kept.append(np.array(stay))
         if len(stay) > 1 or shared[number]:
-            found = names(take(entries, np.array(stay)))
+            found = names(take(entries, kept[-1]))
             tied[int(component[number])] += found
             if len(stay) > 1:
                 conflicts.append(sorted(found))
     ties = {name: min(ids) for ids in tied.values() if len(ids) > 1 for name in ids}
-    return take(entries, np.array(sorted(kept), np.int64)), conflicts, ties
+    return take(entries, np.sort(np.concatenate(kept))), conflicts, ties
 
 
 def _nodes(entries: Sequence[Entry], settings: Dedup, earlier: _Earlier) -> tuple[_Nodes, list[tuple[int, int]]]:

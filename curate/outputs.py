@@ -4,7 +4,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,24 +44,9 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
 
     The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
     """
-    contents: dict[str, Iterable[bytes | memoryview]] = {
-        f"{side}.jsonl": blocks(rows) for side, rows in dataset.sides.items()
-    }
-    rows = {f"{side}.jsonl": len(rows) for side, rows in dataset.sides.items()}
-    rows["rejected.jsonl"] = len(dataset.rejections)
-    rows |= {name: made.count(b"\n") for name, made in dataset.files.items() if name.endswith(".jsonl")}
-    if dataset.facts["recipe"]["parquet"]:
-        from curate.row_tables import rows_as_parquet
-
-        contents |= {f"{side}.parquet": (rows_as_parquet(Rows(rows)),) for side, rows in dataset.sides.items()}
-    contents["rejected.jsonl"] = rejected_lines(dataset.rejections)
-    contents |= {name: (content,) for name, content in dataset.files.items()}
-    contents["card.md"] = (render_card(dataset.facts, dataset.sides["train"]).encode("utf-8", "replace"),)
-    report = render_report(dataset.facts, dataset.sides, dataset.rejections)
-    contents["report.html"] = (report.encode("utf-8", "replace"),)
     if output is None:
-        outputs = {name: _describe(parts, rows.get(name), None) for name, parts in contents.items()}
-        return seal({**dataset.facts, "outputs": outputs, "environment": dict(environment)})
+        body = {**dataset.facts, "outputs": _write_all(dataset, None), "environment": dict(environment)}
+        return seal(body)
     with os_errors(output):
         existed = output.exists()
         output.mkdir(parents=True, exist_ok=True)
@@ -68,16 +54,13 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
             shutil.rmtree(left_over)
         staging = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
     try:
-        outputs = {}
-        for name, parts in contents.items():
-            with atomic_write(staging / name) as file:
-                outputs[name] = _describe(parts, rows.get(name), file)
+        outputs = _write_all(dataset, staging)
         dataset.check()
         body = {**dataset.facts, "outputs": outputs, "environment": dict(environment)}
         manifest = write_record(staging / MANIFEST, body)
         with os_errors(output):
-            _remove_old(output, set(contents))
-            for name in (*contents, MANIFEST):
+            _remove_old(output, set(outputs))
+            for name in (*outputs, MANIFEST):
                 (staging / name).replace(output / name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -85,6 +68,41 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
             with suppress(OSError):
                 output.rmdir()  # only where it stayed empty
     return manifest
+
+
+def _write_all(dataset: Dataset, folder: Path | None) -> dict[str, Any]:
+    """What the manifest says of each of the files, which are written into the folder where there is one."""
+    rows = {f"{side}.jsonl": len(rows) for side, rows in dataset.sides.items()}
+    rows["rejected.jsonl"] = len(dataset.rejections)
+    rows |= {name: made.count(b"\n") for name, made in dataset.files.items() if name.endswith(".jsonl")}
+
+    def write(name: str, parts: Iterable[bytes | memoryview]) -> dict[str, Any]:
+        if folder is None:
+            return _describe(parts, rows.get(name), None)
+        with atomic_write(folder / name) as file:
+            return _describe(parts, rows.get(name), file)
+
+    # Rows are copied, digested and written without the interpreter's lock: time for what is made row by row in Python.
+    with ThreadPoolExecutor(1) as beside:
+        sides = {f"{side}.jsonl": blocks(rows) for side, rows in dataset.sides.items()}
+        waiting = {name: beside.submit(write, name, parts) for name, parts in sides.items()}
+        others = {name: write(name, parts) for name, parts in _other_files(dataset)}
+    return {name: written.result() for name, written in waiting.items()} | others
+
+
+def _other_files(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """What is in the files beside those of the sides, each made when it is asked for."""
+    if dataset.facts["recipe"]["parquet"]:
+        from curate.row_tables import rows_as_parquet
+
+        for side, rows in dataset.sides.items():
+            yield f"{side}.parquet", (rows_as_parquet(Rows(rows)),)
+    yield "rejected.jsonl", rejected_lines(dataset.rejections)
+    for name, content in dataset.files.items():
+        yield name, (content,)
+    yield "card.md", (render_card(dataset.facts, dataset.sides["train"]).encode("utf-8", "replace"),)
+    report = render_report(dataset.facts, dataset.sides, dataset.rejections)
+    yield "report.html", (report.encode("utf-8", "replace"),)
 
 
 def _remove_old(output: Path, names: set[str]) -> None:

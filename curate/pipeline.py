@@ -26,7 +26,7 @@ from curate.review.stage import find_decisions, with_review
 from curate.sources import InputFile, find_files
 from curate.split import count_labels
 from curate.stage_files import find_stage_files
-from curate.steps import COMPOSING, DUPLICATES, Done, Step, make_steps, run_step, wants_screens
+from curate.steps import COMPOSING, Done, Step, make_steps, run_step, wants_screens
 
 if TYPE_CHECKING:
     from curate.pieces import Reading
@@ -136,7 +136,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
     if written + len(run.rejections) != sum(read.values()):
         raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
-    clusters = cluster_table(run.entries, run.rejections.of(DUPLICATES), merge_ties(*run.ties))
+    clusters = cluster_table(run.entries, run.rejections, merge_ties(*run.ties))
     if wants_screens(recipe):
         from curate.redaction import redact_ids, redact_rejections
 

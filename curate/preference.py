@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import known_ranks, names
+from curate.chosen import first_names, known_ranks, names
 from curate.config import Dedup
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry
@@ -31,8 +31,7 @@ def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
 
 def in_order(entries: Sequence[Entry], settings: Dedup) -> NDArray[np.int64]:
     """The positions of the entries in order of preference; of entries that are equal in all, the earlier first."""
-    found = names(entries)
-    if len(set(found)) < len(found):
+    if (first_names(entries) != np.arange(len(entries))).any():
         # The place in the list comes second, so that two rows that say the same are never compared themselves.
         key = preference(settings)
         return np.array([at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))], np.int64)
@@ -41,6 +40,7 @@ def in_order(entries: Sequence[Entry], settings: Dedup) -> NDArray[np.int64]:
         make = ranking(settings)
         made = [entry.held.ranks(entry.at, settings) or make(entry.row) for entry in entries]
         ranks = np.array(made, np.float64).reshape(len(entries), -1 if made else 0)
+    found = names(entries)
     place = np.empty(len(found), np.int64)
     place[sorted(range(len(found)), key=found.__getitem__)] = np.arange(len(found))
     return np.lexsort((place, *ranks.T[::-1]))

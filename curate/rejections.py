@@ -1,7 +1,7 @@
 """Rejections by the thousand: of rows that repeat others as columns, made into objects where one is asked for."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import eq
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -128,19 +128,23 @@ class Rejections(_Several):
 
     def __init__(self, *parts: Sequence[Rejection]) -> None:
         self.parts: list[Sequence[Rejection]] = []
+        self._table: pl.DataFrame | None = None
         for part in parts:
             self.add(part)
 
     def add(self, more: Sequence[Rejection]) -> None:
         """Put these behind the others."""
         self.parts += [part for part in _parts(more) if part]
+        self._table = None
 
-    def of(self, stages: Collection[str]) -> "Rejections":
-        """Those of these stages."""
-        by_stage = (
-            part if isinstance(part, Repeats) else [one for one in part if one.stage in stages] for part in self.parts
-        )
-        return Rejections(*(part for part in by_stage if not isinstance(part, Repeats) or part.stage in stages))
+    def table(self) -> "pl.DataFrame":
+        """What `table` makes of them, made once."""
+        if self._table is None:
+            import polars as pl  # it takes a moment to load, and `--help` must not
+
+            types = {**dict.fromkeys(_TEXTS, pl.String), "similarity": pl.Float64, "line": pl.Int64, "size": pl.Int64}
+            self._table = pl.concat([pl.DataFrame(_columns(part), types) for part in (*self.parts, [])])
+        return self._table
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -202,10 +206,7 @@ def table(rejections: Sequence[Rejection]) -> "pl.DataFrame":
     """A line for each: stage, reason, id, instead (the id of the row that is kept), similarity, dataset (that row's,
     where it is an earlier one), path, line, and size in bytes. What a rejection doesn't have is null.
     """
-    import polars as pl
-
-    types = {**dict.fromkeys(_TEXTS, pl.String), "similarity": pl.Float64, "line": pl.Int64, "size": pl.Int64}
-    return pl.concat([pl.DataFrame(_columns(part), types) for part in (*_parts(rejections), [])])
+    return (rejections if isinstance(rejections, Rejections) else Rejections(rejections)).table()
 
 
 def _columns(part: Sequence[Rejection]) -> dict[str, Any]:

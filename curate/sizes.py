@@ -27,6 +27,12 @@ def lengths(values: "Sequence[int] | NDArray[np.int64]") -> dict[str, float]:
     }
 
 
+def median(values: NDArray[np.int64]) -> int:
+    """The median of at least one value, as `lengths` gives it."""
+    middle = (values.size - 1) // 2
+    return int(np.partition(values, middle)[middle])
+
+
 def count_doublings(values: NDArray[np.int64]) -> Counter[int]:
     """How many of these sizes have how many bits."""
     bits = np.frexp(values.astype(np.float64))[1]  # exact below 2^53

@@ -25,9 +25,10 @@ def split_rows(
     together: then they follow the one whose draw is smaller. Shares are met on average, not to the row.
     """
     draws, orders = _draws(entries, settings, seed)
-    tied = find(entries, ties.keys()).tolist()
+    tied = find(entries, ties.keys())
+    tie_of = [ties[name] for name in names(take(entries, tied))]
     # Rows of one group have one draw, and no two groups have the same: it stands for the group.
-    merged = _merge([(float(draws[at]), ties[entries[at].id]) for at in tied])
+    merged = _merge(list(zip(draws[tied].tolist(), tie_of, strict=True)))
     decided = draws.copy()
     if merged:
         asked, given = np.array(sorted(merged.items())).T
@@ -36,11 +37,10 @@ def split_rows(
     order = _in_order(entries, orders)
     # Test comes first, so that changing the share of val leaves test as it is.
     edges = (settings.shares.test, settings.shares.test + settings.shares.val)
-    side_of = np.searchsorted(edges, decided, "right")[order]
+    side_of = np.searchsorted(edges, decided, "right")
+    _check(draws, side_of, dict(zip(tied.tolist(), tie_of, strict=True)))
     by_side = {"test": 0, "val": 1, "train": 2}
-    sides = {side: take(entries, order[side_of == by_side[side]]) for side in SIDES}
-    _check(sides, draws[order], side_of, ties)
-    return sides
+    return {side: take(entries, order[side_of[order] == by_side[side]]) for side in SIDES}
 
 
 def _draws(entries: Sequence[Entry], settings: Split, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
@@ -110,19 +110,13 @@ def _merge(pairs: Sequence[tuple[float, str]]) -> dict[float, float]:
     return {draw: root(draw) for draw in parents}
 
 
-def _check(
-    sides: Mapping[Side, Sequence[Entry]],
-    draws: NDArray[np.float64],
-    side_of: NDArray[np.int64],
-    ties: Mapping[str, str],
-) -> None:
+def _check(draws: NDArray[np.float64], side_of: NDArray[np.int64], ties: Mapping[int, str]) -> None:
     """Raises: RuntimeError where a group or a tie stands on two sides: that would be a fault of this module."""
     by_draw = np.argsort(draws)
-    draws, side_of = draws[by_draw], side_of[by_draw]
-    if ((draws[1:] == draws[:-1]) & (side_of[1:] != side_of[:-1])).any():
+    drawn, sides = draws[by_draw], side_of[by_draw]
+    if ((drawn[1:] == drawn[:-1]) & (sides[1:] != sides[:-1])).any():
         raise RuntimeError("the split tears a group apart")
-    seen: dict[str, Side] = {}
-    for side, rows in sides.items():
-        for name in names(take(rows, find(rows, ties.keys()))):
-            if seen.setdefault(tie := ties[name], side) != side:
-                raise RuntimeError(f"the split tears {tie!r} apart at row {name}")
+    seen: dict[str, int] = {}
+    for at, tie in ties.items():
+        if seen.setdefault(tie, int(side_of[at])) != side_of[at]:
+            raise RuntimeError(f"the split tears {tie!r} apart at row {at}")

@@ -3,6 +3,7 @@
 import mmap
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -91,6 +92,7 @@ class SourceBytes:
     """The bytes of an input file as it was when this was made."""
 
     _open: "list[SourceBytes]" = []  # noqa: RUF012 - shared on purpose: the limit is that of the process
+    _turn = threading.Lock()  # one thread's file must not be closed while another reads it
 
     def __init__(self, path: Path) -> None:
         self._path, self._handle = path, -1
@@ -99,9 +101,10 @@ class SourceBytes:
 
     def read(self, start: int, size: int) -> bytes:
         """The bytes at this place. Raises: DataError where the file has changed since."""
-        if self._handle < 0:
-            self._reopen()
-        found = os.pread(self._handle, size, start)
+        with self._turn:
+            if self._handle < 0:
+                self._reopen()
+            found = os.pread(self._handle, size, start)
         if len(found) < size:
             self._refuse()
         return found

@@ -1,6 +1,5 @@
 """report.html: one file, no network, no script, safe to open whatever the rows hold."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,17 +149,15 @@ def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[P
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
     import polars as pl  # it takes a moment to load, and `--help` must not
 
-    shown: Counter[int] = Counter()
     near = table(rejections).with_row_index("at").filter(pl.col("stage").is_in(_NEAR) & pl.col("instead").is_not_null())
-    kept = find(rows, set(near["instead"]))
-    by_id = dict(zip(names(take(rows, kept)), kept.tolist(), strict=True))
-    near = near.with_columns(pl.col("id").fill_null("")).sort("similarity", "id", maintain_order=True)
-    for at, similarity, instead in near.select("at", "similarity", "instead").iter_rows():
-        tenth = int(similarity * 10)
-        if instead in by_id and shown[tenth] < _PAIRS_PER_BIN and shown.total() < _SHOWN_PAIRS:
-            shown[tenth] += 1
-            item = rejections[at]
-            yield Pair(similarity, item.id or "", _text_of(item.raw), instead, _text(rows[by_id[instead]].row))
+    kept = take(rows, find(rows, set(near["instead"].to_list())))
+    near = near.filter(pl.col("instead").is_in(names(kept))).with_columns(pl.col("id").fill_null(""))
+    near = near.sort("similarity", "id", maintain_order=True).with_columns(tenth=(pl.col("similarity") * 10).floor())
+    shown = near.filter(pl.int_range(pl.len()).over("tenth") < _PAIRS_PER_BIN).head(_SHOWN_PAIRS)
+    by_id = dict(zip(names(kept), range(len(kept)), strict=True))
+    for at, similarity, instead in shown.select("at", "similarity", "instead").iter_rows():
+        item = rejections[at]
+        yield Pair(similarity, item.id or "", _text_of(item.raw), instead, _text(kept[by_id[instead]].row))
 
 
 def _text_of(raw: str) -> str:

@@ -12,7 +12,7 @@ from curate.chosen import sizes, sources, take, together
 from curate.config import Side
 from curate.entries import Entry, Rejection
 from curate.rejections import table
-from curate.sizes import count_doublings, lengths
+from curate.sizes import count_doublings, median
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,11 +99,11 @@ def _chart(name: str, note: str, kept: Sizes, dropped: Sizes, scale: range) -> L
         for at, power in enumerate(scale)
     ]
     both = np.concatenate([np.asarray(some, np.int64) for some in (kept, dropped)])
-    after = lengths(kept)["median"] if len(kept) else None
+    after = median(np.asarray(kept, np.int64)) if len(kept) else None
     return Lengths(
         name,
         note,
-        lengths(both)["median"],
+        median(both) if both.size else 0,
         after,
         columns,
     )

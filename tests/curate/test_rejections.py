@@ -59,8 +59,6 @@ def test_parts_behave_as_one_list(repeats: Repeats) -> None:
     assert [several[at] for at in range(-7, 7)] == plain + plain
     for part in (slice(2), slice(1, 5), slice(-2, None), slice(None, None, -1), slice(9, 12)):
         assert several[part] == plain[part]
-    assert several.of({"near"}) == plain[1:]
-    assert several.of({"read"}) == [unread]
     assert rejected_rows(several) is None
     assert table(several).equals(table(plain))
     assert table([]).height == 0
