@@ -1,25 +1,27 @@
 """Every contender's answer to every item: from the cache, a file, a model in this process, or endpoints."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.core.console import Advance, progress, say, warn
 from curate.core.errors import ServiceError
 from curate.core.places import find_path
-from curate.core.rows import Row
+from evalkit.answer_sheet import AnswerSheet
 from evalkit.cache import AnswerCache, open_cache
+from evalkit.calls import Call, Calls
 from evalkit.canary import Asking, check_local, check_served
-from evalkit.endpoint import Running
 from evalkit.generate import Answer, Backend, Request, failed
 from evalkit.inputs import Inputs
 from evalkit.latency import quiet_latencies
 from evalkit.prompts import Questions, ask_all, endpoint_body
 from evalkit.records import Generation
 from evalkit.spending import Purse
+from evalkit.spool import Spool
 from evalkit.suite import Contender
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from evalkit.backends.pool import Keep
 
 _OFFLINE = "not asked: --offline, and no answer is kept"
+_AT_ONCE = 500  # kept answers that are looked up together
 _SHOWN = 3  # unreadable documents in a message; all are counted, and more of them stand in result.json
 _MOST_EMPTY = 0.05  # of a contender's answers; more are worth a word, since a cut answer and a shy model look alike
 
@@ -39,7 +42,7 @@ class Answered:
     """
 
     questions: list[Questions]
-    generations: list[Generation]
+    generations: Sequence[Generation]
     template: str | None
     canaries: dict[str, dict[str, Any]] = field(default_factory=dict)
     alone_ms: dict[str, list[float]] = field(default_factory=dict)
@@ -68,10 +71,9 @@ def answer_all(inputs: Inputs, cache_folder: Path, *, fresh: bool, offline: bool
         else:
             desk.ask_remote(remote)
         alone_ms = desk.quiet_pass(local if offline or desk.stopped else all_questions)
-    answered = Answered(all_questions, [], template, canaries, alone_ms, desk.stopped)
-    for questions in all_questions:
-        answers = desk.answers.pop(questions.contender.name)
-        answered.generations += _generations(questions, answers, inputs.items)
+    sheets = (desk.sheets[questions.contender.name] for questions in all_questions)
+    generations = Spool(Generation, chain.from_iterable(sheet.generations(inputs.items) for sheet in sheets))
+    answered = Answered(all_questions, generations, template, canaries, alone_ms, desk.stopped)
     answered.measured = {"asked": desk.asked, "unanswered": desk.unanswered, "served": desk.served()}
     _warn_of_oddities(answered.generations)
     for name, models in desk.served().items():
@@ -90,11 +92,11 @@ class _Desk:
         self._backends = _Backends(inputs)
         self._purse = Purse(inputs.suite.budget)
         self._served: dict[str, Counter[str]] = {}
-        self._alike: dict[str, list[Request]] = {}
-        """By key, the requests that are the same to an endpoint: the first is asked, its answer is everybody's."""
+        self._alike: dict[str, list[tuple[str, int]]] = {}
+        """By key, who asks an endpoint the same as another request: contender and place. They share one answer."""
         self._counted: set[str] = set()
         """Keys of the answers that the purse knows of: it counts each once, whoever is given it."""
-        self.answers: dict[str, dict[tuple[str, int], Answer]] = {}
+        self.sheets: dict[str, AnswerSheet] = {}
         self.asked = self.unanswered = 0
         self.stopped: str | None = None
 
@@ -124,7 +126,7 @@ class _Desk:
     def _ask_alone(self, questions: Questions, request: Request) -> Answer | None:
         if questions.contender.endpoint:
             try:
-                return self._ask_now([(request, questions.contender.endpoint)]).get(request.key)
+                return self._ask_now([Call(request, questions.contender.endpoint)]).get(request.key)
             except ServiceError as error:  # all answers are there: their worth doesn't depend on this
                 warn(f"{questions.contender.name}: its latency can't be measured: {error.what}")
                 return None
@@ -135,10 +137,10 @@ class _Desk:
     def _ask_again(self, wanted: Sequence[Asking]) -> dict[str, Answer]:
         """Answers of endpoints by the requests' keys: those that are known, and the others asked for now."""
         answers = self._known(request.key for request, _ in wanted)
-        missing = [(request, endpoint) for request, endpoint in wanted if request.key not in answers]
+        missing = [Call(request, endpoint) for request, endpoint in wanted if request.key not in answers]
         return answers | self._ask_now(missing) if missing else answers
 
-    def _ask_now(self, wanted: Sequence[Asking]) -> dict[str, Answer]:
+    def _ask_now(self, wanted: Sequence[Call]) -> dict[str, Answer]:
         """Answers of endpoints by the requests' keys, those that there are."""
         answers: dict[str, Answer] = {}
 
@@ -149,12 +151,12 @@ class _Desk:
         self._ask_endpoints(wanted, keep, _unseen)
         return answers
 
-    def _ask_endpoints(self, wanted: Sequence[Asking], keep: "Keep", advance: Advance) -> str | None:
-        from evalkit.backends.pool import Call, ask_endpoints
+    def _ask_endpoints(self, wanted: Sequence[Call], keep: "Keep", advance: Advance) -> str | None:
+        from evalkit.backends.pool import ask_endpoints
 
         suite = self._inputs.suite
         return ask_endpoints(
-            [Call(request, endpoint) for request, endpoint in wanted],
+            wanted,
             lambda call: endpoint_body(call.endpoint, call.request, suite),
             suite.running,
             self._purse,
@@ -169,19 +171,21 @@ class _Desk:
 
     def take_known(self, questions: Questions) -> None:
         """What needs no asking: faults, and answers that are kept."""
-        kept = self._known(request.key for request in questions.requests)
         endpoint = questions.contender.endpoint
-        found = self.answers[questions.contender.name] = {(item, 0): fault for item, fault in questions.faults.items()}
-        for request in questions.requests:
-            if (answer := kept.get(request.key)) is not None:
-                self._note(request, answer, found)
-                if endpoint and request.key not in self._counted:
-                    self._counted.add(request.key)
-                    self._purse.count_kept(answer, endpoint.price)
+        self.sheets[questions.contender.name] = AnswerSheet(questions)
+        for first in range(0, len(questions.requests), _AT_ONCE):
+            some = questions.requests[first : first + _AT_ONCE]
+            kept = self._known(request.key for request in some)
+            for request in some:
+                if (answer := kept.get(request.key)) is not None:
+                    self._note(request, answer)
+                    if endpoint and request.key not in self._counted:
+                        self._counted.add(request.key)
+                        self._purse.count_kept(answer, endpoint.price)
 
     def ask_local(self, questions: Questions) -> None:
         """Ask a model in this process, or a file."""
-        missing = self._missing(questions)
+        missing = list(self._missing(questions))
         if not missing:
             return
         name = questions.contender.name
@@ -192,16 +196,19 @@ class _Desk:
 
     def ask_remote(self, all_questions: Sequence[Questions]) -> None:
         """Ask endpoints, all contenders mixed."""
-        wanted: list[Asking] = []
+        wanted = Calls()
+        keys: set[str] = set()
         for questions in all_questions:
             for request in self._missing(questions):
-                alike = self._alike.setdefault(request.key, [])
-                if not alike and questions.contender.endpoint:
-                    wanted.append((request, questions.contender.endpoint))
-                alike.append(request)
+                if request.key in keys:
+                    self._alike.setdefault(request.key, []).append((request.contender, request.place))
+                else:
+                    keys.add(request.key)
+                    wanted.add(questions, request)
         if not wanted:
             return
-        say(_what_is_asked(wanted, self._inputs.suite.running))
+        del keys
+        say(wanted.described(self._inputs.suite.running))
         with progress("asking", len(wanted)) as advance:
             self.stopped = self._ask_endpoints(wanted, self._keep, advance)
         if self.stopped:
@@ -212,15 +219,14 @@ class _Desk:
         """Give what has no answer a failed one: neither right nor wrong."""
         for questions in all_questions:
             for request in self._missing(questions):
-                self._note(request, failed(reason), self.answers[request.contender])
+                self._note(request, failed(reason))
 
     def served(self) -> dict[str, dict[str, int]]:
         """For each contender the names that its endpoint gave the model, with how often."""
         return {name: dict(counted) for name, counted in self._served.items()}
 
-    def _missing(self, questions: Questions) -> list[Request]:
-        found = self.answers[questions.contender.name]
-        return [request for request in questions.requests if (request.item, request.repeat) not in found]
+    def _missing(self, questions: Questions) -> Iterator[Request]:
+        return self.sheets[questions.contender.name].missing()
 
     def _put(self, made: Sequence[tuple[Request, Answer]]) -> None:
         """Count what was asked, and put it where another run finds it."""
@@ -231,11 +237,12 @@ class _Desk:
     def _keep(self, made: Sequence[tuple[Request, Answer]]) -> None:
         self._put(made)
         for request, answer in made:
-            for one in self._alike.get(request.key, (request,)):
-                self._note(one, answer, self.answers[one.contender])
+            self._note(request, answer)
+            for contender, place in self._alike.pop(request.key, ()):
+                self._note(self.sheets[contender].questions.requests[place], answer)
 
-    def _note(self, request: Request, answer: Answer, found: dict[tuple[str, int], Answer]) -> None:
-        found[request.item, request.repeat] = answer
+    def _note(self, request: Request, answer: Answer) -> None:
+        self.sheets[request.contender].note(request, answer)
         if answer.model:
             self._served.setdefault(request.contender, Counter())[answer.model] += 1
         if answer.error is not None and request.key and not request.prompt_ids:  # local errors come again
@@ -244,43 +251,6 @@ class _Desk:
 
 def _unseen(steps: float = 1, note: str = "") -> None:
     """For work too short to show."""
-
-
-def _what_is_asked(wanted: Sequence[Asking], running: Running) -> str:
-    addresses = sorted({endpoint.base_url for _, endpoint in wanted})
-    names = {request.contender for request, _ in wanted}
-    who = f"{len(names)} contenders" if len(names) > 1 else names.pop()
-    return (
-        f"asking {who} {len(wanted):,} questions at {', '.join(addresses)}, up to {running.concurrency} at a time, in"
-        " random order"
-    )
-
-
-def _generations(
-    questions: Questions, answers: Mapping[tuple[str, int], Answer], items: Sequence[Row]
-) -> Iterator[Generation]:
-    digests = {request.item: request.prompt_digest for request in questions.requests}
-    repeats = range(1 + max(repeat for _, repeat in answers))
-    for item in items:
-        for repeat in repeats:
-            if (answer := answers.get((item.id, repeat))) is not None:
-                yield _generation(questions.contender.name, item.id, repeat, answer, digests.get(item.id, ""))
-
-
-def _generation(contender: str, item: str, repeat: int, answer: Answer, prompt_digest: str) -> Generation:
-    return Generation(
-        item=item,
-        contender=contender,
-        text=answer.text,
-        finish_reason=answer.finish_reason,
-        error=answer.error,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        prompt_digest=prompt_digest,
-        latency_ms=answer.latency_ms,
-        estimated=answer.estimated,
-        repeat=repeat,
-    )
 
 
 def _warn_of_unreadable(all_questions: Sequence[Questions]) -> None:
@@ -294,11 +264,17 @@ def _warn_of_unreadable(all_questions: Sequence[Questions]) -> None:
 
 def _warn_of_oddities(generations: Sequence[Generation]) -> None:
     """Say what looks like trouble, though each answer by itself may be meant so."""
-    estimated = sorted({g.contender for g in generations if g.estimated})
+    estimated: set[str] = set()
+    answered, empty = Counter[str](), Counter[str]()
+    for generation in generations:
+        if generation.estimated:
+            estimated.add(generation.contender)
+        if generation.error is None:
+            answered[generation.contender] += 1
+            empty[generation.contender] += not generation.text
     if estimated:
-        warn(f"{', '.join(estimated)}: the endpoint doesn't report usage; tokens are estimated from the texts' length")
-    answered = Counter(g.contender for g in generations if g.error is None)
-    empty = Counter(g.contender for g in generations if g.error is None and not g.text)
+        names = ", ".join(sorted(estimated))
+        warn(f"{names}: the endpoint doesn't report usage; tokens are estimated from the texts' length")
     for name, count in empty.items():
         if count > _MOST_EMPTY * answered[name]:
             warn(

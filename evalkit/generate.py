@@ -26,6 +26,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     repeat: int = 0
     """Which of several answers to the same question, from 0."""
+    place: int = 0
+    """Where it stands among its contender's requests."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -20,6 +20,7 @@ from evalkit.documents.config import DocumentsConfig
 from evalkit.documents.reading import DocumentFiles, find_files
 from evalkit.prompt_files import read_items
 from evalkit.rules import rule_version
+from evalkit.spool import Spool
 from evalkit.suite import Contender, FileExamples, NearestExamples, Suite
 from trainer.hub import check_reachable
 from trainer.record import RECORD, Run, read_run
@@ -32,7 +33,7 @@ class RowFile:
     """A file of rows with its digest, and the digest of the manifest beside it that vouches for it, if any."""
 
     path: Path
-    rows: list[Row]
+    rows: Sequence[Row]
     digest: str
     manifest: str | None
 
@@ -44,7 +45,7 @@ class Inputs:
     suite: Suite
     folder: Path
     contenders: list[Contender]
-    items: list[Row]
+    items: Sequence[Row]
     item_file: RowFile
     train: RowFile | None
     example_files: Mapping[str, RowFile]
@@ -85,7 +86,7 @@ class Inputs:
             for name, files in self.documents.items()
         }
 
-    def training_rows(self) -> list[Row] | None:
+    def training_rows(self) -> Sequence[Row] | None:
         """What was trained on: the suite's train rows, else those that the items' manifest names beside them."""
         if self.train:
             return self.train.rows
@@ -250,11 +251,11 @@ def _quantisation(suite: Suite, runs: Mapping[str, Run]) -> str:
     return used.pop() if used else "none"
 
 
-def _limited(items: list[Row], limit: int | None, seed: int) -> list[Row]:
+def _limited(items: Sequence[Row], limit: int | None, seed: int) -> Sequence[Row]:
     if limit is None or limit >= len(items):
         return items
-    chosen = {item.id for item in sorted(items, key=lambda item: stable_seed(seed, item.id))[:limit]}
-    return [item for item in items if item.id in chosen]
+    chosen = set(sorted((item.id for item in items), key=lambda name: stable_seed(seed, name))[:limit])
+    return Spool(Row, (item for item in items if item.id in chosen))
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ contender answers.
 """
 
 from collections.abc import Callable, Sequence
+from heapq import nsmallest
 
 from msgspec.structs import replace
 
@@ -28,9 +29,10 @@ def quiet_latencies(
     """
     plan: list[tuple[Questions, Request]] = []
     asking = [questions for questions in all_questions if not questions.contender.replay]
-    first = {q.contender.name: {r.item: r for r in q.requests if r.repeat == 0} for q in asking}
-    items = sorted({item for requests in first.values() for item in requests}, key=lambda i: stable_seed(seed, i))
-    for item in items[:count]:
+    names = {request.item for questions in asking for request in questions.requests}
+    chosen = dict.fromkeys(nsmallest(count, names, key=lambda name: stable_seed(seed, name)))
+    first = {q.contender.name: {r.item: r for r in q.requests if r.item in chosen and r.repeat == 0} for q in asking}
+    for item in chosen:
         plan += [(q, first[q.contender.name][item]) for q in asking if item in first[q.contender.name]]
     keyed = [(questions, replace(request, key=_key(request))) for questions, request in plan]
     kept = {} if fresh else cache.get(request.key for _, request in keyed)

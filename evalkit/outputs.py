@@ -27,9 +27,9 @@ class Results:
     """What an evaluation found. The items are kept with it, so that a report can be made from the folder alone."""
 
     result: dict[str, Any]
-    items: list[Row]
-    generations: list[Generation]
-    scores: list[Score]
+    items: Sequence[Row]
+    generations: Sequence[Generation]
+    scores: Sequence[Score]
 
 
 def write_results(
@@ -49,7 +49,7 @@ def write_results(
     for path in judged:
         write_lines(path, map(msgspec.json.encode, judgments))
     # Sealed before its environment is known: a digest doesn't cover the environment, so the report can show it.
-    results = Results(seal(body), list(items), list(generations), list(scores))
+    results = Results(seal(body), items, generations, scores)
     reports = [*render_reports(folder, results), *write_csv(results, folder), *write_parquet(results, folder)]
     written = [folder / _ITEMS, folder / _GENERATIONS, folder / _SCORES, *judged, *reports]
     # Latencies are in these files, so their digests differ between runs on the same inputs.

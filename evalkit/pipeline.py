@@ -24,6 +24,7 @@ from evalkit.result import Beside, ContenderInfo, build_result
 from evalkit.retrieval import measure
 from evalkit.rules import Rule, make_rule
 from evalkit.scoring import constant_answer, score_all
+from evalkit.spool import ById
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples
 from trainer.record import trained_tokens
 
@@ -70,7 +71,7 @@ def evaluate(path: Path, choice: Choice) -> Evaluated:
     rules = {config.name: make_rule(config, inputs.folder) for config in inputs.suite.rules}
     answered = answer_all(inputs, choice.cache or folder, fresh=choice.force, offline=choice.offline)
     kept = Kept(choice.cache or folder, fresh=choice.force, offline=choice.offline)
-    judged = judge_all(judges, inputs, answered.generations, kept)
+    judged = judge_all(judges, inputs, answered.generations, kept) if judges else Judged([], [], {})
     body = _body(inputs, answered, rules, judged)
     scores = body.pop("scores")
     body |= {"input_digest": input_digest, "stopped": answered.stopped, "judges": judged.judges}
@@ -132,9 +133,9 @@ def _output(inputs: Inputs, choice: Choice) -> Path:
 
 def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Judged) -> dict[str, Any]:
     """The result's body, with the scores under `scores`."""
-    by_id = {item.id: item for item in inputs.items}
     generations = answered.generations
-    scores = [*score_all(generations, by_id, rules), *judged.scores]
+    scores = score_all(generations, ById(inputs.items), rules)
+    scores.extend(judged.scores)
     primary = rules.get(inputs.suite.primary)
     solved = inputs.train.rows if inputs.train else inputs.items
     body = build_result(
@@ -142,7 +143,7 @@ def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Ju
         items=inputs.items,
         generations=generations,
         scores=scores,
-        chain={**inputs.chain(), "template": answered.template, "scores": digest_json(scores)},
+        chain={**inputs.chain(), "template": answered.template, "scores": scores.digest()},
         contenders=[_info(questions, inputs, scores, answered) for questions in answered.questions],
         beside=Beside(constant_answer(solved, inputs.items, primary) if primary else None, _overlap(inputs)),
     )
@@ -160,10 +161,6 @@ def _overlap(inputs: Inputs) -> Overlap | None:
 
 def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answered: Answered) -> ContenderInfo:
     contender = questions.contender
-    primary: dict[str, list[float]] = {}  # by item; several where an endpoint answers each item repeatedly
-    for score in scores:
-        if (score.contender, score.scorer) == (contender.name, inputs.suite.primary) and score.value is not None:
-            primary.setdefault(score.item, []).append(score.value)
     run = inputs.runs.get(contender.name)
     seconds = run.record.get("environment", {}).get("seconds") if run else None
     prices = inputs.suite.prices
@@ -178,12 +175,21 @@ def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answere
         price=own or prices.contenders.get(contender.name) or prices.tokens,
         training_cost=prices.training if prices.training is not None and contender.place == "fine-tune" else hourly,
         trained_tokens=trained_tokens(run) if run else None,
-        retrieval=measure(inputs.items, questions.retrieved, {item: fmean(found) for item, found in primary.items()})
+        retrieval=measure(inputs.items, questions.retrieved, _by_item(scores, contender.name, inputs.suite.primary))
         if questions.retrieved
         else None,
         canary=answered.canaries.get(contender.name),
         alone_ms=answered.alone_ms.get(contender.name, ()),
     )
+
+
+def _by_item(scores: Sequence[Score], contender: str, scorer: str) -> dict[str, float]:
+    """Each item's score, averaged where an endpoint answered it repeatedly."""
+    found: dict[str, list[float]] = {}
+    for score in scores:
+        if (score.contender, score.scorer) == (contender, scorer) and score.value is not None:
+            found.setdefault(score.item, []).append(score.value)
+    return {item: fmean(values) for item, values in found.items()}
 
 
 def _description(contender: Contender) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from curate.core.errors import DataError, os_errors
 from curate.core.jsonl import read_lines
 from curate.core.rows import Message, Row
+from evalkit.spool import Spool
 
 _PROMPTS = ("prompt", "question", "text", "instruction", "goal")  # what such files call the column, in this order
 # What tables of attacks and look-alikes call a prompt that should be refused, and one that should not.
@@ -19,7 +20,7 @@ _SHOULD_REFUSE = {"unsafe": True, "harmful": True, "safe": False, "harmless": Fa
 _LEFT_OUT = frozenset({"fill", "format", "digest", "rows"})
 
 
-def read_items(path: Path) -> list[Row]:
+def read_items(path: Path) -> Spool[Row]:
     """The items of a file: rows (.jsonl), or prompts in a CSV or TSV table, in JSON lines, or one a line (.txt).
 
     A prompt's `id` and `label` are used, other plain columns go to `meta`; without an id it is numbered by its line. A
@@ -28,10 +29,13 @@ def read_items(path: Path) -> list[Row]:
     """
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        return list(_from_table(path, "\t" if suffix == ".tsv" else ","))
-    if suffix == ".txt":
-        return [_row({"prompt": line.raw.decode("utf-8", "replace")}, path, line.number) for line in read_lines(path)]
-    return list(_from_lines(path))
+        return Spool(Row, _from_table(path, "\t" if suffix == ".tsv" else ","))
+    return Spool(Row, _from_text(path) if suffix == ".txt" else _from_lines(path))
+
+
+def _from_text(path: Path) -> Iterator[Row]:
+    for line in read_lines(path):
+        yield _row({"prompt": line.raw.decode("utf-8", "replace")}, path, line.number)
 
 
 def _from_lines(path: Path) -> Iterator[Row]:

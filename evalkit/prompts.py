@@ -1,6 +1,6 @@
 """Prompts: every contender's requests for every item, rendered and with the key that its answer is kept under."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from evalkit.endpoint import Endpoint
 from evalkit.generate import Answer, Request, failed
 from evalkit.inputs import Inputs, library_versions
 from evalkit.retrieval import Retrieved, nearest_rows, retrieve
+from evalkit.spool import Spool
 from evalkit.suite import Contender, CoveringExamples, FileExamples, NearestExamples, Suite
 from trainer.record import RECORD
 
@@ -30,7 +31,7 @@ class Questions:
     """
 
     contender: Contender
-    requests: list[Request]
+    requests: Sequence[Request]
     faults: dict[str, Answer]
     retrieved: Retrieved | None = None
 
@@ -62,44 +63,56 @@ def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
 
 def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None, folder: Path | None) -> Questions:
     if contender.replay:
-        requests = [Request(item=item.id, contender=contender.name, messages=item.prompt) for item in inputs.items]
-        return Questions(contender, requests, {})
+        recorded = (Request(item=item.id, contender=contender.name, messages=item.prompt) for item in inputs.items)
+        return Questions(contender, _numbered(recorded), {})
     retrieved = _retrieved(contender, inputs, folder)
     faults = {item: failed(fault) for item, fault in retrieved.faults.items()} if retrieved else {}
-    asked = [
+    asked = (
         (item, messages_for(contender, item, examples, retrieved.found.get(item.id, ()) if retrieved else ()))
         for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True)
         if item.id not in faults
-    ]
+    )
     if contender.endpoint:
-        return Questions(contender, list(_ask_endpoint(contender, asked, inputs)), faults, retrieved)
+        return Questions(contender, _numbered(_ask_endpoint(contender, asked, inputs)), faults, retrieved)
     if chat is None:
         raise ValueError("a local contender without a chat format")
+    return Questions(contender, _numbered(_ask_local(contender, asked, inputs, chat, faults)), faults, retrieved)
+
+
+def _numbered(requests: Iterable[Request]) -> Spool[Request]:
+    """The requests on disk, each with its place among them."""
+    return Spool(Request, (replace(request, place=place) for place, request in enumerate(requests)))
+
+
+def _ask_local(
+    contender: Contender,
+    asked: Iterable[tuple[Row, list[Message]]],
+    inputs: Inputs,
+    chat: ChatFormat,
+    faults: dict[str, Answer],
+) -> Iterator[Request]:
+    """Messages rendered by the base's template; those that it refuses go to `faults`."""
     model_key = _model_key(contender, inputs)
-    requests = []
     for item, messages in asked:
         fault = _template_fault(chat, messages, item)
         if fault:
             faults[item.id] = failed(fault)
             continue
         prompt = chat.render(messages, item.tools, answer_follows=True)
-        requests.append(
-            Request(
-                item=item.id,
-                contender=contender.name,
-                messages=messages,
-                tools=item.tools,
-                prompt=prompt,
-                prompt_digest=digest_text(prompt),
-                prompt_ids=chat.prompt_ids(messages, item.tools),
-                key=digest_json([model_key, digest_text(prompt)]),
-            )
+        yield Request(
+            item=item.id,
+            contender=contender.name,
+            messages=messages,
+            tools=item.tools,
+            prompt=prompt,
+            prompt_digest=digest_text(prompt),
+            prompt_ids=chat.prompt_ids(messages, item.tools),
+            key=digest_json([model_key, digest_text(prompt)]),
         )
-    return Questions(contender, requests, faults, retrieved)
 
 
 def _ask_endpoint(
-    contender: Contender, asked: Sequence[tuple[Row, list[Message]]], inputs: Inputs
+    contender: Contender, asked: Iterable[tuple[Row, list[Message]]], inputs: Inputs
 ) -> Iterator[Request]:
     """Messages as they are: the template is the endpoint's."""
     if contender.endpoint is None:

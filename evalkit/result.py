@@ -1,8 +1,9 @@
 """The body of result.json: each contender's scores, how they compare, the ladder verdict, where it all came from."""
 
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def build_result(
     values = {info.name: table.values[primary][info.name] for info in in_order}
     asked = Asked(
         rungs={info.name: info.rung for info in in_order},
-        errors={info.name: _error_share(answers[info.name]) for info in in_order},
+        errors={info.name: answers[info.name].error_share for info in in_order},
         level=level,
         rules=_rules(suite, values),
         constant=beside.constant,
@@ -217,11 +218,32 @@ def cluster_names(items: Sequence[Row], field: str | None) -> list[str] | None:
     return [f"={value}" if value is not None else f"#{index}" for index, value in enumerate(found)]
 
 
-def _by_contender(
-    items: Sequence[Row], names: Sequence[str], generations: Sequence[Generation]
-) -> dict[str, list[Generation]]:
+@dataclass(slots=True)
+class _Tally:
+    """What one contender's answers took and how they ended. Units: tokens, milliseconds."""
+
+    finish_reasons: Counter[str] = field(default_factory=Counter)
+    errors: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latencies_ms: "array[float]" = field(default_factory=lambda: array("d"))
+
+    def add(self, answer: Generation) -> None:
+        self.finish_reasons[answer.finish_reason] += 1
+        self.errors += answer.error is not None
+        self.prompt_tokens += answer.prompt_tokens
+        self.completion_tokens += answer.completion_tokens
+        if answer.error is None and answer.latency_ms:
+            self.latencies_ms.append(answer.latency_ms)
+
+    @property
+    def error_share(self) -> float:
+        return self.errors / self.finish_reasons.total() if self.finish_reasons else 0.0
+
+
+def _by_contender(items: Sequence[Row], names: Sequence[str], generations: Sequence[Generation]) -> dict[str, _Tally]:
     known = {item.id for item in items}
-    answers: dict[str, list[Generation]] = {name: [] for name in names}
+    answers = {name: _Tally() for name in names}
     for generation in generations:
         if generation.item not in known or generation.contender not in answers:
             raise DataError(
@@ -229,23 +251,21 @@ def _by_contender(
                 where=f"{generation.item} / {generation.contender}",
                 fix="run the evaluation again",
             )
-        answers[generation.contender].append(generation)
+        answers[generation.contender].add(generation)
     return answers
 
 
 def _contender(
     info: ContenderInfo,
     table: ScoreTable,
-    answers: Sequence[Generation],
+    answers: _Tally,
     level: Level,
     found: Findings,
 ) -> dict[str, Any]:
     primary = level.metric
     values = table.values[primary][info.name]
     reasons = table.reasons[primary][info.name]
-    latencies = list(info.alone_ms) or [
-        answer.latency_ms for answer in answers if answer.error is None and answer.latency_ms
-    ]
+    latencies = list(info.alone_ms) or answers.latencies_ms
     p50, p95 = np.percentile(latencies, [50, 95]) if latencies else (None, None)
     section: dict[str, Any] = {
         "name": info.name,
@@ -268,12 +288,9 @@ def _contender(
         },
         # `alone`: one request at a time; else while others were in flight, or as recorded.
         "latency_ms": {"p50": p50, "p95": p95, "n": len(latencies), "alone": bool(info.alone_ms)},
-        "tokens": {
-            "prompt": sum(answer.prompt_tokens for answer in answers),
-            "completion": sum(answer.completion_tokens for answer in answers),
-        },
-        "errors": sum(answer.error is not None for answer in answers),
-        "finish_reasons": dict(sorted(Counter(answer.finish_reason for answer in answers).items())),
+        "tokens": {"prompt": answers.prompt_tokens, "completion": answers.completion_tokens},
+        "errors": answers.errors,
+        "finish_reasons": dict(sorted(answers.finish_reasons.items())),
     }
     if info.canary is not None:
         section["canary"] = dict(info.canary)
@@ -282,10 +299,6 @@ def _contender(
     if info.training_seconds is not None:
         section["environment"] = {"training_seconds": info.training_seconds}
     return section
-
-
-def _error_share(answers: Sequence[Generation]) -> float:
-    return sum(answer.error is not None for answer in answers) / len(answers) if answers else 0.0
 
 
 def _rounded(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Scores as arrays, aligned with the items: NaN where there is none, with the reasons counted."""
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from evalkit.records import Score
 from evalkit.stats.interval import is_binary
 
 Floats = NDArray[np.float64]
+_Totals = tuple["array[float]", "array[float]"]
+"""Of each item the sum of its scores, and their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +37,35 @@ def tabulate(items: Sequence[Row], contenders: Sequence[str], scores: Sequence[S
     place = {item.id: index for index, item in enumerate(items)}
     if len(place) != len(items):
         raise DataError("two items have the same id", fix="give every item an id of its own")
-    scorers = tuple(dict.fromkeys([primary, *(score.scorer for score in scores)]))
-    totals = {scorer: {name: np.zeros((2, len(items))) for name in contenders} for scorer in scorers}
+    totals: dict[str, dict[str, _Totals]] = {}
+    empty = bytes(8 * len(items))
     lacking: dict[tuple[str, str, int], str] = {}
-    seen: set[tuple[str, str, str, int]] = set()
+    seen: dict[tuple[str, str, int], bytearray] = {}
+
+    def totals_of(scorer: str) -> dict[str, _Totals]:
+        if scorer not in totals:
+            totals[scorer] = {name: (array("d", empty), array("d", empty)) for name in contenders}
+        return totals[scorer]
+
+    known = totals_of(primary)
     for score in scores:
-        key = (score.item, score.contender, score.scorer, score.repeat)
-        if score.item not in place or score.contender not in totals[primary] or key in seen:
-            fault = "given twice" if key in seen else "for an item or a contender that is not in this run"
-            raise DataError(f"a score {fault}", where=" / ".join(map(str, key)), fix="run the evaluation again")
-        seen.add(key)
-        at = place[score.item]
+        at, series = place.get(score.item, -1), (score.contender, score.scorer, score.repeat)
+        if at < 0 or score.contender not in known:
+            raise _bad_score("for an item or a contender that is not in this run", score)
+        if series not in seen:
+            seen[series] = bytearray(len(items))
+        if seen[series][at]:
+            raise _bad_score("given twice", score)
+        seen[series][at] = 1
+        sums, counts = totals_of(score.scorer)[score.contender]
         reason = score.unscored or _fault(score.value)
         if reason is None and score.value is not None:
-            totals[score.scorer][score.contender][:, at] += (score.value, 1)
+            sums[at] += score.value
+            counts[at] += 1
         else:
             lacking.setdefault((score.scorer, score.contender, at), reason or "no value")
-    values = {scorer: {name: _means(both) for name, both in found.items()} for scorer, found in totals.items()}
+    scorers = tuple(totals)
+    values = {scorer: {name: _means(*both) for name, both in found.items()} for scorer, found in totals.items()}
     reasons: dict[str, dict[str, Counter[str]]] = {
         scorer: {name: Counter() for name in contenders} for scorer in scorers
     }
@@ -75,11 +90,16 @@ def mean_of(values: Floats) -> float | None:
     return float(there.mean()) if there.size else None
 
 
-def _means(totals: Floats) -> Floats:
+def _means(sums: "array[float]", counts: "array[float]") -> Floats:
     """The mean of each item's scores from their sum and number; NaN where there is none."""
-    means = np.full(totals.shape[1], np.nan)
-    np.divide(totals[0], totals[1], out=means, where=totals[1] > 0)
+    means = np.full(len(counts), np.nan)
+    np.divide(sums, counts, out=means, where=np.asarray(counts) > 0)
     return means
+
+
+def _bad_score(fault: str, score: Score) -> DataError:
+    where = " / ".join(map(str, (score.item, score.contender, score.scorer, score.repeat)))
+    return DataError(f"a score {fault}", where=where, fix="run the evaluation again")
 
 
 def _fault(value: float | None) -> str | None:

@@ -1,7 +1,7 @@
 """Scores: every rule on every answer, a value or the reason why there is none."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from curate.core.errors import AcidtestError
@@ -9,23 +9,29 @@ from curate.core.rows import Row
 from evalkit.records import Generation, Score
 from evalkit.rules import Mark, OfGeneration, Rule, Together, Unscored
 from evalkit.rules.outcome import OfText
+from evalkit.spool import Spool
 
 
-def score_all(generations: Iterable[Generation], items: Mapping[str, Row], rules: Mapping[str, Rule]) -> list[Score]:
+def score_all(generations: Sequence[Generation], items: Mapping[str, Row], rules: Mapping[str, Rule]) -> Spool[Score]:
     """One score per generation and rule, in the order of both."""
-    pairs = [(items[generation.item], generation) for generation in generations]
-    columns = {name: _outcomes(pairs, rule) for name, rule in rules.items()}
-    return [
-        _score(generation, name, outcomes[index])
-        for index, (_, generation) in enumerate(pairs)
-        for name, outcomes in columns.items()
-    ]
+    return Spool(Score, _scores(generations, items, rules))
 
 
-def _outcomes(pairs: Sequence[tuple[Row, Generation]], rule: Rule) -> list[Mark | Unscored]:
-    """What a rule says about each answer; an answer that isn't there, or a rule that raises, is unscored."""
-    if not isinstance(rule, Together):
-        return [_outcome(item, generation, rule) for item, generation in pairs]
+def _scores(generations: Sequence[Generation], items: Mapping[str, Row], rules: Mapping[str, Rule]) -> Iterator[Score]:
+    together = {
+        name: _together([(items[generation.item], generation) for generation in generations], rule)
+        for name, rule in rules.items()
+        if isinstance(rule, Together)
+    }
+    for generation in generations:
+        item = items[generation.item]
+        for name, rule in rules.items():
+            outcome = next(together[name]) if isinstance(rule, Together) else _outcome(item, generation, rule)
+            yield _score(generation, name, outcome)
+
+
+def _together(pairs: Sequence[tuple[Row, Generation]], rule: Together) -> Iterator[Mark | Unscored]:
+    """What a rule says about each of many answers; an answer that isn't there, or a rule that raises, is unscored."""
     answered = [(item, generation.text) for item, generation in pairs if generation.error is None]
     try:
         made = iter(rule.score(answered) if answered else [])
@@ -33,10 +39,11 @@ def _outcomes(pairs: Sequence[tuple[Row, Generation]], rule: Rule) -> list[Mark 
         raise  # no embedder: trouble with the job, not with an answer
     except Exception as error:  # noqa: BLE001 - one rule's trouble; the other scores stand
         made = iter([_raised(error)] * len(answered))
-    return [next(made) if generation.error is None else _no_answer(generation) for _, generation in pairs]
+    return iter([next(made) if generation.error is None else _no_answer(generation) for _, generation in pairs])
 
 
 def _outcome(item: Row, generation: Generation, rule: OfText | OfGeneration) -> Mark | Unscored:
+    """What a rule says about one answer, as above."""
     if generation.error is not None:
         return _no_answer(generation)
     try:
@@ -86,6 +93,10 @@ def constant_answer(solved: Sequence[Row], items: Sequence[Row], rule: Rule) -> 
         return None
     text = answers.most_common(1)[0][0]
     made = Generation(item="", contender="", text=text)
-    outcomes = _outcomes([(item, made) for item in items], rule)
+    outcomes = (
+        _together([(item, made) for item in items], rule)
+        if isinstance(rule, Together)
+        else (_outcome(item, made, rule) for item in items)
+    )
     values = tuple(outcome.value if isinstance(outcome, Mark) else None for outcome in outcomes)
     return ConstantAnswer(text, values) if any(value is not None for value in values) else None

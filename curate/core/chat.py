@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from tokenizers import Tokenizer
 
 from curate.core.digests import digest_json
 from curate.core.rows import Message, message_dicts
@@ -96,6 +95,8 @@ class ChatFormat:
     """A tokenizer with its chat template. `load` gives the transformers tokenizer, for those who ask for it."""
 
     def __init__(self, parts: ChatParts, load: Callable[[], Any]) -> None:
+        from tokenizers import Tokenizer
+
         self.template = parts.template
         self.special_tokens = parts.special_tokens
         self.stop_ids = frozenset(parts.stop_ids)

@@ -1,6 +1,7 @@
 """Digests of what artefacts are made of: SHA-256, written as `sha256:<hex>`."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,15 @@ def canonical_json(value: object) -> bytes:
 
 def digest_bytes(data: bytes) -> str:
     """The digest of these bytes."""
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    return digest_parts([data])
+
+
+def digest_parts(parts: Iterable[bytes]) -> str:
+    """The digest of all parts as one text."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part)
+    return "sha256:" + state.hexdigest()
 
 
 def digest_text(text: str) -> str:
@@ -32,11 +41,8 @@ def digest_json(value: object) -> str:
 
 def digest_file(path: Path) -> str:
     """The digest of a file's bytes. Raises: AcidtestError naming the file where it can't be read."""
-    state = hashlib.sha256()
     with os_errors(path), path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            state.update(chunk)
-    return "sha256:" + state.hexdigest()
+        return digest_parts(iter(lambda: file.read(_CHUNK_BYTES), b""))
 
 
 def digest_folder(folder: Path, names: list[str] | None = None) -> str:

@@ -20,6 +20,7 @@ from curate.core.console import Advance, say
 from curate.core.errors import AcidtestError, ServiceError
 from evalkit.backends.openai_http import Client
 from evalkit.backends.pace import Pace
+from evalkit.calls import Call
 from evalkit.endpoint import Endpoint, Running
 from evalkit.generate import Answer, Request, failed
 from evalkit.spending import Purse
@@ -38,14 +39,6 @@ _FIXES = {
     429: "see to the account that pays for the key in {key}: its quota is used up",
 }
 _LAST_S = 15.0  # after Ctrl-C, for answers that are on their way: they are paid for
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request to one endpoint."""
-
-    request: Request
-    endpoint: Endpoint
 
 
 Body = Callable[[Call], dict[str, Any]]
@@ -95,16 +88,17 @@ class _Pool:
 
     async def run(self, calls: Sequence[Call], seed: int) -> str | None:
         """See `ask_endpoints`."""
-        groups: dict[tuple[str, str | None], list[Call]] = {}
-        for call in random.Random(seed).sample(calls, len(calls)):
-            groups.setdefault((call.endpoint.base_url, call.endpoint.key_env), []).append(call)
+        groups: dict[tuple[str, str | None], list[int]] = {}
+        for at in random.Random(seed).sample(range(len(calls)), len(calls)):
+            endpoint = calls[at].endpoint
+            groups.setdefault((endpoint.base_url, endpoint.key_env), []).append(at)
         async with AsyncExitStack() as stack:
             workers = []
             for group in groups.values():
-                client = await stack.enter_async_context(Client(group[0].endpoint, self._running))
+                client = await stack.enter_async_context(Client(calls[group[0]].endpoint, self._running))
                 server = _Server(client, Pace(self._running.concurrency))
                 self._servers.append(server)
-                queue = iter(group)
+                queue = map(calls.__getitem__, group)
                 hands = min(self._running.concurrency, len(group))
                 workers += [asyncio.ensure_future(self._work(server, queue)) for _ in range(hands)]
             with _interrupts(self._interrupt):

@@ -1,13 +1,14 @@
 """One line per answer, with the score of every scorer in a column: as CSV, as Parquet."""
 
 import csv
-import io
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.core.errors import ServiceError
-from curate.core.jsonl import atomic_write, write_text
+from curate.core.jsonl import atomic_write
+from evalkit.by_answer import ByAnswer
+from evalkit.exports.parquet import Kind, write_rows
 
 if TYPE_CHECKING:
     from evalkit.outputs import Results
@@ -17,31 +18,33 @@ CSV, PARQUET = "scores.csv", "scores.parquet"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def answer_lines(results: "Results") -> Iterator[dict[str, Any]]:
-    """Each answer with its item, what it took, and under `score.NAME` what each scorer gave it (None: unscored)."""
+def answer_lines(results: "Results") -> Iterator[list[Any]]:
+    """Each answer as a line of `columns`: its item, what it took, what each scorer gave it (None: unscored) and why."""
     names = scorer_names(results)
-    scores = {(one.item, one.contender, one.repeat, one.scorer): one for one in results.scores}
-    items = {item.id: item for item in results.items}
+    contenders = [contender["name"] for contender in results.result["contenders"]]
+    scores = ByAnswer(results.scores, results.items, contenders)
+    places = {item.id: place for place, item in enumerate(results.items)}
     for answer in results.generations:
-        item = items[answer.item]
-        found = {name: scores.get((answer.item, answer.contender, answer.repeat, name)) for name in names}
-        yield {
-            "item": answer.item,
-            "contender": answer.contender,
-            "repeat": answer.repeat,
-            "label": item.label,
-            "source": item.source,
-            "group": item.group,
-            **{f"score.{name}": one.value if one else None for name, one in found.items()},
-            **{f"unscored.{name}": one.unscored if one else "no score" for name, one in found.items()},
-            "error": answer.error,
-            "finish_reason": answer.finish_reason,
-            "prompt_tokens": answer.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "latency_ms": answer.latency_ms,
-            # A lone surrogate can stand in an answer and in no UTF-8 file.
-            "answer": answer.text.encode("utf-8", "replace").decode(),
-        }
+        place = places[answer.item]
+        item = results.items[place]
+        made = {one.scorer: one for one in scores.of(place, answer.contender) if one.repeat == answer.repeat}
+        found = [made.get(name) for name in names]
+        yield [
+            answer.item,
+            answer.contender,
+            answer.repeat,
+            item.label,
+            item.source,
+            item.group,
+            *(one.value if one else None for one in found),
+            *(one.unscored if one else "no score" for one in found),
+            answer.error,
+            answer.finish_reason,
+            answer.prompt_tokens,
+            answer.completion_tokens,
+            answer.latency_ms,
+            answer.text,
+        ]
 
 
 def scorer_names(results: "Results") -> list[str]:
@@ -49,33 +52,44 @@ def scorer_names(results: "Results") -> list[str]:
     return list(results.result["contenders"][0]["metrics"])
 
 
+def columns(results: "Results") -> dict[str, Kind]:
+    """The names of a line's columns, in their order, with what they hold."""
+    names = scorer_names(results)
+    return {
+        "item": "text",
+        "contender": "text",
+        "repeat": "int32",
+        "label": "text",
+        "source": "text",
+        "group": "text",
+        **{f"score.{name}": "double" for name in names},
+        **{f"unscored.{name}": "text" for name in names},
+        "error": "text",
+        "finish_reason": "text",
+        "prompt_tokens": "int64",
+        "completion_tokens": "int64",
+        "latency_ms": "double",
+        "answer": "text",
+    }
+
+
 def write_csv(results: "Results", folder: Path) -> list[Path]:
     """Write scores.csv. Text that a spreadsheet would run as a formula gets a quote before it."""
-    path, text = folder / CSV, io.StringIO(newline="")
-    lines = list(answer_lines(results))
-    writer = csv.DictWriter(text, list(lines[0]) if lines else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
-    write_text(path, text.getvalue())
+    path = folder / CSV
+    with atomic_write(path) as file:
+        text = TextIOWrapper(file, "utf-8", errors="replace", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns(results))
+        writer.writerows([_cell(value) for value in line] for line in answer_lines(results))
+        text.detach()  # written, but not closed: that is for the one who opened it
     return [path]
 
 
 def write_parquet(results: "Results", folder: Path) -> list[Path]:
     """Write scores.parquet."""
-    import polars as pl
-
     path = folder / PARQUET
-    lines = list(answer_lines(results))
-    kinds = {"repeat": pl.Int32, "prompt_tokens": pl.Int64, "completion_tokens": pl.Int64, "latency_ms": pl.Float64}
-    schema = {
-        key: pl.Float64 if key.startswith("score.") else kinds.get(key, pl.String)
-        for key in (lines[0] if lines else ())
-    }
     with atomic_write(path) as file:
-        try:
-            pl.DataFrame(lines, schema=schema).write_parquet(file)
-        except pl.exceptions.PolarsError as error:
-            raise ServiceError(f"the table can't be written: {error}", where=path) from error
+        write_rows(file, columns(results), answer_lines(results))
     return [path]
 
 

@@ -67,7 +67,7 @@ class Evidence:
     baseline: Side | None
 
     @property
-    def items(self) -> list[Row]:
+    def items(self) -> Sequence[Row]:
         """The items, in the order of all arrays."""
         return self.ours.results.items
 

@@ -10,6 +10,7 @@ from curate.core.console import progress, say, warn
 from curate.core.digests import digest_json
 from curate.core.rows import Message
 from evalkit.cache import open_cache
+from evalkit.calls import Call
 from evalkit.endpoint import Endpoint, Running
 from evalkit.generate import Answer, Request, failed
 from evalkit.judge.settings import JudgeConfig
@@ -106,7 +107,7 @@ class EndpointJudge:
         return {**body, **({"response_format": self._schema} if self._schema else {})}
 
     def _make(self, requests: Sequence[Request], keep: Any) -> None:
-        from evalkit.backends.pool import Call, ask_endpoints
+        from evalkit.backends.pool import ask_endpoints
 
         if self._kept.offline:
             keep([(request, failed(_OFFLINE)) for request in requests])

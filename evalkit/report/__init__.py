@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.core.jsonl import write_text
+from curate.core.jsonl import atomic_write, write_text
 from curate.core.rows import Row
 from evalkit.records import Generation, Score
 from evalkit.report.html import render_html
@@ -20,6 +20,7 @@ def write_report(
 ) -> list[Path]:
     """Write report.html and report.md into `folder` and return their paths. Raises: DataError, ServiceError."""
     page, summary = folder / "report.html", folder / "report.md"
-    write_text(page, render_html(result, items, generations, scores))
+    with atomic_write(page) as file:
+        file.writelines(part.encode("utf-8", "replace") for part in render_html(result, items, generations, scores))
     write_text(summary, render_markdown(result))
     return [page, summary]

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from curate.core.rows import Row
 from curate.core.visible import visible
+from evalkit.by_answer import ByAnswer
 from evalkit.records import Generation, Score
 
 _SHOWN_CHARACTERS = 4000  # of one text; a longer one says how much is missing
@@ -45,56 +46,71 @@ class Examples:
     broke_count: int
 
 
-def collect(
-    result: Mapping[str, Any], rows: Sequence[Row], generations: Sequence[Generation], scores: Sequence[Score]
-) -> list[Item]:
-    """Every item of the run, its texts made safe to look at."""
-    names = [contender["name"] for contender in result["contenders"]]
-    answers = {(answer.item, answer.contender): answer for answer in generations}
-    marks: dict[tuple[str, str], list[Score]] = {}
-    for score in scores:
-        marks.setdefault((score.item, score.contender), []).append(score)
-    return [
-        Item(
+class ItemTable(Sequence[Item]):
+    """Every item of the run, its texts made safe to look at; each is put together when it is asked for."""
+
+    def __init__(
+        self, result: Mapping[str, Any], rows: Sequence[Row], generations: Sequence[Generation], scores: Sequence[Score]
+    ) -> None:
+        self._names = [contender["name"] for contender in result["contenders"]]
+        self._primary = str(result["primary"])
+        self._rows = rows
+        self._answers = ByAnswer(generations, rows, self._names)
+        self._scores = ByAnswer(scores, rows, self._names)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> Item: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Item]: ...
+    def __getitem__(self, at: int | slice) -> Item | list[Item]:
+        if isinstance(at, slice):
+            return [self[place] for place in range(len(self))[at]]
+        row = self._rows[at]
+        return Item(
             id=visible(row.id, _SHOWN_CHARACTERS),
             label=visible(row.label or "", _SHOWN_CHARACTERS),
             prompt=visible(_question(row), _SHOWN_CHARACTERS),
             expected=visible(row.answer, _SHOWN_CHARACTERS),
-            answers=tuple(
-                _answer(name, answers.get((row.id, name)), marks.get((row.id, name), []), result["primary"])
-                for name in names
-            ),
+            answers=tuple(self._answer(at, name) for name in self._names),
         )
-        for row in rows
-    ]
+
+    def value(self, at: int, contender: str) -> float | None:
+        """The primary score of a contender's answer."""
+        return _value(self._scores.of(at, contender), self._primary)
+
+    def _answer(self, at: int, name: str) -> Answer:
+        answers = self._answers.of(at, name)
+        return _answer(name, answers[-1] if answers else None, self._scores.of(at, name), self._primary)
 
 
-def examples(result: Mapping[str, Any], items: Sequence[Item]) -> Examples | None:
+def examples(result: Mapping[str, Any], items: ItemTable) -> Examples | None:
     """Examples of the comparison that matters most: the last step of the ladder. None with a single contender."""
     step = result["ladder"]["steps"][-1]
     if step["against"] is None:
         return None
-    fixed: list[Item] = []
-    broke: list[Item] = []
-    for item in items:
-        values = {answer.contender: answer.value for answer in item.answers}
-        ours, theirs = values[step["contender"]], values[step["against"]]
+    fixed: list[int] = []
+    broke: list[int] = []
+    for place in range(len(items)):
+        ours, theirs = items.value(place, step["contender"]), items.value(place, step["against"])
         if ours is not None and theirs is not None and ours != theirs:
-            (fixed if ours > theirs else broke).append(item)
+            (fixed if ours > theirs else broke).append(place)
     return Examples(
         step["contender"],
         step["against"],
-        _spread(fixed),
-        _spread(broke),
+        tuple(items[place] for place in _spread(fixed)),
+        tuple(items[place] for place in _spread(broke)),
         fixed_count=len(fixed),
         broke_count=len(broke),
     )
 
 
-def _spread(items: Sequence[Item]) -> tuple[Item, ...]:
-    """A few items from the whole length of the list: neighbours are often alike."""
-    count = min(_EXAMPLES, len(items))
-    return tuple(items[index * len(items) // count] for index in range(count))
+def _spread(places: Sequence[int]) -> list[int]:
+    """A few places from the whole length of the list: neighbours are often alike."""
+    count = min(_EXAMPLES, len(places))
+    return [places[index * len(places) // count] for index in range(count)]
 
 
 def _question(row: Row) -> str:
@@ -104,7 +120,6 @@ def _question(row: Row) -> str:
 
 
 def _answer(name: str, generation: Generation | None, scores: Sequence[Score], primary: str) -> Answer:
-    value = next((score.value for score in scores if score.scorer == primary and score.unscored is None), None)
     notes = []
     if generation is None:
         notes.append("no answer")
@@ -118,4 +133,9 @@ def _answer(name: str, generation: Generation | None, scores: Sequence[Score], p
         elif score.value < 1:
             notes.append(f"{score.scorer}: {score.value:g}" + (f", {score.detail}" if score.detail else ""))
     text = generation.text if generation else ""
-    return Answer(name, visible(text, _SHOWN_CHARACTERS), value, tuple(visible(note, 500) for note in notes))
+    shown = tuple(visible(note, 500) for note in notes)
+    return Answer(name, visible(text, _SHOWN_CHARACTERS), _value(scores, primary), shown)
+
+
+def _value(scores: Sequence[Score], primary: str) -> float | None:
+    return next((score.value for score in scores if score.scorer == primary and score.unscored is None), None)

@@ -15,7 +15,7 @@ from curate.core.rows import Row
 from curate.core.visible import visible
 from evalkit.ladder import Verdict
 from evalkit.records import Generation, Score
-from evalkit.report.answers import Item, collect, examples
+from evalkit.report.answers import ItemTable, examples
 from evalkit.report.charts import bars, forest, picture
 from evalkit.report.costs import break_even_sentences, gain_sentences
 from evalkit.report.grounds import ground_sentences
@@ -32,6 +32,7 @@ VERDICTS: dict[Verdict, str] = {
     "nothing-suffices": "Nothing suffices",
     "inconclusive": "Inconclusive",
 }
+_DATA = "\x00"  # behind it only our own script follows
 OUTCOMES = {"start": "where it starts", "better": "better", "not-better": "not better", "open": "open"}
 
 _FIGURE_SPACE = re.compile(
@@ -45,9 +46,17 @@ _SCRIPT_ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for chara
 
 def render_html(
     result: Mapping[str, Any], rows: Sequence[Row], generations: Sequence[Generation], scores: Sequence[Score]
-) -> str:
-    """The report as one HTML document."""
-    items = collect(result, rows, generations, scores)
+) -> Iterator[str]:
+    """The report as one HTML document, in parts: of its items only a few are in memory at a time."""
+    items = ItemTable(result, rows, generations, scores)
+    before, _, after = _page(result, items).rpartition(_DATA)
+    yield before
+    yield from _table_data(result, items)
+    yield after
+
+
+def _page(result: Mapping[str, Any], items: ItemTable) -> str:
+    """The document with `_DATA` where the items' data belongs."""
     script = _asset("items.js")
     headline, stop, detail = tight(visible(result["ladder"]["because"])).partition(". ")
     # Only the script whose digest stands here runs: text that slipped through every escape could still do nothing.
@@ -79,13 +88,13 @@ def render_html(
         classes=_classes(result),
         span=span,
         examples=examples(result, items),
-        items=items,
+        item_count=len(items),
         provenance=list(flatten({key: result[key] for key in ("suite", "chain", "versions") if key in result})),
         digest=result.get("digest"),
         css=Markup(_asset("report.css")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_digest=script_digest,
-        data=Markup(script_json(_table_data(result, items))),  # noqa: S704 - script_json leaves no markup
+        data=Markup(_DATA),  # noqa: S704 - our own sign
     )
 
 
@@ -120,9 +129,13 @@ def _classes(result: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any
     ]
 
 
-def _table_data(result: Mapping[str, Any], items: Sequence[Item]) -> dict[str, Any]:
+def _table_data(result: Mapping[str, Any], items: ItemTable) -> Iterator[str]:
+    """The contenders' names and all items as one JSON object, in parts."""
     names = [visible(contender["name"]) for contender in result["contenders"]]
-    return {"contenders": names, "items": [msgspec.to_builtins(item) for item in items]}
+    yield f'{{"contenders":{script_json(names)},"items":['
+    for place, item in enumerate(items):
+        yield f",{script_json(item)}" if place else script_json(item)
+    yield "]}"
 
 
 def _asset(name: str) -> str:

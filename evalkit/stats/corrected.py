@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from evalkit.stats.interval import among, clopper_pearson, cluster_codes
 
@@ -111,7 +111,7 @@ def _corrected(
     parts = [_sums(part, codes) for part in (by_people, by_judge, by_bias)]
     spread = float((parts[1] ** 2).sum())
     weight = float(np.clip(-(parts[0] * parts[1]).sum() / spread, 0, 1)) if spread else 1.0
-    critical = float(stats.t.ppf(1 - alpha / 2, max(1, min(groups) - 1)))
+    critical = float(special.stdtrit(max(1, min(groups) - 1), 1 - alpha / 2))
     error = _error(parts[0] + weight * parts[1], extra)
     half = critical * error
     bias_half = critical * _error(parts[2], extra)

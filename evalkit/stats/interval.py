@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from evalkit.stats.bootstrap import bootstrap_interval
 
@@ -82,8 +82,8 @@ def difference_interval(differences: ArrayLike, clusters: Sequence[str] | None =
 
 def clopper_pearson(hits: float, misses: float, alpha: float = 0.05) -> tuple[float, float]:
     """The exact interval of a share of which so many were seen and so many not. Counts may be fractions."""
-    low = float(stats.beta.ppf(alpha / 2, hits, misses + 1)) if hits > 0 else 0.0
-    high = float(stats.beta.ppf(1 - alpha / 2, hits + 1, misses)) if misses > 0 else 1.0
+    low = float(special.betaincinv(hits, misses + 1, alpha / 2)) if hits > 0 else 0.0
+    high = float(special.betaincinv(hits + 1, misses, 1 - alpha / 2)) if misses > 0 else 1.0
     return low, high
 
 
@@ -95,7 +95,7 @@ def tango_interval(gained: ArrayLike, lost: ArrayLike, size: ArrayLike, alpha: f
     up, down, pairs = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (gained, lost, size)))
     estimate = (up - down) / pairs
     # Both ends at once: the score falls as the difference rises, from `critical` at the low end to its negative.
-    critical = float(stats.norm.ppf(1 - alpha / 2))
+    critical = float(special.ndtri(1 - alpha / 2))
     level = np.stack([np.full_like(estimate, critical), np.full_like(estimate, -critical)])
     left = np.stack([np.full_like(estimate, -1.0), estimate])
     right = np.stack([estimate, np.full_like(estimate, 1.0)])
@@ -137,7 +137,7 @@ def effective_size(
     shape = 1.0 if binary else max(1.0, binary_variance / (item_variance + _UNSEEN_VARIANCE / count))
     size = count * shape / _design_effect(values, item_variance, codes, groups)
     quantile = 1 - alpha / 2
-    return float(size * (stats.norm.ppf(quantile) / stats.t.ppf(quantile, groups - 1)) ** 2)
+    return float(size * (special.ndtri(quantile) / special.stdtrit(groups - 1, quantile)) ** 2)
 
 
 def _design_effect(values: Floats, item_variance: float, codes: NDArray[np.intp] | None, groups: int) -> float:

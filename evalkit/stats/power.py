@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from scipy import stats
 
 _MOST_ITEMS = 10_000_000  # a question that needs more is not settled by counting
 _CLOSEST = 0.25  # a difference closer to the line than this share of the useful effect is settled by judgement
@@ -93,6 +92,8 @@ def binary_power(items: int, effect: float, discordance: float, alpha: float = 0
         error = math.sqrt((discordance - effect**2) / items)
         critical = NormalDist().inv_cdf(1 - alpha / 2) * math.sqrt(discordance / items)
         return 1 - NormalDist(effect, max(error, 1e-12)).cdf(critical)
+    from scipy import stats  # 45 MB that a run without this question does without
+
     differ = np.arange(items + 1)
     chances = stats.binom.pmf(differ, items, discordance)
     likely = chances > 1e-12
@@ -112,6 +113,8 @@ def graded_power(items: float, effect: float, spread: float, alpha: float = 0.05
     """
     if items < 2:
         return 0.0
+    from scipy import stats
+
     freedom, shift = items - 1, effect / spread * math.sqrt(items)
     critical = stats.t.ppf(1 - alpha / 2, freedom)
     found = float(stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift))

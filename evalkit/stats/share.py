@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ def share_of(part: Floats, whole: Floats, codes: NDArray[np.intp] | None, alpha:
     top, bottom = float(part.mean()), float(whole.mean())
     residuals = np.stack([np.bincount(units, weights=of - of.mean()) for of in (part, whole)]) / part.size
     (var_top, both), (_, var_bottom) = groups / (groups - 1) * residuals @ residuals.T
-    squared = float(stats.t.ppf(1 - alpha / 2, groups - 1)) ** 2
+    squared = float(special.stdtrit(groups - 1, 1 - alpha / 2)) ** 2
     # a s^2 - 2 b s + c <= 0 holds for the believable shares; a > 0 says that the whole is not zero by chance.
     a, b, c = bottom**2 - squared * var_bottom, top * bottom - squared * both, top**2 - squared * var_top
     if bottom <= 0 or a <= 0:

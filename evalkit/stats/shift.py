@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from evalkit.stats.interval import clopper_pearson
 
@@ -39,7 +39,7 @@ def superiority(new: ArrayLike, old: ArrayLike, alpha: float = 0.05) -> Range:
     ordered = np.sort(b)
     below = np.searchsorted(ordered, a, "left") + np.searchsorted(ordered, a, "right")
     estimate = float(below.sum() / (2 * a.size * b.size))
-    critical = float(stats.norm.ppf(1 - alpha / 2))
+    critical = float(special.ndtri(1 - alpha / 2))
 
     def score(chance: float) -> float:
         return abs(chance - estimate) - critical * _superiority_spread(chance, a.size, b.size)
@@ -84,7 +84,7 @@ def share_difference(new: tuple[int, int], old: tuple[int, int], alpha: float = 
 
 
 def _wilson(count: int, size: int, alpha: float) -> tuple[float, float]:
-    z = float(stats.norm.ppf(1 - alpha / 2))
+    z = float(special.ndtri(1 - alpha / 2))
     middle = (count + z * z / 2) / (size + z * z)
     half = z / (size + z * z) * np.sqrt(count * (size - count) / size + z * z / 4)
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
@@ -115,7 +115,6 @@ def beyond(new: ArrayLike, old: ArrayLike, part: float, alpha: float = 0.05) -> 
     if not a.size or not b.size:
         return Range(float("nan"), 0.0, 1.0), Range(part, 0.0, 1.0)
     rank = max(1, round(part * b.size))
-    expected = stats.beta(rank, b.size + 1 - rank)
-    low, high = (float(expected.ppf(level)) for level in (alpha / 2, 1 - alpha / 2))
+    low, high = (float(special.betaincinv(rank, b.size + 1 - rank, level)) for level in (alpha / 2, 1 - alpha / 2))
     found = share(int((a < b[rank - 1]).sum()), a.size, alpha)
     return found, Range(rank / (b.size + 1), low, high)

@@ -10,11 +10,13 @@ from xml.etree import ElementTree
 
 import msgspec
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from curate.core.records import seal
 from evalkit.exports.inspect_log import file_name, write_inspect
 from evalkit.exports.lm_eval_files import write_lm_eval
+from evalkit.exports.parquet import Kind, write_rows
 from evalkit.exports.tables import answer_lines, write_csv, write_parquet
 from evalkit.junit import Outcome, ladder_outcomes, render_junit
 from evalkit.outputs import Results
@@ -53,6 +55,23 @@ def test_csv_and_parquet_hold_a_line_for_each_answer(tmp_path: Path) -> None:
     assert frame.columns == list(lines[0])
     assert frame.filter(pl.col("contender") == "adapter")["score.tool_call"].sum() == 11
     assert frame.schema["latency_ms"] == pl.Float64
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 5000])
+def test_what_a_parquet_file_holds_other_libraries_read(tmp_path: Path, count: int) -> None:
+    kinds: dict[str, Kind] = {"text": "text", "small": "int32", "large": "int64", "real": "double"}
+    kinds |= {f"empty {n}": "text" for n in range(12)}  # more columns than a short list of the format holds
+    rows = [
+        [None if n % 3 else f"ä{n}" * (n % 5), -n, 2**40 + n, None if n % 2 else n / 7, *[None] * 12]
+        for n in range(count)
+    ]
+    with (tmp_path / "a.parquet").open("wb") as file:
+        write_rows(file, kinds, rows)
+    frame = pl.read_parquet(tmp_path / "a.parquet")
+    assert frame.rows() == [tuple(row) for row in rows]
+    assert frame.dtypes[:4] == [pl.String, pl.Int32, pl.Int64, pl.Float64]
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert (table.column_names, table.to_pydict()["text"]) == (list(kinds), [row[0] for row in rows])
 
 
 def test_a_cell_is_never_a_formula_and_unscored_is_empty(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 
 def _render(run: RecordedRun, **changes: Any) -> str:
-    return render_html(run.result(**changes), run.items, run.generations, run.scores)
+    return "".join(render_html(run.result(**changes), run.items, run.generations, run.scores))
 
 
 def _saying(run: RecordedRun, text: str) -> RecordedRun:

@@ -87,7 +87,7 @@ def test_declared_comparisons_on_other_metrics_are_named() -> None:
     result = run.result(family=[{"a": "adapter", "b": "base", "metric": "json_valid"}])
     assert [row.metric for row in forest(result).rows].count("json_valid") == 1
     assert "adapter − base, json\\_valid" in render_markdown(result)
-    assert "against base, json_valid" in render_html(result, run.items, run.generations, run.scores)
+    assert "against base, json_valid" in "".join(render_html(result, run.items, run.generations, run.scores))
 
 
 def test_slices_contamination_and_classes_are_shown_and_are_no_markup() -> None:
@@ -107,7 +107,7 @@ def test_slices_contamination_and_classes_are_shown_and_are_no_markup() -> None:
         suite=SUITE, items=items, generations=generations, scores=scores, chain=CHAIN, contenders=run.contenders,
         beside=Beside(overlap=overlap),
     )  # fmt: skip
-    text = render_html(result, items, generations, scores)
+    text = "".join(render_html(result, items, generations, scores))
     assert "<script>alert" not in text
     assert "<ins>x" not in text
     assert "May be given away by training rows" in text
@@ -118,7 +118,7 @@ def test_slices_contamination_and_classes_are_shown_and_are_no_markup() -> None:
 
 def test_examples_show_what_changed_word_by_word() -> None:
     run = record_run(30)
-    text = render_html(run.result(), run.items, run.generations, run.scores)
+    text = "".join(render_html(run.result(), run.items, run.generations, run.scores))
     assert "From base+rag to adapter" in text
     assert "<del>" in text.split("<script", 1)[0]
 
@@ -146,7 +146,7 @@ def test_what_answers_stand_on_is_said_in_both_reports() -> None:
     )
     assert "Nobody knows: its base is not asked" in told["base+rag"]
     assert "4 of 5 questions otherwise than" in told["adapter"]
-    page = render_html(result, run.items, run.generations, run.scores)
+    page = "".join(render_html(result, run.items, run.generations, run.scores))
     assert "75 % in the best 2" in page
     assert "<script>alert" not in page
     assert "75 % in the best 2" in render_markdown(result)

@@ -6,13 +6,20 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from evalkit.stats.significance import holm, sign_flip_p
+from evalkit.stats.significance import _fair_coins, holm, sign_flip_p
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(20, 9), (59, 7), (1, 0), (5, 5), (0, 12)])
 def test_independent_binary_items_get_the_exact_mcnemar_test(gained: int, lost: int) -> None:
     differences = [1.0] * gained + [-1.0] * lost + [0.0] * 30
     assert sign_flip_p(differences) == pytest.approx(mcnemar([[15, gained], [lost, 15]], exact=True).pvalue)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 1000, 20_001])
+def test_fair_coins_fall_as_the_binomial_says(count: int) -> None:
+    found = _fair_coins(count)
+    expected = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+    assert found == pytest.approx(expected, rel=1e-11, abs=1e-290)
 
 
 def test_clusters_are_flipped_whole_and_exactly() -> None:
