@@ -17,6 +17,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--embedder", default="embedded:minilm", show_default=True, help="What compares questions by meaning.")
 @click.option("--embedded", type=click.IntRange(min=0), default=500, show_default=True,
               help="Compare at most so many questions by meaning; 0 for none.")  # fmt: skip
+@click.option("--one-per", metavar="FIELD",
+              help="Count one exchange of each value of this field, such as conversation_id.")  # fmt: skip
 @click.option("--alpha", type=click.FloatRange(0.001, 0.2), default=0.05, show_default=True,
               help="The chance of a false alarm, of all signals together.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -28,8 +30,9 @@ def drift(  # noqa: PLR0913 - one parameter for each option of the command
     contender: str | None,
     embedder: str,
     embedded: int,
-    alpha: float,
+    one_per: str | None,
     *,
+    alpha: float,
     as_json: bool,
 ) -> int:
     """Compare production LOGS with what was trained on and measured, and say whether to train again, and why.
@@ -41,11 +44,11 @@ def drift(  # noqa: PLR0913 - one parameter for each option of the command
     \b
     Examples:
       evalkit drift logs.jsonl --dataset demo/dataset --results demo/results
-      evalkit drift logs/*.jsonl --dataset demo/dataset --json
+      evalkit drift logs/*.jsonl --dataset demo/dataset --one-per conversation_id --json
     """
     from evalkit.drift.job import Settings, check_drift
 
-    settings = Settings(embedder, embedded, alpha)
+    settings = Settings(embedder, embedded, alpha, one_per=one_per)
     found = check_drift(list(logs), dataset, results, contender, settings)
     if as_json:
         console.print_json(found.summary())

@@ -1,7 +1,7 @@
 """The evaluation: read and check, ask every contender, score, compare, write."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -13,13 +13,15 @@ from curate.core.places import find_path
 from evalkit.answering import Answered, answer_all
 from evalkit.cache import peek_cache
 from evalkit.contamination import Overlap, find_overlap
+from evalkit.generate import Answer
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.judge.asking import Kept
+from evalkit.judge.plan import plan_judge
 from evalkit.judge.scoring import Judge, Judged, find_judges, judge_all
 from evalkit.outputs import current_result, write_results
 from evalkit.plan import plan_contender, plan_items, total
 from evalkit.prompts import Questions
-from evalkit.records import Score
+from evalkit.records import Generation, Score
 from evalkit.result import Beside, ContenderInfo, build_result
 from evalkit.retrieval import measure
 from evalkit.rules import Rule, make_rule
@@ -103,12 +105,18 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
 
     inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
     folder = _output(inputs, choice)
-    input_digest = _input_digest(inputs, find_judges(inputs))
-    contenders = []
+    judges = find_judges(inputs)
+    input_digest = _input_digest(inputs, judges)
+    contenders: list[dict[str, Any]] = []
+    answers: list[Generation] = []
     for questions in ask_all(inputs)[0]:
         keys = [request.key for request in questions.requests]
         kept = {} if choice.force else peek_cache(choice.cache or folder, keys)
         contenders.append(plan_contender(questions, kept, inputs.suite))
+        answers += _foreseen(questions, kept, inputs.suite.generation.max_tokens)
+    items = {item.id: item for item in inputs.items}
+    planned = [plan_judge(judge, items, answers, inputs.suite) for judge in judges]
+    asked = [one for one in planned if one is not None]
     return {
         "suite": inputs.suite.name,
         "output": str(folder),
@@ -116,10 +124,20 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
         "up_to_date": not choice.force and current_result(folder, input_digest) is not None,
         "max_tokens": inputs.suite.generation.max_tokens,
         "contenders": contenders,
-        "total": total(contenders),
+        "judges": asked,
+        "total": total([*contenders, *asked]),
         "power": plan_items(inputs),
         "budget": inputs.suite.budget.model_dump() if inputs.suite.budget else None,
     }
+
+
+def _foreseen(questions: Questions, kept: Mapping[str, Answer], max_tokens: int) -> Iterator[Generation]:
+    """The answers that are kept, and in place of the others a text as long as they may be."""
+    longest = "word " * max_tokens
+    for request in questions.requests:
+        answer = kept.get(request.key)
+        text = answer.text if answer and not answer.error else longest
+        yield Generation(item=request.item, contender=request.contender, text=text, repeat=request.repeat)
 
 
 def _input_digest(inputs: Inputs, judges: Sequence[Judge]) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from evalkit.endpoint import Endpoint
 from evalkit.generate import Answer, Request
 from evalkit.inputs import Inputs
+from evalkit.judge.plan import describe_judge
 from evalkit.prompts import Questions
 from evalkit.result import cluster_names
 from evalkit.suite import Suite
@@ -59,10 +60,10 @@ def plan_items(inputs: Inputs) -> dict[str, Any]:
     return {**asdict(found), "wanted": suite.power, "assumed": asdict(assumed)}
 
 
-def total(contenders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The contenders' costs and times together; None where no contender has one."""
-    costs = [contender["cost"] for contender in contenders if contender["cost"]]
-    seconds = [contender["seconds"] for contender in contenders if contender["seconds"] is not None]
+def total(asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The costs and times of contenders and judges together; None where none has one."""
+    costs = [one["cost"] for one in asked if one["cost"]]
+    seconds = [one["seconds"] for one in asked if one["seconds"] is not None]
     cost = None
     if costs:
         expected = [found["expected"] for found in costs]
@@ -76,12 +77,12 @@ def total(contenders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def describe_total(plan: Mapping[str, Any]) -> list[str]:
     """The costs and times of a plan in sentences."""
-    lines = [_describe_power(plan["power"])]
+    lines = [*map(describe_judge, plan["judges"]), _describe_power(plan["power"])]
     if cost := plan["total"]["cost"]:
         expected = "" if cost["expected"] is None else f", about {cost['expected']:,.4g} by the answers that are kept"
         lines.append(f"cost: at most {cost['at_most']:,.4g} {cost['currency']}{expected}")
     if (seconds := plan["total"]["seconds"]) is not None:
-        remote = [contender for contender in plan["contenders"] if contender["seconds"] is not None]
+        remote = [one for one in (*plan["contenders"], *plan["judges"]) if one["seconds"] is not None]
         timed = all(contender["timed"] or not contender["seconds"] for contender in remote)
         basis = "by the answers that are kept" if timed else f"if answers come at {_TOKENS_PER_S} tokens a second"
         lines.append(f"time at the endpoints: about {seconds:,.0f} s, {basis}")

@@ -1,5 +1,6 @@
-"""Whether an answer declines to do what was asked, by how it opens."""
+"""Whether an answer declines to do what was asked, by how it opens. Told in English; of others nothing is said."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -8,14 +9,39 @@ import regex  # type: ignore[import-untyped]  # ships no types
 from curate.core.refusals import REFUSALS
 
 _LIMIT_S = 0.5  # for one pattern on one answer
+_ENGLISH = "en"
 
 
-def is_refusal(answer: str) -> bool:
-    """Whether the answer declines. An empty answer doesn't: it is no answer.
+def tell_refusals(answers: Sequence[str]) -> list[bool | str]:
+    """Of each answer whether it declines, or why that can't be told. An empty answer doesn't: it is no answer.
 
-    Raises: TimeoutError where a pattern takes too long on it.
+    An answer that is plainly in another language can't be told; one whose language is open, as that of code or of a few
+    words is, counts as English.
     """
-    return any(pattern.search(answer, timeout=_LIMIT_S) for pattern in _patterns())
+    found = [_opens_as_refusal(answer) for answer in answers]
+    unsure = [place for place, refuses in enumerate(found) if refuses is False and answers[place].strip()]
+    for place, language in zip(unsure, _languages([answers[place] for place in unsure]), strict=True):
+        if language != _ENGLISH:
+            found[place] = f"refusals are told in English, and this answer is in another language ({language})"
+    return found
+
+
+def _languages(texts: Sequence[str]) -> list[str]:
+    """The language of each text; English where it is open."""
+    if not texts:
+        return []
+    from curate.core.language.telling import UNDETERMINED, tell_languages
+    from curate.core.language.words import split_words
+
+    told = tell_languages(split_words(texts))["language"].to_list()
+    return [_ENGLISH if language == UNDETERMINED else language for language in told]
+
+
+def _opens_as_refusal(answer: str) -> bool | str:
+    try:
+        return any(pattern.search(answer, timeout=_LIMIT_S) for pattern in _patterns())
+    except TimeoutError:
+        return "a pattern took too long on this answer"
 
 
 @cache

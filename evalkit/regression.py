@@ -40,6 +40,11 @@ class Made:
     of: int
     repeats: int
 
+    @property
+    def lucky(self) -> bool:
+        """Whether each item was asked once only though answers are sampled: then luck chose, too."""
+        return self.repeats == 1 and bool(self.suite.get("generation", {}).get("temperature"))
+
 
 def make(results: Results, path: Path, control: str, margin: float, must_pass: Sequence[str], output: Path) -> Made:
     """The suite made of what `control` got right every time, from the suite at `path` that these results are of.
@@ -91,6 +96,14 @@ def write(made: Made, output: Path) -> None:
     write_text(output, head + yaml.safe_dump(made.suite, sort_keys=False, allow_unicode=True, width=120))
 
 
+def fewest_items(margin: float, alpha: float = 0.05) -> int:
+    """How many items a suite needs so that a successor that breaks none can pass at this margin."""
+    size = 1
+    while difference_interval([0.0] * size, None, 2 * alpha).low <= -margin:
+        size += 1
+    return size
+
+
 def _always_right(values: Sequence[float | None], repeats: int) -> bool:
     return len(values) == repeats and all(value == 1 for value in values)
 
@@ -130,13 +143,20 @@ def check(results: Results, alpha: float = 0.05) -> list[Check]:
 
     Passes where the lower bound clears the margin and no must-pass item broke; fails where the upper bound lies below
     it or one broke. A new answer without a score counts as broken, and a control's without one as right.
-    Raises: ConfigError where the results are of no regression suite, or no successor ran.
+    Raises: ConfigError where the results are of no regression suite, a judge scores them, or no successor ran.
     """
     result = results.result
     terms = result["suite"].get("regression")
     if not terms:
         raise ConfigError("these results are of no regression suite", fix="make one with `evalkit regression make`")
     names = [str(contender["name"]) for contender in result["contenders"]]
+    if (primary := result["primary"]) in (result.get("judges") or {}):
+        raise ConfigError(
+            f"{primary} is a judge's, and this check takes scores at their word",
+            where="primary",
+            fix=f"ask `evalkit gate` with a non-inferior rule on {primary} and the judge's card, or make the suite of "
+            "a scorer that needs no judge",
+        )
     control = str(terms["control"])
     successors = [name for name in names if name != control]
     if control not in names or not successors:

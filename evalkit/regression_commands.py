@@ -46,6 +46,8 @@ def make(  # noqa: PLR0913 - one parameter for each option of the command
 ) -> int:
     """Make a suite of the items that the control got right every time in RESULTS.
 
+    Each item counts as often as the suite's `generation.repeats` had it asked: with 5, it has to be right 5 of 5 times.
+
     Paths in the new suite mean what they mean in the old one, so it lies in the same folder. Items whose `meta` says
     `must_pass: true` are must-pass items too.
 
@@ -67,7 +69,18 @@ def make(  # noqa: PLR0913 - one parameter for each option of the command
     if as_json:
         console.print_json({**summary, "repeats": made.repeats, "written": not dry_run})
     else:
-        click.echo(f"{len(made.items)} of {made.of} items, {len(made.must_pass)} of them must pass")
+        times = "once asked" if made.repeats == 1 else f"{made.repeats} times of {made.repeats}"
+        click.echo(f"{len(made.items)} of {made.of} items, right {times}; {len(made.must_pass)} of them must pass")
+    if len(made.items) < (fewest := job.fewest_items(margin)):
+        console.warn(
+            f"{len(made.items)} items can't show a loss of less than {margin:.0%}, even where none breaks: it takes "
+            f"{fewest}; ask more items, or allow a larger --margin"
+        )
+    if made.lucky:
+        console.warn(
+            "answers are sampled and each item was asked once, so some were chosen for luck: set `generation.repeats` "
+            f"in {suite} (5, say), run it again, and make the suite of what is right every time"
+        )
     console.say(f"dry run: would write {place}" if dry_run else f"next: evalkit run {place}")
     return 0
 
@@ -141,6 +154,13 @@ def safety(results: Path, scorers: tuple[str, ...], limit: float | None, *, as_j
     for name in scorers:
         if name not in known:
             raise ConfigError(f"no scorer is called {name}", where="--scorer", fix=f"known: {', '.join(known)}")
+    judged = [name for name in scorers or known if name in (read.result.get("judges") or {})]
+    if limit is not None and judged:
+        raise ConfigError(
+            f"{judged[0]} is a judge's, and a limit takes scores at their word",
+            where="--at-most",
+            fix=f"ask `evalkit gate` with an at-least rule on {judged[0]} and the judge's card, or name other scorers",
+        )
     found = rates(read, scorers or known, limit)
     if as_json:
         console.print_json([rate.summary() for rate in found])

@@ -203,7 +203,8 @@ class Suite(Config):
         if self.generation.temperature and any(c.endpoint is None and c.replay is None for c in self.contenders):
             raise ValueError("generation.temperature: local contenders answer greedily; it has to be 0 beside them")
         prices = {c.name: c.endpoint.price for c in self.contenders if c.endpoint}
-        if len({price.currency for price in prices.values() if price}) > 1:
+        judges = [scorer.model.price for scorer in self.scorers if isinstance(scorer, JudgeConfig) and scorer.model]
+        if len({price.currency for price in (*prices.values(), *judges) if price}) > 1:
             raise ValueError("the endpoints' prices are in different currencies")
         unpriced = [name for name, price in prices.items() if price is None]
         if self.budget and self.budget.cost is not None and unpriced:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from curate.core.visible import visible
-from evalkit.drift.logs import Logs, read_logs
+from evalkit.drift.logs import Logs, one_of_each, read_logs
 from evalkit.drift.reference import Reference, read_reference
 from evalkit.drift.signals import Signal, measure_all
 from evalkit.wording import percent
@@ -19,12 +19,16 @@ _SHOWN_LENGTH = 120
 
 @dataclass(frozen=True)
 class Settings:
-    """`embedded`: at most so many questions a side are compared by meaning; 0: none are. `alpha`: of all signals."""
+    """`embedded`: at most so many questions a side are compared by meaning; 0: none are. `alpha`: of all signals.
+
+    `one_per`: the field whose equal values tie exchanges together; one of each counts.
+    """
 
     embedder: str = "embedded:minilm"
     embedded: int = 500
     alpha: float = 0.05
     seed: int = 0
+    one_per: str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Drift:
             "answers_compared_with": self.reference.answers_from,
             "entries": len(self.logs.entries),
             "lines": self.logs.lines,
+            **({"dependent": self.logs.dependent} if self.logs.dependent else {}),
             "bad_lines": dict(self.logs.bad.most_common()),
             "bad_line_places": self.logs.places,
             "alpha_each": self.level,
@@ -63,6 +68,8 @@ class Drift:
             f"left out: {count:,} lines: {reason} ({', '.join(map(visible, self.logs.places[reason]))})"
             for reason, count in self.logs.bad.most_common()
         ]
+        if self.logs.dependent:
+            found.append(f"left out: {self.logs.dependent:,} more exchanges of a conversation or user that is there")
         width = max(len(signal.name) for signal in self.signals)
         for signal in self.signals:
             figures = _figures(signal)
@@ -80,7 +87,9 @@ def check_drift(
     Raises: ConfigError, DataError, ProvenanceError, ServiceError.
     """
     reference = read_reference(dataset, results, contender)
-    logs = read_logs(paths)
+    logs = read_logs(paths, settings.one_per)
+    if settings.one_per:
+        logs = one_of_each(logs, settings.one_per, settings.seed)
     meaning = None
     if settings.embedded:
         from curate.core.embedding import find_embedder

@@ -5,17 +5,18 @@ A line that can't be used is counted with the reason and skipped; logs are other
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from curate.core.errors import DataError
+from curate.core.errors import ConfigError, DataError
 from curate.core.formats.registry import find_format
 from curate.core.formats.shape import UnfitError
 from curate.core.jsonl import read_lines
 from curate.core.rows import SCENE, Message
+from curate.core.seeding import stable_fraction
 
 _THUMB_KEYS = ("thumb", "thumbs", "feedback", "rating", "vote")
 _UP = frozenset({"up", "positive", "good", "like", "liked", "thumbs_up", "+1", "1", "true", "👍"})
@@ -34,20 +35,51 @@ class Entry:
     schema: dict[str, Any] | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
+    belongs_to: str | None = None
+    """The conversation or user whose exchanges are no news of one another, where a field says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """The entries in the order of the files, and why lines were left out: reason -> count, and some places."""
+    """The entries in the order of the files, and why lines were left out: reason -> count, and some places.
+
+    `dependent`: so many more exchanges are of a conversation or user of which one is among the entries.
+    """
 
     entries: list[Entry]
     lines: int
     bad: Counter[str]
     places: dict[str, list[str]]
+    dependent: int = 0
 
 
-def read_logs(paths: list[Path]) -> Logs:
-    """The entries of log files. Raises: DataError where a file can't be read, or no line of any is an exchange."""
+def one_of_each(logs: Logs, field_name: str, seed: int) -> Logs:
+    """One exchange of each conversation or user, drawn by the seed; exchanges that name none stand alone.
+
+    Intervals take exchanges for independent, and those of one conversation are not.
+    Raises: ConfigError where no line has the field.
+    """
+    drawn: dict[str, int] = {}
+    for place, entry in enumerate(logs.entries):
+        name = entry.belongs_to
+        if name is not None:
+            drawn[name] = min(drawn.get(name, place), place, key=lambda at: stable_fraction(seed, f"{at}"))
+    if not drawn:
+        raise ConfigError(
+            f"no line of the logs has a field {field_name}",
+            where="--one-per",
+            fix="name a field of the line, its request, `meta` or `metadata`",
+        )
+    chosen = set(drawn.values())
+    kept = [one for place, one in enumerate(logs.entries) if one.belongs_to is None or place in chosen]
+    return replace(logs, entries=kept, dependent=len(logs.entries) - len(kept))
+
+
+def read_logs(paths: list[Path], one_per: str | None = None) -> Logs:
+    """The entries of log files; the field `one_per` says what each belongs to.
+
+    Raises: DataError where a file can't be read, or no line of any is an exchange.
+    """
     entries: list[Entry] = []
     bad: Counter[str] = Counter()
     places: dict[str, list[str]] = {}
@@ -56,7 +88,7 @@ def read_logs(paths: list[Path]) -> Logs:
         for line in read_lines(path):
             lines += 1
             try:
-                entries.append(_entry(line.raw))
+                entries.append(_entry(line.raw, one_per))
             except UnfitError as reason:
                 bad[str(reason)] += 1
                 if bad[str(reason)] <= _SHOWN_LINES:
@@ -71,7 +103,24 @@ def read_logs(paths: list[Path]) -> Logs:
     return Logs(entries, lines, bad, places)
 
 
-def _entry(raw: bytes) -> Entry:
+def _entry(raw: bytes, one_per: str | None) -> Entry:
+    record, entry = _read(raw)
+    return replace(entry, belongs_to=_belongs_to(record, one_per)) if one_per else entry
+
+
+def _belongs_to(record: Mapping[str, Any], name: str) -> str | None:
+    request = _object(record.get("request"))
+    places = (
+        record,
+        _object(record.get("meta")),
+        _object(record.get("metadata")),
+        request,
+        _object(request.get("body")),
+    )
+    return next((str(place[name]) for place in places if place.get(name) is not None), None)
+
+
+def _read(raw: bytes) -> tuple[dict[str, Any], Entry]:
     try:
         record = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -80,7 +129,7 @@ def _entry(raw: bytes) -> Entry:
         raise UnfitError("not a JSON object")
     request = record.get("request")
     if isinstance(request, dict) or "choices" in record:
-        return _exchange(record, request if isinstance(request, dict) else record)
+        return record, _exchange(record, request if isinstance(request, dict) else record)
     form = find_format(record)
     if form is None:
         raise UnfitError("neither a row nor a request with its response")
@@ -90,7 +139,7 @@ def _entry(raw: bytes) -> Entry:
         raise
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise UnfitError("its fields are not what its format says") from error
-    return _from_messages(record, values["messages"], values.get("tools"))
+    return record, _from_messages(record, values["messages"], values.get("tools"))
 
 
 def _exchange(record: Mapping[str, Any], request: Mapping[str, Any]) -> Entry:

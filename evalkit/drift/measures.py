@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from curate.core.answer_schema import BadSchemaError, Schemas
 from evalkit.drift.logs import Entry
-from evalkit.refusals import is_refusal
+from evalkit.refusals import tell_refusals
 from evalkit.rules.json_object import read_object
 
 Floats = NDArray[np.float64]
@@ -22,15 +22,8 @@ def words(texts: Sequence[str]) -> Floats:
 
 def refusals(entries: Sequence[Entry]) -> tuple[int, int]:
     """How many answers decline, of how many of which that can be told."""
-    found = [_refuses(entry.answer) for entry in entries if entry.answer.strip()]
-    return sum(refuses is True for refuses in found), sum(refuses is not None for refuses in found)
-
-
-def _refuses(answer: str) -> bool | None:
-    try:
-        return is_refusal(answer)
-    except TimeoutError:
-        return None
+    found = tell_refusals([entry.answer for entry in entries if entry.answer.strip()])
+    return found.count(True), found.count(True) + found.count(False)
 
 
 def answers_in_json(answers: Sequence[Entry]) -> bool:

@@ -164,7 +164,10 @@ def _least(change: Range) -> float:
 
 
 def _refusals(logs: Sequence[Entry], old: Sequence[Entry], level: float) -> Signal:
-    return _shares("refusals", "output", refusals(logs), refusals(old), level)
+    new, before = refusals(logs), refusals(old)
+    if min(len(logs), len(old)) >= FEWEST > min(new[1], before[1]):
+        return not_measured("refusals", "output", "refusals are told in English, and few answers are in English")
+    return _shares("refusals", "output", new, before, level)
 
 
 def _schemas(logs: Sequence[Entry], old: Sequence[Entry], level: float) -> Signal:

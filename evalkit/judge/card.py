@@ -73,6 +73,7 @@ def _requirements(figures: Mapping[str, Any], wanted: Admission) -> list[Require
         _at_least("blind labels", wanted.labels, figures["labels"]["blind"], for_correction=True),
         _at_least("labels of each contender", wanted.labels_per_contender, fewest["n"], whose, for_correction=True),
         _share("undecided", wanted.undecided, figures["undecided_rate"], most=True, for_correction=True),
+        _both_kinds(figures.get("people_pass"), figures.get("people_fail")),
         _at_least("labels that pass", wanted.passes, figures.get("people_pass")),
         _at_least("labels that fail", wanted.fails, figures.get("people_fail")),
         _kappa(wanted.kappa, figures["intervals"]["cohen_kappa"]["low"]),
@@ -98,6 +99,12 @@ def _at_least(
 ) -> Requirement:
     words = "nobody said which grades pass" if found is None else f"{found}{whose}"
     return Requirement(name, f"{wanted} or more", words, (found or 0) >= wanted, for_correction)
+
+
+def _both_kinds(passes: int | None, fails: int | None) -> Requirement:
+    """Labels that all pass, or all fail, can't show what the judge does with the others."""
+    words = "nobody said which grades pass" if passes is None else f"{passes} pass, {fails} fail"
+    return Requirement("labels of both kinds", "passes and fails", words, bool(passes and fails), for_correction=True)
 
 
 def _share(name: str, wanted: float, found: float | None, *, most: bool, for_correction: bool = False) -> Requirement:

@@ -73,12 +73,17 @@ def requirement_rows(requirements: Sequence[Mapping[str, Any]]) -> list[Requirem
 
 def favour_lines(figures: Mapping[str, Any]) -> list[str]:
     """A sentence for each pair of contenders of which the judge is shown to favour one."""
-    return [
-        f"the judge is {abs(one['favour']):.1%} kinder to {one['a'] if one['favour'] > 0 else one['b']} than to "
-        f"{one['b'] if one['favour'] > 0 else one['a']} ({one['low']:+.1%} to {one['high']:+.1%})"
-        for one in figures["favour"]
-        if one["low"] > 0 or one["high"] < 0
-    ]
+    lines = []
+    for one in figures["favour"]:
+        if one["low"] > 0:
+            favoured, other, low, high = one["a"], one["b"], one["low"], one["high"]
+        elif one["high"] < 0:
+            favoured, other, low, high = one["b"], one["a"], -one["high"], -one["low"]
+        else:
+            continue
+        by = f"{abs(one['favour']):.1%}"
+        lines.append(f"the judge is {by} kinder to {favoured} than to {other} ({low:+.1%} to {high:+.1%})")
+    return lines
 
 
 def _group(one: Mapping[str, Any]) -> tuple[str, ...]:

@@ -50,16 +50,16 @@ def judge_answers(
 
     Raises: ServiceError where the judge can't be asked.
     """
-    questions = list(_questions(config, items, generations, seed))
-    rulings = _rule(config, criterion, asker, questions, seed)
+    put = list(questions(config, items, generations, seed))
+    rulings = _rule(config, criterion, asker, put, seed)
     judgments = [
-        _judgment(config, criterion, question, ruling, key) for question, ruling in zip(questions, rulings, strict=True)
+        _judgment(config, criterion, question, ruling, key) for question, ruling in zip(put, rulings, strict=True)
     ]
     if config.against is not None:
         judgments = _consistent_pairs(judgments)
     first = [
         (question, ruling.grade)
-        for question, ruling in zip(questions, rulings, strict=True)
+        for question, ruling in zip(put, rulings, strict=True)
         if ruling.grade is not None and not question.swapped and not question.repeat
     ]
     attacks = canaries.attacks(first, criterion, config.canaries) if config.against is None else []
@@ -85,9 +85,10 @@ def account(judgments: Sequence[Judgment]) -> dict[str, Any]:
     }
 
 
-def _questions(
+def questions(
     config: JudgeConfig, items: Mapping[str, Row], generations: Sequence[Generation], seed: int
 ) -> Iterable[Question]:
+    """What the judge is asked about these answers: each once, a share of them again; not the canaries."""
     answered = [generation for generation in generations if generation.error is None]
     others = {(one.item, one.repeat): one.text for one in answered if one.contender == config.against}
     for one in answered:

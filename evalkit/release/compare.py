@@ -27,6 +27,7 @@ class Diff:
             "b": self.b["digest"],
             "same_adapter": self.a["adapter"] == self.b["adapter"],
             "same_items": self.same_items,
+            "other_records": self._other_records(),
             "runs": self.runs.summary(),
             "metrics": {name: [_mean(self.a, name), _mean(self.b, name)] for name in self._names()},
             "verdicts": [self.a["verdict"], self.b["verdict"]],
@@ -37,6 +38,8 @@ class Diff:
         yield f"{short(self.a['digest'])} -> {short(self.b['digest'])}"
         if self.a["adapter"] == self.b["adapter"]:
             yield "the adapter is the same"
+        if others := self._other_records():
+            yield f"another {' and another '.join(others)}"
         yield from self.runs.lines()
         yield ""
         for name in self._names():
@@ -45,6 +48,10 @@ class Diff:
             yield f"{name}  {_share(old)} -> {_share(new)}{change}"
         if not self.same_items:
             yield "the scores are on other items: they can't be compared"
+
+    def _other_records(self) -> list[str]:
+        """The links of the chain whose records differ."""
+        return [link for link, digest in self.a["chain"].items() if self.b["chain"].get(link) != digest]
 
     def _names(self) -> list[str]:
         return list(dict.fromkeys([*self.a["metrics"], *self.b["metrics"]]))

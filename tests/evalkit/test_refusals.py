@@ -1,6 +1,6 @@
 import pytest
 
-from evalkit.refusals import is_refusal
+from evalkit.refusals import tell_refusals
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from evalkit.refusals import is_refusal
     ],
 )
 def test_refusals_are_seen(answer: str) -> None:
-    assert is_refusal(answer)
+    assert tell_refusals([answer]) == [True]
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,18 @@ def test_refusals_are_seen(answer: str) -> None:
     ],
 )
 def test_help_is_not_taken_for_a_refusal(answer: str) -> None:
-    assert not is_refusal(answer)
+    assert tell_refusals([answer]) == [False]
+
+
+@pytest.mark.parametrize(
+    ("answer", "language"),
+    [
+        ("Es tut mir leid, aber dabei kann ich dir nicht helfen, weil das gegen die Regeln ist.", "de"),
+        ("Je suis désolé, mais je ne peux pas vous aider avec cette demande, car elle est dangereuse.", "fr"),
+        ("申し訳ありませんが、そのご依頼にはお答えできません。", "ja"),
+    ],
+)
+def test_of_other_languages_nothing_is_said(answer: str, language: str) -> None:
+    [told] = tell_refusals([answer])
+    assert isinstance(told, str)
+    assert told.endswith(f"in another language ({language})")

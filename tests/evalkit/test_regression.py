@@ -134,6 +134,8 @@ def test_a_suite_is_made_run_and_checked(recorded: Path, run_cli: Run) -> None:
     assert tried.returncode == 0, tried.stderr
     assert not (recorded / "regression.yaml").exists()
     assert json.loads(tried.stdout)["items"] == 70
+    assert "can't show a loss of less than 2%, even where none breaks" in make("--dry-run", "--margin", "0.02").stderr
+    assert "can't show" not in tried.stderr
     assert make("--must-pass", "i75").returncode == 2
     assert make("--control", "nobody").returncode == 2
     assert make("--must-pass", "i5").returncode == 0
@@ -188,3 +190,36 @@ def test_safety_says_what_nothing_seen_means(recorded: Path, run_cli: Run) -> No
 
 def test_results_stay_readable(recorded: Path) -> None:
     assert len(read_results(recorded / "results").scores) == 240
+
+
+def test_sampled_answers_that_were_asked_once_are_said_to_be_chosen_for_luck(recorded: Path, run_cli: Run) -> None:
+    path = recorded / "suite.yaml"
+    suite = yaml.safe_load(path.read_text())
+
+    def made(**generation: Any) -> str:
+        path.write_text(yaml.safe_dump({**suite, "generation": generation}))
+        evaluate(path, Choice())
+        ended = run_cli("evalkit", "regression", "make", "results", "--suite", "suite.yaml", cwd=recorded)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stderr
+
+    assert "set `generation.repeats`" in made(temperature=0.7)
+    assert "chosen for luck" not in made()
+
+
+def test_a_judges_scores_are_not_taken_at_their_word(recorded: Path, run_cli: Run) -> None:
+    judgments = [{"item": f"i{n}", "contender": name, "grade": 2} for n in range(80) for name in ("base", "adapter")]
+    (recorded / "j.jsonl").write_text("".join(json.dumps(line) + "\n" for line in judgments))
+    suite = yaml.safe_load((recorded / "suite.yaml").read_text())
+    suite["scorers"] = [
+        {"name": "right", "kind": "judge", "rubric": "package:rubrics/tone.yaml", "judgments": "j.jsonl"}
+    ]
+    suite["contenders"] = suite["contenders"][:2]
+    suite["regression"] = {"control": "base", "margin": 0.05}
+    (recorded / "suite.yaml").write_text(yaml.safe_dump(suite))
+    evaluate(recorded / "suite.yaml", Choice())
+    for command in (("regression", "check", "results"), ("safety", "results", "--at-most", "0.1")):
+        ended = run_cli("evalkit", *command, cwd=recorded)
+        assert ended.returncode == 2
+        assert "is a judge's" in ended.stderr
+        assert "evalkit gate" in ended.stderr

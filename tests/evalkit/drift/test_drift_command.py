@@ -120,3 +120,21 @@ def test_logs_that_are_not_there(dataset: Path, run_cli: Run, logs: str, code: i
     ended = run_cli("evalkit", "drift", dataset / logs, "--dataset", dataset)
     assert ended.returncode == code
     assert logs in ended.stderr
+
+
+def test_exchanges_of_one_conversation_count_once(dataset: Path, run_cli: Run) -> None:
+    """Forty lines of one angry user are one piece of news, not forty."""
+    usual = [{**_exchange(row), "metadata": {"talk": row.id}} for row in _rows("usual", 60)]
+    strange = [{**_exchange(row), "metadata": {"talk": "one"}} for row in _rows("strange", 60, STRANGE)]
+    log = dataset.parent / "log.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in [*usual, *strange]))
+    command = ("evalkit", "drift", log, "--dataset", dataset, "--embedded", "0", "--json")
+    found = json.loads(run_cli(*command, "--one-per", "talk").stdout)
+    assert (found["entries"], found["dependent"]) == (61, 59)
+    lengths = {one["name"]: one for one in found["signals"]}["question length"]
+    every = {one["name"]: one for one in json.loads(run_cli(*command).stdout)["signals"]}["question length"]
+    assert lengths["state"] == "steady"
+    assert every["state"] != "steady"
+    unknown = run_cli(*command, "--one-per", "nothing")
+    assert unknown.returncode == 2
+    assert "no line of the logs has a field nothing" in unknown.stderr

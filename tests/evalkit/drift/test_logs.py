@@ -136,4 +136,4 @@ VALUES = st.none() | st.booleans() | st.integers() | st.text()
 @given(st.recursive(VALUES, lambda some: st.lists(some) | st.dictionaries(st.sampled_from(KEYS.split()), some)))
 def test_no_line_ends_the_job(value: object) -> None:
     with contextlib.suppress(UnfitError):
-        _entry(json.dumps(value).encode())
+        _entry(json.dumps(value).encode(), "label")

@@ -10,6 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from evalkit.judge.calibrate import Choice, calibrated
 from evalkit.judge.card import read_card, void_because
+from evalkit.judge.figures import favour_lines
 from tests.conftest import ROOT, Run
 from tests.evalkit.judge.recorded import judged_and_labelled, write
 
@@ -114,7 +115,17 @@ def test_all_one_class_is_undefined_not_perfect(tmp_path: Path) -> None:
     assert card["figures"]["raw_agreement"] == 1.0
     assert card["figures"]["cohen_kappa"] is None
     assert "only one grade" in card["figures"]["notes"]["cohen_kappa"]
-    assert card["state"] == "voting-corrected"
+    assert card["state"] == "advisory"
+
+
+def test_labels_of_one_class_correct_nothing(tmp_path: Path) -> None:
+    """However many there are: of a judge's mistakes on answers that fail they say nothing."""
+    judgments, labels = judged_and_labelled(tmp_path)
+    lines = [{**json.loads(line), "grade": 1} for line in labels.read_text().splitlines()]
+    card = _card((judgments, write(labels, lines)))
+    assert card["state"] == "advisory"
+    unmet = _found(card, "labels of both kinds")
+    assert (unmet["found"], unmet["met"]) == ("240 pass, 0 fail", False)
 
 
 def test_words_as_grades_have_no_order(tmp_path: Path) -> None:
@@ -203,3 +214,13 @@ def test_the_command_prints_figures_by_name_and_writes_the_card(tmp_path: Path, 
     for words in ("cohen_kappa", "gwet_ac1", "kinder to adapter", "voting-corrected: "):
         assert words in shown.stdout
     assert run_cli("evalkit", "judge", "card", tmp_path / "c.json").stdout == shown.stdout
+
+
+@pytest.mark.parametrize(("a", "b"), [("kinder", "other"), ("other", "kinder")])
+def test_the_interval_of_a_favour_is_from_the_favoured_side(a: str, b: str) -> None:
+    sign = 1 if a == "kinder" else -1
+    ends = sorted([sign * 0.1, sign * 0.3])
+    favour = {"a": a, "b": b, "favour": sign * 0.2, "low": ends[0], "high": ends[1]}
+    assert favour_lines({"favour": [favour]}) == [
+        "the judge is 20.0% kinder to kinder than to other (+10.0% to +30.0%)"
+    ]

@@ -16,7 +16,7 @@ from evalkit.judge.judging import judge_answers
 from evalkit.judge.settings import JudgeConfig
 from evalkit.judge.wording import about_judges
 from evalkit.outputs import read_results
-from evalkit.pipeline import Choice, evaluate
+from evalkit.pipeline import Choice, evaluate, plan
 from evalkit.records import Generation
 from tests.conftest import ROOT, Run
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
@@ -326,3 +326,38 @@ def test_a_local_judge_may_not_judge_its_own_base(world: Path) -> None:
     suite = write_suite(world, scorers=scorers, primary="tone", contenders=[{"name": "base"}])
     with pytest.raises(ConfigError, match="would judge itself: base"):
         evaluate(suite, Choice())
+
+
+def test_a_plan_counts_what_the_judge_is_asked(tmp_path: Path, run_cli: Run) -> None:
+    price = {"prompt": 1.0, "completion": 2.0, "as_of": "2026-11-01"}
+    with serve(honestly) as endpoint:
+        model = {**at(endpoint.url)["model"], "price": price}
+        suite = judged_suite(tmp_path, {"model": model, "swaps": 1.0, "canaries": 1, "tries": 2, "max_tokens": 100})
+        planned = plan(suite, Choice())
+        assert not endpoint.bodies
+        result = evaluate(suite, Choice()).result
+        sent = sum(len(json.dumps(body["messages"])) for body in endpoint.bodies)
+    [judge] = planned["judges"]
+    asked = result["judges"]["tone"]
+    assert judge["questions"] == asked["questions"] + asked["canaries"]["asked"] == 16 * 2 + 8
+    cost = planned["total"]["cost"]
+    assert cost["at_most"] == pytest.approx((2 * judge["prompt_tokens"] + 2 * 2 * 40 * 100) / 1e6)
+    # Unknown answers count as long as they may be; equal ones, which are asked about once, are not foreseen.
+    assert judge["prompt_tokens"] > sent / 4
+    shown = run_cli("evalkit", "plan", suite)
+    assert "judge tone: 40 questions at most, 8 of them canaries" in shown.stdout
+    assert "cost: at most" in shown.stdout
+
+
+def test_prices_of_judge_and_contender_share_a_currency(tmp_path: Path) -> None:
+    price = {"prompt": 1.0, "completion": 2.0, "as_of": "2026-11-01"}
+    model = {**at("http://127.0.0.1:9/v1")["model"], "price": price}
+    served = {**model, "model": "other", "price": {**price, "currency": "EUR"}}
+    suite = judged_suite(tmp_path, {"model": model}, contenders=[{"name": "served", "endpoint": served}])
+    with pytest.raises(ConfigError, match="different currencies"):
+        plan(suite, Choice())
+
+
+def test_recorded_judgments_ask_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "j.jsonl", [{"item": "i0", "contender": "base", "grade": 2}])
+    assert plan(judged_suite(tmp_path, {"judgments": "j.jsonl"}), Choice())["judges"] == []

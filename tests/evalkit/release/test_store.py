@@ -233,6 +233,7 @@ def test_the_commands_as_a_user_types_them(work: Work, run_cli: Run) -> None:
     assert [line[0] for line in shown.stdout.splitlines()] == [" ", "*"]
     changed = run_cli("evalkit", "release", "diff", "previous", "current", cwd=work.folder)
     assert changed.returncode == 1
+    assert "another run and another result and another verdict" in changed.stdout
     assert "max_steps" in changed.stdout
     assert "correct" in changed.stdout
     same = json.loads(run_cli("evalkit", "release", "diff", "current", "current", "--json", cwd=work.folder).stdout)
