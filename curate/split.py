@@ -80,9 +80,13 @@ def draw_all(
     sides = digests(first + _PROMPT.encode(), prompts, ends)
     for at, group in groups.items() if settings.by == "group" else ():
         sides[at] = stable_seed(chosen, _GROUP + group)
-    named = [name.encode("utf-8", "surrogatepass") for name in names]
-    ends = np.cumsum(np.fromiter(map(len, named), np.int64, len(named)))
-    return sides / 2.0**64, digests(first, b"".join(named), ends)
+    whole = "".join(names)
+    if whole.isascii():
+        data, sizes = whole.encode(), list(map(len, names))
+    else:
+        named = [name.encode("utf-8", "surrogatepass") for name in names]
+        data, sizes = b"".join(named), list(map(len, named))
+    return sides / 2.0**64, digests(first, data, np.cumsum(np.array(sizes, np.int64)))
 
 
 def _seed(settings: Split, seed: int) -> int:
