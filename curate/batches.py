@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,8 +21,9 @@ _decode = msgspec.json.Decoder(Row).decode
 class Columns:
     """What reading a piece of a file gives: a column for each thing that stages ask, and what was no row.
 
-    `raw_starts` are places in the file, empty where the records are not in it as they are; `lines` holds the rows that
-    their records don't say word for word, each with its line end, `line_sizes` (without it) is 0 for the others.
+    `raw_starts` are places in the file, or in the spool where the records are not in it as they are. `line_starts` and
+    `line_sizes` (without line end) are places in the spool of the rows that their records don't say word for word; the
+    sizes of the others are 0.
     """
 
     ids: list[str]
@@ -29,7 +31,7 @@ class Columns:
     offsets: NDArray[np.int64]
     raw_starts: NDArray[np.int64]
     raw_sizes: NDArray[np.int64]
-    lines: bytes
+    line_starts: NDArray[np.int64]
     line_sizes: NDArray[np.int64]
     keys: NDArray[np.uint8]
     lengths: NDArray[np.int64]
@@ -40,13 +42,10 @@ class Columns:
     groups: Mapping[int, str]
     sound: NDArray[np.bool_]
     synthesized: frozenset[int]
-    sketches: Sketches | None
+    sketches: "SketchPlace | None"
     rejections: list[Rejection] = field(default_factory=list)
     lines_read: int = 0
     records: int = 0
-    raws: bytes = b""
-    line_starts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """Where each line is in the spool, once it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +66,37 @@ class Settings:
     sketched: Sketched | None
 
 
-@dataclass(frozen=True, slots=True)
-class SpooledSketches:
-    """Sketches in a spool: of how many texts, with how many shingles, and where they start."""
+class SketchPlace(NamedTuple):
+    """Sketches of so many texts, with so many shingles in all, and where they are in a spool."""
 
     texts: int
     shingles: int
     bands: int
-    spool: Spool
     start: int
 
     @classmethod
-    def of(cls, made: Sketches, spool: Spool) -> "SpooledSketches":
+    def of(cls, made: Sketches, spool: Spool) -> "SketchPlace":
         """The sketches, put into the spool."""
         data = b"".join([made.starts.tobytes(), made.shingles.tobytes(), made.band_keys.tobytes()])
         bands, texts = made.band_keys.shape
-        return cls(texts, made.shingles.size, bands, spool, spool.add(data))
+        return cls(texts, made.shingles.size, bands, spool.add(data))
+
+
+class SpooledSketches:
+    """Sketches that are in a spool."""
+
+    def __init__(self, place: SketchPlace, spool: Spool) -> None:
+        self.texts, self.shingles, self._bands, self._start = place
+        self._spool = spool
 
     def load(self) -> Sketches:
         """The sketches."""
         first, second = 8 * (self.texts + 1), 4 * self.shingles
-        data = self.spool.read(self.start, first + second + 4 * self.bands * self.texts)
+        data = self._spool.read(self._start, first + second + 4 * self._bands * self.texts)
         starts = np.frombuffer(data, np.int64, self.texts + 1)
         shingles = np.frombuffer(data, np.uint32, self.shingles, first)
-        keys = np.frombuffer(data, np.uint32, self.bands * self.texts, first + second)
-        return Sketches(shingles, starts, keys.reshape(self.bands, self.texts))
+        keys = np.frombuffer(data, np.uint32, self._bands * self.texts, first + second)
+        return Sketches(shingles, starts, keys.reshape(self._bands, self.texts))
 
 
 class Batch:
@@ -111,15 +116,8 @@ class Batch:
         file, spool = stores
         self.columns, self._settings = columns, settings
         self._lines = spool
-        first = spool.add(columns.lines) if columns.lines else 0
-        columns.line_starts = _starts(np.where(columns.line_sizes, columns.line_sizes + 1, 0), first)
-        columns.lines = b""
-        self._sketches = None if columns.sketches is None else SpooledSketches.of(columns.sketches, spool)
-        columns.sketches = None
+        self._sketches = None if columns.sketches is None else SpooledSketches(columns.sketches, spool)
         self._raws: Stored = spool if file is None else file
-        if file is None:
-            columns.raw_starts = _starts(columns.raw_sizes, spool.add(columns.raws))
-            columns.raws = b""
 
     def give_ids(self) -> list[str]:
         """The ids of the rows; asked for once, since from then on somebody else holds them."""
@@ -199,8 +197,3 @@ class Batch:
     def synthesized(self, at: int) -> bool:
         """Does the row say which seed it was made from?"""
         return at in self.columns.synthesized
-
-
-def _starts(sizes: NDArray[np.int64], first: int) -> NDArray[np.int64]:
-    ends = np.cumsum(sizes)
-    return ends - sizes + first

@@ -55,7 +55,8 @@ def _digests(
         first = ends[at]
     eights = room_for(prefix.size + longest)
     text, state = eights.view(np.uint8), np.empty(8, np.uint64)
-    text[: prefix.size] = prefix
+    for at in range(prefix.size):
+        text[at] = prefix[at]
     first = 0
     for at in range(ends.size):
         size = prefix.size

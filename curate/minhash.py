@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curate.config import Dedup
 from curate.core.machine_code import U32, U64, Number, call, compiled
 from curate.room import Room
-from curate.words import CHARACTER, Unit, joined, unit_number, write_words
+from curate.words import CHARACTER, Joined, Unit, joined, unit_number, write_words
 
 SCHEME = "affine32"
 # Texts in one piece of work: large enough that handing it over costs nothing, small enough to share out evenly.
@@ -106,17 +106,20 @@ def signatures(shingles: NDArray[np.uint32], starts: NDArray[np.int64], count: i
     return found
 
 
+def sketch_joined(texts: Joined, banding: Banding) -> Sketches:
+    """The same of texts that are in one buffer."""
+    keys = np.empty((banding.bands, texts.ends.size), U32)
+    shingles, counts = _write_sketches(texts, banding, _by_row(banding), keys)
+    return Sketches(shingles, np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]), keys)
+
+
 def _sketch(texts: Sequence[str], banding: Banding, threads: int) -> Sketches:
-    a, b = _by_row(banding)
+    drawn = _by_row(banding)
     keys = np.empty((banding.bands, len(texts)), U32)
-    unit = unit_number(banding.unit)
 
     def piece(first: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        data, ends = joined(texts[first : first + _CHUNK_TEXTS])
-        part = keys[:, first : first + ends.size]
-        eights = data.view(np.dtype("<u8"))
-        shingles, counts = call(_sketch_texts, data, eights, ends, unit, banding.ngram, a, b, banding.rows, part)
-        return shingles, counts
+        last = first + _CHUNK_TEXTS
+        return _write_sketches(joined(texts[first:last]), banding, drawn, keys[:, first:last])
 
     firsts = range(0, len(texts), _CHUNK_TEXTS)
     if threads > 1 and len(firsts) > 1:
@@ -129,6 +132,18 @@ def _sketch(texts: Sequence[str], banding: Banding, threads: int) -> Sketches:
         np.cumsum(np.concatenate([counts for _, counts in pieces]), out=starts[1:])
     shingles = np.concatenate([part for part, _ in pieces]) if pieces else np.empty(0, U32)
     return Sketches(shingles, starts, keys)
+
+
+def _write_sketches(
+    texts: Joined, banding: Banding, drawn: tuple[NDArray[np.uint32], NDArray[np.uint32]], keys: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Write the band keys of the texts, and return their shingles and how many each has."""
+    data, ends = texts
+    eights, unit = data.view(np.dtype("<u8")), unit_number(banding.unit)
+    made: tuple[NDArray[np.uint32], NDArray[np.int64]] = call(
+        _sketch_texts, data, eights, ends, unit, banding.ngram, *drawn, banding.rows, keys
+    )
+    return made
 
 
 def _by_row(banding: Banding) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

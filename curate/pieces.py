@@ -12,6 +12,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -20,21 +21,14 @@ from curate.chosen import Chosen, Whole
 from curate.config import Source
 from curate.core.console import progress
 from curate.core.errors import DataError, ServiceError, os_errors
-from curate.entries import Context, Entry, Place, Rejection, reject_raw
-from curate.growing import Growing, Working
-from curate.minhash import Banding, sketch
-from curate.readers import (
-    MAX_LINE_BYTES,
-    Input,
-    Record,
-    is_plain_lines,
-    read_json_lines,
-    read_records,
-    split_json_lines,
-)
-from curate.reading import STAGE, Adapter, Joined, RowReader, Unread
+from curate.core.rows import Message, Row, encode_row
+from curate.entries import Context, Entry, Rejection
+from curate.lines import Lines
+from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines, read_json_lines, read_records
+from curate.reading import Adapter, Joined
 from curate.sources import load_adapter, load_joined, make_reader, pinned
 from curate.stored import Shelved, SourceBytes, Spool
+from curate.working import Working, Workpiece
 
 # Large enough that handing a piece over costs nothing, small enough that what is made of it stays in a core's cache.
 _PIECE_BYTES = 1 << 20
@@ -68,51 +62,48 @@ class Read:
 class PieceReader:
     """Makes columns of pieces: the same in whatever process."""
 
-    def __init__(self, context: Context) -> None:
-        self._working = Working(context)
+    def __init__(self, context: Context, spool: Spool) -> None:
+        self._working, self.spool = Working(context), spool
         self.settings = self._working.settings
 
     def read(self, piece: Piece, adapter: Adapter | None = None, joined: Joined | None = None) -> Columns:
         """The columns of a piece."""
         reader = make_reader(piece.source, piece.input, adapter, joined or {})
-        if piece.records is not None:
-            return self._columns(piece, reader, piece.records)
-        with os_errors(piece.input.path), piece.input.path.open("rb") as file:
-            size = piece.end - piece.start
-            if size <= MAX_LINE_BYTES // 2:  # so that no line in it is too long
-                file.seek(piece.start)
-                data = file.read(size)
-                columns = self._columns(piece, reader, split_json_lines(data, piece.start))
-                columns.lines_read = data.count(b"\n")
-                return columns
-            columns = self._columns(piece, reader, read_json_lines(file, piece.start, piece.end))
-            file.seek(piece.start)
-            left = piece.end - piece.start
-            while left and (data := file.read(min(left, _PIECE_BYTES))):
-                left -= len(data)
-                columns.lines_read += data.count(b"\n")
-        return columns
+        whole = Workpiece(self._working, piece.source, piece.input.shown, _lines(piece), reader)
+        return whole.columns(self.spool)
 
-    def _columns(self, piece: Piece, reader: RowReader, records: Iterable[Record]) -> Columns:
-        growing = Growing(self._working, is_in_file=piece.records is None)
-        for record in records:
-            found = reader.find(record)
-            if isinstance(found, Unread):
-                place = Place(piece.source.name, piece.input.shown, record.number, record.offset)
-                growing.reject(reject_raw(place, record.raw, STAGE, found.reason, found.detail, id=found.id))
-            else:
-                growing.add(record, *found)
-        return growing.columns()
+    def warm_up(self) -> None:
+        """Load machine code, or compile it: once, and not in each process."""
+        source = Source(name="made", path="made.jsonl", format="chat")
+        found = Input("made.jsonl", Path("made.jsonl"))
+        line = encode_row(Row(id="made", messages=[Message("user", "question"), Message("assistant", "answer")]))
+        lines = Lines.of_records([Record(1, 0, line)])
+        Workpiece(self._working, source, found.shown, lines, make_reader(source, found, None, {})).columns(Spool())
+
+
+def _lines(piece: Piece) -> Lines:
+    """The records of a piece."""
+    if piece.records is not None:
+        return Lines.of_records(piece.records)
+    size = piece.end - piece.start
+    with os_errors(piece.input.path), piece.input.path.open("rb") as file:
+        if size <= MAX_LINE_BYTES // 2:  # so that no line in it is too long
+            return Lines.of_file(file, piece.start, size)
+        records = list(read_json_lines(file, piece.start, piece.end))
+        file.seek(piece.start)
+        ends, left = 0, size
+        while left and (data := file.read(min(left, _PIECE_BYTES))):
+            left -= len(data)
+            ends += data.count(b"\n")
+    return Lines.of_records(records, ends)
 
 
 class Reading:
     """Reads sources piece by piece, in processes where that pays."""
 
-    def __init__(self, context: Context, pool: ProcessPoolExecutor | None, piece_bytes: int) -> None:
-        self._folder, self._pool, self._piece_bytes = context.folder, pool, piece_bytes
-        self._reader = PieceReader(context)
-        self._spool = Spool()
-        self.rows = Whole(self._reader.settings)
+    def __init__(self, reader: PieceReader, folder: Path, pool: ProcessPoolExecutor | None, piece_bytes: int) -> None:
+        self._reader, self._folder, self._pool, self._piece_bytes = reader, folder, pool, piece_bytes
+        self.rows = Whole(reader.settings)
         self._files: list[SourceBytes] = []
 
     def read(self, source: Source, inputs: Iterable[Input]) -> Iterator[Read]:
@@ -156,13 +147,13 @@ class Reading:
         ]
         columns.rejections = []
         where = (piece.source.name, piece.input.shown, first_line)
-        size = piece.end - piece.start if piece.records is None else len(columns.raws)
-        batch = Batch(columns, where, (file, self._spool), self._reader.settings)
+        size = piece.end - piece.start if piece.records is None else int(columns.raw_sizes.sum())
+        batch = Batch(columns, where, (file, self._reader.spool), self._reader.settings)
         return Read(piece.input, self.rows.add(batch), rejections, columns.records, size)
 
     def _shelved(self, text: str) -> Shelved:
         data = text.encode()
-        return Shelved(self._spool, self._spool.add(data), len(data))
+        return Shelved(self._reader.spool, self._reader.spool.add(data), len(data))
 
 
 def _cut(source: Source, found: Input, piece_bytes: int) -> Iterator[Piece]:
@@ -191,14 +182,16 @@ def reading(
     context: Context, size: int, *, piece_bytes: int = _PIECE_BYTES, pool_bytes: int = _POOL_BYTES
 ) -> Iterator[Reading]:
     """What reads `size` bytes of sources: from `pool_bytes` on in as many processes as there are threads."""
+    reader = PieceReader(context, Spool())
     if context.threads <= 1 or size < pool_bytes:
-        yield Reading(context, None, piece_bytes)
+        yield Reading(reader, context.folder, None, piece_bytes)
         return
-    sketch(["", ""], Banding())  # machine code is compiled once, and not in each process
-    pool = ProcessPoolExecutor(context.threads, _start_method(), _begin, (context,))
+    reader.warm_up()
+    reader.spool.share()
+    pool = ProcessPoolExecutor(context.threads, _start_method(), _begin, (context, reader.spool))
     try:
         pool.submit(int)  # the processes start now, while this one has no other threads
-        yield Reading(context, pool, piece_bytes)
+        yield Reading(reader, context.folder, pool, piece_bytes)
     except BrokenProcessPool as error:
         raise ServiceError(
             "a process that read rows was ended from outside",
@@ -229,11 +222,11 @@ def _start_method() -> multiprocessing.context.BaseContext:
 _readers: list[PieceReader] = []  # of a process: the one that it reads all pieces with
 
 
-def _begin(context: Context) -> None:
+def _begin(context: Context, spool: Spool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _readers[:] = [PieceReader(context)]
+    _readers[:] = [PieceReader(context, spool)]
 
 
 def _end_with_parent() -> None:

@@ -2,9 +2,8 @@
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +11,21 @@ from numpy.typing import NDArray
 from curate.blake2b import digest, room_for
 from curate.core.digests import canonical_json
 from curate.core.machine_code import U8, U64, Number, call, compiled
-from curate.core.normalize import KEY_BYTES, normalized, text_key
+from curate.core.normalize import KEY_BYTES, text_key
 from curate.core.rows import SCENE, Message, Row
 from curate.rules.conversation import check_messages
 from curate.rules.text import is_clear
+from curate.scan import OTHER, ROLES, Scanned
+from curate.words import Joined, gathered
 
 _SHAPES = 1024  # orders of roles that are remembered: datasets have a few, up to hundreds where talks are long
 _LINE_END = b"\n"
-_TURN, _ANSWER, _SCENE = 0, 1, 2  # what a role is, as machine code knows it
+_TURN, _ANSWER, _SCENE, _NO_TURN = 0, 1, 2, 3  # what a role is, as machine code knows it
 
 
 @dataclass(frozen=True, slots=True)
 class WorkedOut:
-    """What was worked out of n rows."""
+    """What was worked out of n lines; of those that don't fit it means nothing, but for their prompts."""
 
     keys: NDArray[np.uint8]
     """The keys of each row and of its prompt, as `curate.keys` makes them; shape (n, 2 * KEY_BYTES)."""
@@ -32,70 +33,86 @@ class WorkedOut:
     """`text_lengths` of each row; shape (n, 2)."""
     sound: NDArray[np.bool_]
     """Is there surely nothing in the row that the rules of conversation, tools and text object to?"""
-    prompts: list[str]
+    prompts: Joined
     """`chosen_text` of each row's prompt."""
 
 
-def is_plain(row: Row) -> bool:
-    """Are the row's messages nothing but text?"""
-    for message in row.messages:
-        if message.tool_calls or not isinstance(message.content, str):
-            return False
-    return bool(row.messages)
+def work_out(scanned: Scanned, tools: Mapping[int, object], prompts: Mapping[int, str]) -> WorkedOut:
+    """What is asked of each of these rows; `tools` are those of the rows that have some, by number.
 
-
-def all_plain(rows: Sequence[Row]) -> bool:
-    """Are all of these rows plain, as most pieces of most files are? Quicker than asking each."""
-    messages = [message for row in rows for message in row.messages]
-    calls = [message.tool_calls for message in messages]
-    lists = [row.messages for row in rows]
-    return not any(calls) and all(lists) and set(map(type, [message.content for message in messages])) <= {str}
-
-
-def work_out(rows: Sequence[Row]) -> WorkedOut:
-    """What is asked of each of these rows, all of them plain."""
-    orders = [tuple([message.role for message in row.messages]) for row in rows]
-    texts: list[str] = [message.content for row in rows for message in row.messages]  # type: ignore[misc]  # plain
-    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
-    lasts = np.cumsum(np.fromiter(map(len, orders), np.int64, len(orders)))
-    roles = list(chain.from_iterable(orders))
-    numbers = {role: number for number, role in enumerate(dict.fromkeys(roles))}
-    of_message = np.fromiter(map(numbers.__getitem__, roles), np.int64, len(roles))
-    kinds = np.array([_SCENE if role in SCENE else _ANSWER if role == "assistant" else _TURN for role in numbers], U8)
-    is_scene = kinds[of_message] == _SCENE if numbers else np.zeros(0, np.bool_)
-    odd = np.zeros(len(texts), np.bool_)
-    parts = list(texts)
-    for at in np.flatnonzero(is_scene).tolist():
-        parts[at] = scene(texts[at])
-        odd[at] = not _is_clear_scene(texts[at])
-    data, ends = _encoded(parts, odd)
-    heads, head_ends = _laid_out([role_head(role).encode("utf-8", "surrogatepass") for role in numbers])
-    tails, tail_ends = _laid_out([_LINE_END + canonical_json(row.tools) if row.tools else b"" for row in rows])
-    keys = np.empty((len(rows), 2 * KEY_BYTES), U8)
-    clear = np.empty(len(rows), np.bool_)
-    asked = np.empty((len(rows), 2), np.int64)
-    call(
-        _work_out, (data, ends), (of_message, kinds, lasts), (heads, head_ends), (tails, tail_ends),
-        keys.view(U64), clear, asked,
-    )  # fmt: skip
+    `prompts` are those of the lines that don't fit.
+    """
+    roles, lasts = scanned.roles, scanned.lasts
+    is_scene = _KINDS[roles] == _SCENE
+    more = _Side(scanned.data)
+    forms, asked_forms = scanned.texts.copy(), scanned.texts.copy()
+    odd = scanned.doubtful.copy()
+    for at in np.flatnonzero(~scanned.ascii & ~is_scene).tolist():
+        lowered = more.text(scanned.texts[at]).lower()
+        forms[at] = more.put(" ".join(lowered.split()))
+        asked_forms[at] = more.put(lowered)
+    _put_scenes(scanned, np.flatnonzero(is_scene), more, (forms, odd))
+    for at, prompt in prompts.items():
+        asked_forms[lasts[at] - 1] = more.put(prompt.lower())
+    tails = [_LINE_END + canonical_json(tools[at]) if at in tools else b"" for at in range(lasts.size)] if tools else []
+    keys = np.empty((lasts.size, 2 * KEY_BYTES), U8)
+    clear, asked = np.empty(lasts.size, np.bool_), np.zeros(roles.size, np.bool_)
+    data = more.joined()
+    call(_work_out, data, forms, (roles, _KINDS, lasts), _HEADS, _laid_out(tails), keys.view(U64), (clear, asked))
     clear &= _sums(odd, lasts) == 0
-    clear &= np.fromiter(map(_is_sound_order, orders), np.bool_, len(orders))
-    return WorkedOut(keys, _lengths(sizes, is_scene, lasts), clear, _prompts(texts, asked, is_scene))
+    clear &= _sound_orders(scanned)
+    return WorkedOut(keys, _lengths(scanned.lengths, is_scene, lasts), clear, gathered(data, asked_forms, asked, lasts))
 
 
-def _encoded(parts: list[str], odd: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The texts' bytes and where each ends. Those that are not ASCII are normalized here, and marked as odd."""
-    whole = "".join(parts)
-    if whole.isascii():
-        return np.frombuffer(whole.encode(), U8), np.cumsum(np.fromiter(map(len, parts), np.int64, len(parts)))
-    made: list[bytes] = []
-    for at, text in enumerate(parts):
-        if text.isascii():
-            made.append(text.encode())
-        else:
-            odd[at] = True
-            made.append(normalized(text).encode("utf-8", "surrogatepass"))
-    return _laid_out(made)
+class _Side:
+    """Bytes that are put behind those of the lines."""
+
+    def __init__(self, data: NDArray[np.uint8]) -> None:
+        self._data, self._parts, self._size = data, list[bytes](), data.size
+
+    def text(self, place: NDArray[np.int64]) -> str:
+        """The text at this place of the lines."""
+        return self._data[place[0] : place[1]].tobytes().decode()
+
+    def put(self, text: str) -> tuple[int, int]:
+        """Take in a text and say where it is."""
+        self._parts.append(text.encode("utf-8", "surrogatepass"))
+        first, self._size = self._size, self._size + len(self._parts[-1])
+        return first, self._size
+
+    def joined(self) -> NDArray[np.uint8]:
+        """All bytes."""
+        if not self._parts:
+            return self._data
+        return np.concatenate([self._data, np.frombuffer(b"".join(self._parts), U8)])
+
+
+def _put_scenes(
+    scanned: Scanned, at: NDArray[np.int64], more: _Side, out: tuple[NDArray[np.int64], NDArray[np.bool_]]
+) -> None:
+    """Put what stands for system prompts in their place, and mark as odd those that rules have to look at."""
+    forms, odd = out
+    is_new = np.empty(at.size, np.bool_)
+    call(_mark_new, scanned.data, scanned.texts[at], is_new)
+    found = [more.text(place) for place in scanned.texts[at[is_new]]]
+    known = {text: more.put(scene(text)) for text in dict.fromkeys(found)}
+    of_each = np.cumsum(is_new) - 1
+    forms[at] = np.array([known[text] for text in found], np.int64).reshape(-1, 2)[of_each]
+    odd[at] = np.array([not _is_clear_scene(text) for text in found], np.bool_)[of_each]
+
+
+@compiled
+def _mark_new(data: NDArray[np.uint8], places: NDArray[np.int64], is_new: NDArray[np.bool_]) -> None:
+    """Mark each text that is not the one before."""
+    for number in range(len(places)):
+        begin, size = places[number, 0], places[number, 1] - places[number, 0]
+        before = places[number - 1, 0] if number else 0
+        same = number > 0 and places[number - 1, 1] - before == size
+        at = 0
+        while same and at < size:
+            same = data[before + at] == data[begin + at]
+            at += 1
+        is_new[number] = not same
 
 
 def _laid_out(parts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -113,18 +130,19 @@ def _lengths(sizes: NDArray[np.int64], is_scene: NDArray[np.bool_], lasts: NDArr
     return np.stack([_sums(sizes, lasts), _sums(np.where(is_scene, 0, sizes), lasts) + np.maximum(turns - 1, 0)], 1)
 
 
-def _prompts(texts: list[str], asked: NDArray[np.int64], is_scene: NDArray[np.bool_]) -> list[str]:
-    """The turns before the last answer. One, the common case, is the prompt itself."""
-    found = [texts[first] if count == 1 else "" for first, count in asked.tolist()]
-    for row in np.flatnonzero(asked[:, 1] > 1).tolist():
-        first, left = asked[row].tolist()
-        several: list[str] = []
-        while len(several) < left:
-            if not is_scene[first]:
-                several.append(texts[first])
-            first += 1
-        found[row] = "\n".join(several)
-    return found
+def _sound_orders(scanned: Scanned) -> NDArray[np.bool_]:
+    """Of which lines validation has nothing to say of messages with text by these roles."""
+    _, firsts, of_each = np.unique(scanned.shapes, return_index=True, return_inverse=True)
+    sound: NDArray[np.bool_] = np.array([_is_sound_order(_order(scanned, at)) for at in firsts.tolist()], np.bool_)[
+        of_each
+    ]
+    for at in np.flatnonzero(scanned.shapes == 0).tolist():
+        sound[at] = _is_sound_order(_order(scanned, at))
+    return sound
+
+
+def _order(scanned: Scanned, at: int) -> tuple[int, ...]:
+    return tuple(scanned.roles[scanned.lasts[at - 1] if at else 0 : scanned.lasts[at]].tolist())
 
 
 def join_keys(heads: Sequence[str], texts: Sequence[str], tools: object) -> bytes:
@@ -154,31 +172,41 @@ def _is_clear_scene(text: str) -> bool:
 
 
 @functools.lru_cache(maxsize=_SHAPES)
-def _is_sound_order(roles: tuple[str, ...]) -> bool:
-    """Has validation nothing to say of messages with text by these roles?"""
+def _is_sound_order(numbers: tuple[int, ...]) -> bool:
+    """Has validation nothing to say of messages with text by the roles with these numbers?"""
+    if OTHER in numbers:
+        return False
+    roles = [ROLES[number] for number in numbers]
     like = Row(id="", messages=[Message(role, "text") for role in roles])
     return "tool" not in roles and check_messages(like) is None
 
 
+# What each role is to machine code, and how it stands in keys.
+_KINDS = np.array(
+    [*(_SCENE if role in SCENE else _ANSWER if role == "assistant" else _TURN for role in ROLES), _NO_TURN], U8
+)
+_HEADS = _laid_out([*(role_head(role).encode() for role in ROLES), b""])
+
+
 @compiled
 def _work_out(
-    texts: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    data: NDArray[np.uint8],
+    forms: NDArray[np.int64],
     roles: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]],
     heads: tuple[NDArray[np.uint8], NDArray[np.int64]],
     tails: tuple[NDArray[np.uint8], NDArray[np.int64]],
     keys: NDArray[np.uint64],
-    clear: NDArray[np.bool_],
-    asked: NDArray[np.int64],
+    told: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> None:
-    """Write each row's keys, whether its texts are clear (of those that are ASCII), and where its prompt is.
+    """Write each row's keys, whether its texts are clear (of those that are ASCII), and which messages are its prompt.
 
-    That is the number of its first message, and how many messages it has.
+    `forms` are the places of the messages' texts, or of what stands for them.
     """
-    data, ends = texts
+    clear, asked = told
     of_message, kinds, lasts = roles
     head_data, head_ends = heads
     tail_data, tail_ends = tails
-    size = _most_bytes(ends, lasts, head_ends, tail_ends)
+    size = _most_bytes(forms, lasts, head_ends, tail_ends)
     whole_eights, prompt_eights, state = room_for(size), room_for(size), np.empty(8, np.uint64)
     whole, prompt = whole_eights.view(np.uint8), prompt_eights.view(np.uint8)
     first = 0
@@ -190,7 +218,6 @@ def _work_out(
                 answer = message
         used, prompt_used = 0, 0
         is_fine: Number = True
-        asked[row, 0], asked[row, 1] = first, 0
         for message in range(first, last):
             if used:
                 whole[used] = 0x0A
@@ -199,23 +226,22 @@ def _work_out(
             used = _copied(head_data, head_ends, role, whole, used)
             whole[used] = 0x0A
             used += 1
-            begin = ends[message - 1] if message else 0
-            end, fine = _normalized(data, begin, ends[message], whole, used)
+            end, fine = _normalized(data, forms[message, 0], forms[message, 1], whole, used)
             is_fine = is_fine and fine
             if message < answer and kinds[role] != _SCENE:
-                if not asked[row, 1]:
-                    asked[row, 0] = message
-                asked[row, 1] += 1
+                asked[message] = True
                 if end > used and prompt_used:
                     prompt[prompt_used] = 0x20
                     prompt_used += 1
-                prompt[prompt_used : prompt_used + end - used] = whole[used:end]
-                prompt_used += end - used
+                for at in range(U64(used), U64(end)):
+                    prompt[U64(prompt_used)] = whole[at]
+                    prompt_used += 1
             used = end
         first = last
         clear[row] = is_fine
         # The line end that a tail begins with parts it from messages: without one there is nothing to part.
-        used = _copied(tail_data, tail_ends, row, whole, used)
+        if tail_ends.size:
+            used = _copied(tail_data, tail_ends, row, whole, used)
         digest(whole, whole_eights, used, 16, state)
         keys[row, 0], keys[row, 1] = state[0], state[1]
         digest(prompt, prompt_eights, prompt_used, 16, state)
@@ -224,7 +250,7 @@ def _work_out(
 
 @compiled
 def _most_bytes(
-    ends: NDArray[np.int64],
+    forms: NDArray[np.int64],
     lasts: NDArray[np.int64],
     head_ends: NDArray[np.int64],
     tail_ends: NDArray[np.int64],
@@ -235,11 +261,13 @@ def _most_bytes(
         longest_head = max(longest_head, head_ends[role] - (head_ends[role - 1] if role else 0))
     most, first = 0, 0
     for row in range(lasts.size):
-        last = lasts[row]
-        size = ends[last - 1] - (ends[first - 1] if first else 0) if last > first else 0
-        size += tail_ends[row] - (tail_ends[row - 1] if row else 0)
-        most = max(most, size + (last - first) * (longest_head + 2))
-        first = last
+        size = (lasts[row] - first) * (longest_head + 2)
+        for message in range(first, lasts[row]):
+            size += forms[message, 1] - forms[message, 0]
+        if tail_ends.size:
+            size += tail_ends[row] - (tail_ends[row - 1] if row else 0)
+        most = max(most, size)
+        first = lasts[row]
     return most
 
 

@@ -1,6 +1,6 @@
 """Which of several rows that repeat each other stays: an order that does not depend on where they stood."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf, isnan
 from typing import Any
@@ -59,19 +59,29 @@ def ranking(settings: Dedup) -> Callable[[Row], tuple[float, ...]]:
 
 
 def ranks_of(
-    settings: Dedup, rows: Sequence[Row], lengths: NDArray[np.int64], is_plain: NDArray[np.bool_]
+    settings: Dedup,
+    lengths: NDArray[np.int64],
+    is_synthetic: NDArray[np.bool_],
+    rows: Mapping[int, Row],
+    is_plain: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """The numbers of `ranking` for many rows; `lengths` are their `text_lengths`, `is_plain` as in `curate.plain`."""
+    """The numbers of `ranking` for many rows.
+
+    `lengths` are their `text_lengths`; `rows` those, by number, that may have more than plain text (`is_plain`), an
+    origin and messages.
+    """
     chosen = [name for name in settings.prefer if name != "gold"]
-    found = np.empty((len(rows), 1 + len(chosen)), np.float64)
-    found[:, 0] = [row.origin != "gold" for row in rows]
-    by_length = set(chosen) <= _SIGNS.keys()
-    if by_length:
-        for place, name in enumerate(chosen, start=1):
-            found[:, place] = _SIGNS[name] * lengths[:, 0]
     rank = ranking(settings)
-    for at in np.flatnonzero(~is_plain).tolist() if by_length else range(len(rows)):
-        found[at] = rank(rows[at])  # lengths count tool calls, and preferences do not
+    found = np.tile(np.array(rank(Row(id="", messages=[])), np.float64), (len(lengths), 1))
+    found[:, 0] = is_synthetic
+    for place, name in enumerate(chosen, start=1):
+        if name in _SIGNS:
+            found[:, place] = _SIGNS[name] * lengths[:, 0]
+    for at, row in rows.items():
+        if is_plain[at] and set(chosen) <= _SIGNS.keys():
+            found[at, 0] = row.origin != "gold"
+        else:
+            found[at] = rank(row)  # lengths count tool calls, and preferences do not
     return found
 
 

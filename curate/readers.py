@@ -23,7 +23,7 @@ STDIN = "-"
 # A row of chat is kilobytes, the longest context of a model a few megabytes; what is longer is no row, and may not fit.
 MAX_LINE_BYTES = 16 << 20
 _SHOWN_BYTES = 4096
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _GLOB = frozenset("*?[")
 _DECISIONS = "decisions.jsonl"  # what `curate review` leaves beside the rows
 
@@ -152,29 +152,16 @@ def read_json_lines(file: IO[bytes], start: int = 0, end: int | None = None) -> 
             continue
         text = raw.rstrip(b"\r\n")
         skipped = 0
-        if not first and text.startswith(_BOM):
-            text, skipped = text.removeprefix(_BOM), len(_BOM)
+        if not first and text.startswith(BOM):
+            text, skipped = text.removeprefix(BOM), len(BOM)
         if text and not text.isspace():
             yield Record(number, first, text, start=first + skipped)
-
-
-def split_json_lines(data: bytes, start: int) -> Iterator[Record]:
-    """The same of whole lines in memory, none of them too long, that begin at `start` in their file."""
-    offset = start
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        text = line.rstrip(b"\r")
-        skipped = 0
-        if not offset and text.startswith(_BOM):
-            text, skipped = text.removeprefix(_BOM), len(_BOM)
-        if text and not text.isspace():
-            yield Record(number, offset, text, None, None, offset + skipped)
-        offset += len(line) + 1
 
 
 def _whole_json(path: Path) -> Iterator[Record] | None:
     """The records of a file that is one JSON value, None where it holds JSON lines."""
     with opened(path) as file:
-        head = file.read(4096).removeprefix(_BOM).lstrip()
+        head = file.read(4096).removeprefix(BOM).lstrip()
     # JSON lines under the name .json are common; an object that goes on after its first brace is not one of them.
     if head[:1] == b"[":
         return _read_array(path)
@@ -185,14 +172,14 @@ def _whole_json(path: Path) -> Iterator[Record] | None:
 
 def _read_one(path: Path) -> Iterator[Record]:
     with opened(path) as file:
-        yield Record(1, 0, file.read().removeprefix(_BOM).strip())
+        yield Record(1, 0, file.read().removeprefix(BOM).strip())
 
 
 def _read_array(path: Path) -> Iterator[Record]:
     with opened(path) as file:
         data = file.read()
     try:
-        items = msgspec.json.decode(data.removeprefix(_BOM), type=list[msgspec.Raw])
+        items = msgspec.json.decode(data.removeprefix(BOM), type=list[msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(
             f"a JSON array that can't be read: {error}",

@@ -63,13 +63,14 @@ class RowReader:
         # One object with the default of rows: encoding leaves defaults out, and knows them by identity.
         self._origin: Origin = "gold" if source.origin == "gold" else source.origin
         self._decode = msgspec.json.Decoder(_Given).decode
-        self._direct = form is CHAT and adapter is None and not joined
+        self.direct = form is CHAT and adapter is None and not joined
+        """Are records rows as they are, so that what fits (`curate.scan`) needs no closer look?"""
 
     def find(self, record: Record) -> tuple[Row, bool] | Unread:
         """The record's row and whether its bytes are the row's line as they are, or why it is none."""
         if record.fault is not None:
             return Unread(*record.fault)
-        if self._direct and record.fields is None and (found := self._read_row(record.raw)) is not None:
+        if self.direct and record.fields is None and (found := self._read_row(record.raw)) is not None:
             return found
         found_row = self._read_fields(record)
         return found_row if isinstance(found_row, Unread) else (found_row, False)

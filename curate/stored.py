@@ -1,11 +1,15 @@
 """Bytes that stay on disk until they are asked for: those of input files, and those of a temporary file of our own."""
 
+import fcntl
 import mmap
 import os
 import tempfile
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import reduction
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,28 +28,48 @@ class Stored(Protocol):
 
 
 class Spool:
-    """Bytes that are put aside: a few in memory, more in a temporary file that is gone with the process."""
+    """Bytes that are put aside: a few in memory, more in a temporary file that is gone with its last process.
+
+    Once it is shared, processes that begin with it can add to it and read what others added.
+    """
 
     def __init__(self) -> None:
         self._where = Path(tempfile.gettempdir())
         self._few = bytearray()
         self._file: IO[bytes] | None = None
         self._mapped: NDArray[np.uint8] | None = None
-        self.size = 0
 
-    def add(self, data: bytes) -> int:
+    def share(self) -> None:
+        """Let other processes have this spool too."""
+        if self._file is None:
+            with os_errors(self._where):
+                self._file = tempfile.TemporaryFile(prefix="acidtest-", buffering=0)  # noqa: SIM115 - lives with this
+            few, self._few = self._few, bytearray()
+            self.add(few)
+
+    def __reduce__(self) -> tuple[Callable[[Any], "Spool"], tuple[Any]]:
+        self.share()
+        assert self._file is not None
+        return _passed_on, (reduction.DupFd(self._file.fileno()),)
+
+    def add(self, data: bytes | bytearray | memoryview) -> int:
         """Keep these bytes and say where they start."""
-        start = self.size
-        self.size += len(data)
-        if self._file is None and self.size <= FEW_BYTES:
+        size = len(data)
+        if self._file is None and len(self._few) + size > FEW_BYTES:
+            self.share()
+        if self._file is None:
+            start = len(self._few)
             self._few += data
             return start
+        handle = self._file.fileno()
         with os_errors(self._where):
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="acidtest-", buffering=0)  # noqa: SIM115 - lives with this
-                _write(self._file, self._few)
-                self._few.clear()
-            _write(self._file, data)
+            with _locked(handle):  # by the system, which ends it with a process that dies
+                start = os.fstat(handle).st_size
+                os.ftruncate(handle, start + size)
+            left, at = memoryview(data), start
+            while left:
+                written = os.pwrite(handle, left, at)
+                left, at = left[written:], at + written
         return start
 
     def read(self, start: int, size: int) -> bytes:
@@ -58,8 +82,9 @@ class Spool:
         """All bytes that are there now; those in a file are mapped, so that the system keeps what is asked for."""
         if self._file is None:
             return np.frombuffer(bytes(self._few), np.uint8)
-        if self._mapped is None or self._mapped.size < self.size:
-            mapped = mmap.mmap(self._file.fileno(), self.size, prot=mmap.PROT_READ)
+        size = os.fstat(self._file.fileno()).st_size
+        if self._mapped is None or self._mapped.size < size:
+            mapped = mmap.mmap(self._file.fileno(), size, prot=mmap.PROT_READ) if size else b""
             self._mapped = np.frombuffer(mapped, np.uint8)
         return self._mapped
 
@@ -68,10 +93,19 @@ class Spool:
             self._file.close()
 
 
-def _write(file: IO[bytes], data: bytes | bytearray) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[file.write(left) :]
+def _passed_on(handle: Any) -> Spool:
+    spool = Spool()
+    spool._file = os.fdopen(handle.detach(), "r+b", buffering=0)
+    return spool
+
+
+@contextmanager
+def _locked(handle: int) -> Iterator[None]:
+    fcntl.lockf(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.lockf(handle, fcntl.LOCK_UN)
 
 
 class Shelved:

@@ -6,12 +6,12 @@ words is a run of three characters.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.machine_code import U8, U64, Number, compiled
+from curate.core.machine_code import U8, U64, Number, call, compiled
 
 Unit = Literal["auto", "word", "character"]
 WORD, AUTO, CHARACTER = 0, 1, 2
@@ -31,11 +31,18 @@ def unit_number(unit: Unit) -> int:
     return {"word": WORD, "auto": AUTO, "character": CHARACTER}[unit]
 
 
-def joined(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The texts' bytes in one buffer, a separator after each, and where each ends. ASCII is lowercased later.
+class Joined(NamedTuple):
+    """Texts' bytes in one buffer, a separator after each, and where each ends. ASCII is lowercased later.
 
     At least eight bytes are left after the last, so that eight can be read from anywhere.
     """
+
+    data: NDArray[np.uint8]
+    ends: NDArray[np.int64]
+
+
+def joined(texts: Sequence[str]) -> Joined:
+    """The texts in one buffer."""
     whole = _SEPARATOR.join(texts)
     if whole.isascii():
         pad = _SEPARATOR * (16 - len(whole) % 8)
@@ -44,7 +51,20 @@ def joined(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         parts, sizes = _encoded(texts)
         pad = _SEPARATOR * (16 - (sum(sizes) + len(sizes) - 1) % 8)
         data = _SEPARATOR.encode().join([*parts, b""]) + pad[1:].encode()
-    return np.frombuffer(data, U8), np.cumsum(np.array(sizes, np.int64) + 1)
+    return Joined(np.frombuffer(data, U8), np.cumsum(np.array(sizes, np.int64) + 1))
+
+
+def gathered(
+    data: NDArray[np.uint8], places: NDArray[np.int64], wanted: NDArray[np.bool_], lasts: NDArray[np.int64]
+) -> Joined:
+    """The texts of rows in one buffer: their wanted messages, which are at these places (m, 2), a line each.
+
+    `lasts` says how many messages there are up to each row. What is not ASCII there is lowercased.
+    """
+    size = int((places[:, 1] - places[:, 0])[wanted].sum()) + int(wanted.sum()) + lasts.size
+    room, ends = np.empty((size + 23) // 8 * 8, U8), np.empty(lasts.size, np.int64)
+    call(_gather, data, places, wanted, lasts, room, ends)
+    return Joined(room, ends)
 
 
 def _encoded(texts: Sequence[str]) -> tuple[list[bytes], list[int]]:
@@ -63,6 +83,31 @@ def _encoded(texts: Sequence[str]) -> tuple[list[bytes], list[int]]:
     if first < len(texts):
         parts.append(_SEPARATOR.join(texts[first:]).encode())
     return parts, sizes
+
+
+@compiled
+def _gather(
+    data: NDArray[np.uint8], places: NDArray[np.int64], wanted: NDArray[np.bool_], lasts: NDArray[np.int64],
+    room: NDArray[np.uint8], ends: NDArray[np.int64],
+) -> None:  # fmt: skip
+    used, message = U64(0), 0
+    for row in range(lasts.size):
+        first = used
+        while message < lasts[row]:
+            if wanted[message]:
+                if used > first:
+                    room[used - U64(1)] = 0x0A
+                for at in range(U64(places[message, 0]), U64(places[message, 1])):
+                    room[used] = data[at]
+                    used += U64(1)
+                used += U64(1)
+            message += 1
+        used += U64(used == first)
+        room[used - U64(1)] = 0x0A
+        ends[row] = used
+    while used < room.size:
+        room[used] = 0x0A
+        used += U64(1)
 
 
 @compiled

@@ -1,11 +1,21 @@
 """Functions as machine code: the one place that knows how they are compiled and where that is kept."""
 
+import importlib
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+_NOT_NEEDED = "scipy.linalg"  # numba loads it to see whether matrix products are there: 0.2 s, and nothing here has any
+if _NOT_NEEDED not in sys.modules:
+    sys.modules[_NOT_NEEDED] = None  # type: ignore[assignment]  # Python's way to say that a module is not to be found
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[_NOT_NEEDED]
 
 F = TypeVar("F", bound=Callable[..., Any])
 U8, U32, U64 = np.uint8, np.uint32, np.uint64

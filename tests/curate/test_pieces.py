@@ -164,7 +164,7 @@ def test_sketches_made_while_reading_are_those_of_all_texts_at_once(tmp_path: Pa
     given = context(tmp_path, 1)
     entries, _ = both(read_in_pieces(given, 1 << 20))
     held: Any = entries[0].held
-    from curate.growing import Working
+    from curate.working import Working
 
     wanted = Working(given).settings.sketched
     assert wanted is not None

@@ -1,25 +1,32 @@
 """Rows of plain text: the short way says what the general one says."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.config import Recipe
 from curate.core.normalize import chosen_text, text_key, text_lengths
-from curate.core.rows import Message, Row
+from curate.core.rows import Message, Row, encode_row
 from curate.entries import Context
 from curate.keys import make_keys
-from curate.plain import all_plain, is_plain, work_out
+from curate.lines import Lines
+from curate.minhash import Banding, sketch, sketch_joined
+from curate.plain import WorkedOut, work_out
+from curate.readers import Record
+from curate.scan import ROLES, Scanned, scan
 from curate.validate import is_sound, make_rules
+from curate.words import Joined
 
-ROLES = st.sampled_from(["system", "developer", "user", "assistant", "tool", "narrator\nuser"])
+SPEAKERS = st.sampled_from(["system", "developer", "user", "assistant", "tool", "narrator\nuser"])
 ODD = ["", " ", "a", "A\tb ", "ΑΣ", "ΑΣ\n\nα", "{{name}}", "<INSERT>", "\x00", "Ã©", "\x85", "a\x1fb"]
 TEXTS = st.sampled_from(ODD) | st.text()
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
-MESSAGES = st.lists(st.builds(Message, ROLES, TEXTS), max_size=5)
+MESSAGES = st.lists(st.builds(Message, SPEAKERS, TEXTS), max_size=5)
 CALL = {"id": "1", "function": {"name": "f", "arguments": "{}"}}
 
 
@@ -29,20 +36,48 @@ def rules_of(folder: Path) -> Context:
     return Context(Recipe.model_validate(recipe), folder)
 
 
+def scanned(rows: list[Row]) -> Scanned:
+    lines = Lines.of_records([Record(1, 0, encode_row(row)) for row in rows])
+    return scan(lines.data, lines.size, lines.places, strict=False)
+
+
+def worked_out(rows: list[Row]) -> WorkedOut:
+    found = scanned(rows)
+    odd = {at: chosen_text(rows[at], "prompt") for at in np.flatnonzero(~found.fits).tolist()}
+    return work_out(found, {at: row.tools for at, row in enumerate(rows) if row.tools}, odd)
+
+
 @given(st.lists(st.builds(Row, id=st.just("r"), messages=MESSAGES, tools=st.sampled_from([None, TOOLS])), max_size=6))
 def test_the_short_way_says_what_the_general_one_says(rows: list[Row]) -> None:
-    assert all_plain(rows) == all(map(is_plain, rows)) == all(row.messages for row in rows)
-    rows = [row for row in rows if is_plain(row)]
-    made = work_out(rows)
+    found, made = scanned(rows), worked_out(rows)
     rules = make_rules(rules_of(Path()))
+    prompts = gathered_texts(made.prompts)
     for at, row in enumerate(rows):
+        assert prompts[at].lower() == chosen_text(row, "prompt").lower()
+        assert found.fits[at] == (bool(row.messages) and all(message.role in ROLES for message in row.messages))
+        if not found.fits[at]:
+            continue
         assert tuple(made.lengths[at].tolist()) == text_lengths(row)
-        assert made.prompts[at] == chosen_text(row, "prompt")
         assert made.keys[at].tobytes() == make_keys(row)
         assert make_keys(row)[16:] == text_key(chosen_text(row, "prompt"))
         assert make_keys(row, "conversation")[32:] == text_key(chosen_text(row, "conversation"))
         if made.sound[at]:
             assert is_sound(row, rules, fix=False)
+
+
+def gathered_texts(texts: Joined) -> list[str]:
+    starts = [0, *texts.ends.tolist()]
+    assert len(texts.data) % 8 == 0
+    assert len(texts.data) >= starts[-1] + 8
+    return [texts.data[start : end - 1].tobytes().decode() for start, end in pairwise(starts)]
+
+
+def test_a_prompt_of_several_turns_is_sketched_as_one_text() -> None:
+    turns = [Message("user", "Ä b"), Message("assistant", "c"), Message("user", "D e"), Message("assistant", "f")]
+    row, prompt = Row(id="r", messages=turns), "Ä b\nc\nD e"
+    made = sketch_joined(worked_out([row, row]).prompts, Banding(2, 4, 2))
+    assert (made.shingles == sketch([prompt, prompt], Banding(2, 4, 2)).shingles).all()
+    assert (made.band_keys == sketch([prompt, prompt], Banding(2, 4, 2)).band_keys).all()
 
 
 @given(MESSAGES, MESSAGES)
@@ -55,8 +90,22 @@ def test_keys_are_equal_where_roles_and_normal_texts_are(one: list[Message], oth
 
 
 def test_ordinary_rows_are_told_to_be_sound_without_the_rules() -> None:
-    row = Row(id="r", messages=[Message("system", "s"), Message("user", "q"), Message("assistant", "a")])
-    assert work_out([row]).sound.all()
+    row = Row(id="r", messages=[Message("system", "s"), Message("user", "q"), Message("assistant", "über 日本")])
+    assert worked_out([row]).sound.all()
+
+
+@pytest.mark.parametrize(
+    "text", ["cafÃ©", "a\ufffdb", "{{name}}", "[YOUR_NAME]", "<INSERT x>", "\x00", "\u3000 ", "Ð¿Ñ€"]
+)
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_what_rules_may_object_to_is_left_to_them(text: str, role: str) -> None:
+    messages = [Message(one, text if one == role else "text") for one in ("system", "user", "assistant")]
+    assert not worked_out([Row(id="r", messages=messages)]).sound.any()
+
+
+def test_long_talks_are_told_to_be_sound_too() -> None:
+    talk = [Message(role, "text") for _ in range(15) for role in ("user", "assistant")]
+    assert worked_out([Row(id="r", messages=talk), Row(id="r", messages=talk[:-1])]).sound.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -64,8 +113,7 @@ def test_ordinary_rows_are_told_to_be_sound_without_the_rules() -> None:
 )
 def test_other_rows_are_not_plain_and_have_keys_of_their_own(message: Message) -> None:
     row = Row(id="r", messages=[Message("user", "q"), message])
-    assert not is_plain(row)
-    assert not all_plain([row])
+    assert not scanned([row]).fits.any()
     bare = Row(id="r", messages=[Message("user", "q"), Message("assistant", "")])
     assert make_keys(row)[:16] != make_keys(bare)[:16]
     with_tools = Row(id="r", messages=bare.messages, tools=[{"type": "function", "function": {"name": "f"}}])

@@ -1,5 +1,8 @@
 """Arrays in memory and in files hold the same; spooled bytes come back as they were."""
 
+import multiprocessing
+from multiprocessing.queues import SimpleQueue
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -38,6 +41,35 @@ def test_a_spool_that_grew_out_of_memory_still_has_its_first_bytes() -> None:
     assert spool.read(first, 5) == b"first"
     assert spool.read(second, len(large)) == large
     assert spool.read(last, 4) == b"last"
+
+
+def add_many(spool: Spool, sign: bytes, places: "SimpleQueue[list[int]]") -> None:
+    places.put([spool.add(sign * (1 + number % 7)) for number in range(200)])
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_processes_that_share_a_spool_never_write_over_each_other(method: str) -> None:
+    if method == "forkserver":
+        pytest.skip("it passes files on as spawn does")
+    given = multiprocessing.get_context(method)
+    spool = Spool()
+    first = spool.add(b"before")
+    spool.share()
+    queues = [given.SimpleQueue(), given.SimpleQueue()]
+    started = [
+        given.Process(target=add_many, args=(spool, sign, queue))
+        for sign, queue in zip((b"a", b"b"), queues, strict=True)
+    ]
+    for process in started:
+        process.start()
+    mine = [spool.add(b"c" * (1 + number % 7)) for number in range(200)]
+    for sign, places in zip((b"a", b"b", b"c"), (queues[0].get(), queues[1].get(), mine), strict=True):
+        for number, place in enumerate(places):
+            assert spool.read(place, 1 + number % 7) == sign * (1 + number % 7)
+            assert spool.view()[place : place + 1].tobytes() == sign
+    for process in started:
+        process.join()
+    assert spool.read(first, 6) == b"before"
 
 
 @pytest.mark.parametrize(
