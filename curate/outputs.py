@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from curate.card import render_card
-from curate.chosen import blocks
 from curate.config import Side
 from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
 from curate.core.jsonl import atomic_write, read_lines
 from curate.core.records import peek_record, read_record, seal, write_record
 from curate.entries import Entry, Rejection, Rows
+from curate.lines import blocks
 from curate.rejections import rejected_lines
 from curate.report.html import render_report
 

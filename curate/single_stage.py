@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.chosen import blocks
 from curate.chosen import names as ids_of
 from curate.config import Recipe
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
 from curate.core.jsonl import atomic_write
 from curate.entries import Context, Entry, Outcome, Rejection
+from curate.lines import blocks
 from curate.outputs import check_writable
 from curate.pieces import read_source
 from curate.processors import usable_processors

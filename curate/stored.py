@@ -26,8 +26,8 @@ class Stored(Protocol):
 class Spool:
     """Bytes that are put aside: a few in memory, more in a temporary file that is gone with the process."""
 
-    def __init__(self) -> None:
-        self._where = Path(tempfile.gettempdir())
+    def __init__(self, few: int = FEW_BYTES) -> None:
+        self._where, self._limit = Path(tempfile.gettempdir()), few
         self._few = bytearray()
         self._file: IO[bytes] | None = None
         self._mapped: NDArray[np.uint8] | None = None
@@ -37,7 +37,7 @@ class Spool:
         """Keep these bytes and say where they start."""
         start = self.size
         self.size += len(data)
-        if self._file is None and self.size <= FEW_BYTES:
+        if self._file is None and self.size <= self._limit:
             self._few += data
             return start
         with os_errors(self._where):
