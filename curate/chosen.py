@@ -61,7 +61,7 @@ class Whole:
             for name in _COLUMNS:
                 parts[name] = getattr(batch.columns, name)
                 self._kinds[name] = (parts[name].dtype, parts[name].shape[1:])
-                setattr(batch.columns, name, parts[name][:0])
+                setattr(batch.columns, name, parts[name][:0].copy())  # a part would keep the whole in memory
             for name, part in parts.items():
                 self._spools[name].add(part.tobytes())
             self._columns.clear()
