@@ -1,8 +1,10 @@
 """Some of the rows that were read, by number: entries are made where one is asked for, columns for all at once."""
 
+import hashlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -15,87 +17,105 @@ from curate.core.normalize import KEY_BYTES
 from curate.core.seeding import stable_prefix
 from curate.entries import Entry
 from curate.fields import NO_VALUE
-from curate.room import Room
+from curate.stored import Spool
 
 if TYPE_CHECKING:
     from curate.batches import Batch, Settings, Sketched, SpooledSketches
 
-# The columns that every row has, all that is in memory of most rows beside their ids.
-_MAPPED = (
+# The columns that every row has, and those of the ids, which are spooled in one with another's behind one's.
+_COLUMNS = (
     "keys", "lengths", "ranks", "numbers", "offsets", "raw_starts", "raw_sizes", "line_starts", "line_sizes", "sides",
-    "orders",
+    "orders", "sound",
 )  # fmt: skip
-_LINES = 4096  # entries whose lines are joined at once
-# Lines that are written at once: enough that a thread rarely has to wait for the interpreter's lock between them.
-_BLOCK_BYTES = 8 << 20
+_OF_IDS, _IDS = ("id_starts", "id_sizes"), "ids"
+_ENTRIES = 4096  # that are made at once
+_FEW_BYTES = 1 << 20  # of a column; a small dataset touches no disk but for its output
 
 
 class Whole:
-    """All rows of a reading, numbered through: their ids, and the batches that hold them."""
+    """All rows of a reading, numbered through, and the batches that hold them.
+
+    Ids and columns are spooled: of millions of rows, what is in memory is what is asked for.
+    """
 
     def __init__(self, settings: "Settings") -> None:
         self.settings = settings
-        self.ids: list[str] = []
         self.batches: list[Batch] = []
         self._firsts: list[int] = []
+        self._rows = 0
+        self._spools = {name: Spool(_FEW_BYTES) for name in (*_COLUMNS, *_OF_IDS, _IDS)}
+        self._kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = dict.fromkeys(_OF_IDS, (np.dtype(np.int64), ()))
         self._columns: dict[str, NDArray[Any]] = {}
-        self._names: NDArray[np.object_] | None = None
-        self._room = Room()
+        self._handed_out = 0
 
     def add(self, batch: "Batch") -> "Chosen":
         """The rows of a batch, as the last ones."""
-        first = len(self.ids)
-        self.ids += batch.give_ids()
-        if len(self.ids) > first:
+        first, found = self._rows, batch.give_ids()
+        if found:
             self.batches.append(batch)
             self._firsts.append(first)
+            self._rows += len(found)
+            data, sizes = encoded(found)
+            start = self._spools[_IDS].add(data)
+            parts = {"id_starts": np.cumsum(sizes) - sizes + start, "id_sizes": sizes}
+            for name in _COLUMNS:
+                parts[name] = getattr(batch.columns, name)
+                self._kinds[name] = (parts[name].dtype, parts[name].shape[1:])
+                setattr(batch.columns, name, parts[name][:0].copy())  # a part would keep the whole in memory
+            for name, part in parts.items():
+                self._spools[name].add(part.tobytes())
             self._columns.clear()
-        return Chosen(self, np.arange(first, len(self.ids)))
-
-    def names(self) -> NDArray[np.object_]:
-        """The ids of all rows, as an array: many of them are taken out of it at once."""
-        if self._names is None or self._names.size != len(self.ids):
-            self._names = np.array(self.ids, np.object_)
-        return self._names
+        return Chosen(self, np.arange(first, self._rows))
 
     def all(self) -> "Chosen":
         """Every row."""
-        return Chosen(self, np.arange(len(self.ids)))
+        return Chosen(self, np.arange(self._rows))
 
     def column(self, name: str) -> NDArray[Any]:
-        """One of the columns (`batches.Columns`) through all batches, which from then on hold parts of it."""
+        """One of the columns (`batches.Columns`, or `id_starts` and `id_sizes`) through all batches."""
         if name not in self._columns:
-            parts = [getattr(batch.columns, name) for batch in self.batches]
-            shape = (len(self.ids), *parts[0].shape[1:]) if parts else (0, 1)
-            whole = self._room.empty(shape, parts[0].dtype if parts else np.float64)
-            if parts:
-                np.concatenate(parts, out=whole)
-            for batch, first, part in zip(self.batches, self._firsts, parts, strict=True):
-                setattr(batch.columns, name, whole[first : first + len(part)])
-            self._columns[name] = whole
+            kind, shape = self._kinds.get(name, (np.dtype(np.float64), (1,)))
+            self._columns[name] = self._spools[name].view().view(kind).reshape(-1, *shape)
         return self._columns[name]
 
-    def settle(self, room: Room) -> None:
-        """Let the room decide where columns are: those that it has no memory for go into temporary files."""
-        self._room = room
-        for name in _MAPPED if self.batches else ():
-            self.column(name)
-        room.settle()
+    def ids(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The ids of these rows in UTF-8, one behind the other, and where each ends."""
+        sizes = self.column("id_sizes")[numbers]
+        ends = np.cumsum(sizes)
+        found = np.empty(int(ends[-1]) if ends.size else 0, np.uint8)
+        if _IDS not in self._columns:
+            self._columns[_IDS] = self._spools[_IDS].view()
+        call(copy_parts, self._columns[_IDS], self.column("id_starts")[numbers], sizes, ends - sizes, found)
+        return found, ends
+
+    def _hand_out(self) -> None:
+        """Give the batches their parts of the columns back, where rows were added since."""
+        if self._handed_out == self._rows:
+            return
+        for name in _COLUMNS:
+            whole = self.column(name)
+            for batch, first, last in zip(self.batches, self._firsts, [*self._firsts[1:], self._rows], strict=True):
+                setattr(batch.columns, name, whole[first:last])
+        self._handed_out = self._rows
 
     def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which batch holds each row, and its number there."""
+        self._hand_out()
         firsts = np.array(self._firsts, np.int64)
         batches = np.searchsorted(firsts, numbers, "right") - 1
         return batches, numbers - firsts[batches]
 
     def entry(self, number: int) -> Entry:
         """The entry of a row."""
+        self._hand_out()
         batch = bisect_right(self._firsts, number) - 1
-        return Entry.within(self.batches[batch], number - self._firsts[batch], self.ids[number])
+        start, size = int(self.column("id_starts")[number]), int(self.column("id_sizes")[number])
+        name = self._spools[_IDS].read(start, size).decode("utf-8", "surrogatepass")
+        return Entry.within(self.batches[batch], number - self._firsts[batch], name)
 
     def labels(self) -> tuple[NDArray[np.int32], list[str]]:
         """The number of each row's label, and the labels by number."""
-        numbers = np.zeros(len(self.ids), np.int32)
+        numbers = np.zeros(self._rows, np.int32)
         names = {NO_VALUE: 0}
         for batch, first in zip(self.batches, self._firsts, strict=True):
             for at, label in batch.columns.labels.items():
@@ -127,9 +147,11 @@ class Chosen(Sequence[Entry]):
         return self.whole.entry(int(self.numbers[at]))
 
     def __iter__(self) -> Iterator[Entry]:
-        batches, places = self.whole.places(self.numbers)
-        held = map(self.whole.batches.__getitem__, batches.tolist())
-        return map(Entry.within, held, places.tolist(), names(self))
+        for first in range(0, len(self), _ENTRIES):
+            some = self[first : first + _ENTRIES]
+            batches, places = self.whole.places(some.numbers)
+            held = map(self.whole.batches.__getitem__, batches.tolist())
+            yield from map(Entry.within, held, places.tolist(), names(some))
 
     def column(self, name: str) -> NDArray[Any]:
         """One of the columns (`batches.Columns`) of these rows."""
@@ -187,9 +209,34 @@ def _identity(entry: Entry) -> tuple[int, int]:
 def names(entries: Sequence[Entry]) -> list[str]:
     """The id of each."""
     if isinstance(entries, Chosen):
-        found: list[str] = entries.whole.names()[entries.numbers].tolist()
-        return found
+        found, ends = entries.whole.ids(entries.numbers)
+        data, places = found.tobytes(), ends.tolist()
+        if not data.isascii():
+            return [data[first:last].decode("utf-8", "surrogatepass") for first, last in pairwise([0, *places])]
+        text = data.decode("ascii")
+        return [text[first:last] for first, last in pairwise([0, *places])]
     return [entry.id for entry in entries]
+
+
+def encoded(found: Sequence[str]) -> tuple[bytes, NDArray[np.int64]]:
+    """The ids in UTF-8, one behind the other, and how many bytes each has."""
+    whole = "".join(found)
+    if whole.isascii():
+        return whole.encode(), np.array(list(map(len, found)), np.int64)
+    each = [name.encode("utf-8", "surrogatepass") for name in found]
+    return b"".join(each), np.array(list(map(len, each)), np.int64)
+
+
+def digest_names(entries: Sequence[Entry]) -> str:
+    """A digest of the entries' ids in their order."""
+    if isinstance(entries, Chosen):
+        data, ends = entries.whole.ids(entries.numbers)
+    else:
+        given, sizes = encoded(names(entries))
+        data, ends = np.frombuffer(given, np.uint8), np.cumsum(sizes)
+    state = hashlib.sha256(ends.astype("<i8").data)
+    state.update(data.data)
+    return state.hexdigest()
 
 
 def find(entries: Sequence[Entry], wanted: Collection[str]) -> NDArray[np.int64]:
@@ -313,14 +360,8 @@ def known_draws(
 
 def draw_names(split: Split, seed: int, found: Sequence[str]) -> NDArray[np.uint64]:
     """For each id the number that decides its place on its side: the column `orders`."""
-    whole = "".join(found)
-    if whole.isascii():
-        data, counts = whole.encode(), list(map(len, found))
-    else:
-        named = [name.encode("utf-8", "surrogatepass") for name in found]
-        data, counts = b"".join(named), list(map(len, named))
-    prefix = stable_prefix(seed if split.seed is None else split.seed)
-    return digests(prefix, data, np.cumsum(np.array(counts, np.int64)))
+    data, sizes = encoded(found)
+    return digests(stable_prefix(seed if split.seed is None else split.seed), data, np.cumsum(sizes))
 
 
 def first_names(entries: Sequence[Entry]) -> NDArray[np.int64]:
@@ -332,50 +373,3 @@ def first_names(entries: Sequence[Entry]) -> NDArray[np.int64]:
             return np.arange(len(entries))
     seen: dict[str, int] = {}
     return np.fromiter((seen.setdefault(name, at) for at, name in enumerate(names(entries))), np.int64, len(entries))
-
-
-def blocks(entries: Sequence[Entry]) -> Iterator[memoryview]:
-    """The rows as a dataset's lines with their ends, many at a time; each block holds until the next is asked for."""
-    if not isinstance(entries, Chosen):
-        for first in range(0, len(entries), _LINES):
-            yield memoryview(
-                b"".join([line for entry in entries[first : first + _LINES] for line in (entry.line, b"\n")])
-            )
-        return
-    room = np.empty(0, np.uint8)
-    ends = np.cumsum(_line_sizes(entries))
-    first = 0
-    while first < ends.size:
-        limit = _BLOCK_BYTES + (ends[first - 1] if first else 0)
-        last = max(first + 1, int(np.searchsorted(ends, limit, "right")))
-        size, room = _write_lines(entries[first:last], room)
-        yield room[:size].data
-        first = last
-
-
-def _line_sizes(entries: Chosen) -> NDArray[np.int64]:
-    """How many bytes each line has with its end."""
-    spooled = entries.column("line_sizes")
-    found: NDArray[np.int64] = np.where(spooled, spooled, entries.column("raw_sizes")) + 1
-    return found
-
-
-def _write_lines(entries: Chosen, room: NDArray[np.uint8]) -> tuple[int, NDArray[np.uint8]]:
-    """Write the lines into the room, or a larger one, and return how many bytes they are."""
-    spooled, sizes = entries.column("line_sizes"), _line_sizes(entries)
-    ends = np.cumsum(sizes)
-    if ends[-1] > room.size:
-        room = np.empty(int(ends[-1]), np.uint8)
-    batches = entries.whole.places(entries.numbers)[0]
-    lines, _ = entries.whole.batches[0].stores()
-    if spooled.any():
-        at = np.flatnonzero(spooled)
-        call(copy_parts, lines.view(), entries.column("line_starts")[at], sizes[at], (ends - sizes)[at], room)
-    verbatim = np.flatnonzero(spooled == 0)
-    starts = entries.column("raw_starts")[verbatim]
-    out = room.data
-    given = zip(verbatim.tolist(), batches[verbatim].tolist(), starts.tolist(), ends[verbatim].tolist(), strict=True)
-    for row, batch, start, end in given:
-        size = int(sizes[row])
-        out[end - size : end] = entries.whole.batches[batch].stores()[1].read(start, size - 1) + b"\n"
-    return int(ends[-1]), room

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import blocks, left_out, names, positions, same, take
+from curate.chosen import digest_names, left_out, positions, same, take
 from curate.config import Recipe
 from curate.core.console import say, warn
 from curate.core.digests import digest_bytes, digest_json
@@ -28,6 +28,7 @@ from curate.core.jsonl import atomic_write
 from curate.core.records import versions
 from curate.entries import Because, Entry, Outcome, Rejection, reject
 from curate.rejections import Found, Others, Repeats, Rule, rejected_rows
+from curate.row_lines import blocks
 from curate.sources import InputFile
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ class Kept:
         new = hashlib.sha256()
         for block in blocks(take(after, left_out(after, before))):
             new.update(block)
-        self._rows = digest_json([self._rows, gone, new.hexdigest(), _digest_ids(after)])
+        self._rows = digest_json([self._rows, gone, new.hexdigest(), digest_names(after)])
 
     def tidy(self, *, screens: bool) -> None:
         """Remove what this build did not use: of stages that the recipe lost, and of writers that were killed."""
@@ -211,8 +212,4 @@ def _digest_read(recipe: Recipe, files: Sequence[InputFile], entries: Sequence[E
     for entry in entries if adapted else ():
         if entry.source in adapted:
             made.update(entry.line + b"\n")
-    return digest_json([sources, used, made.hexdigest(), _digest_ids(entries)])
-
-
-def _digest_ids(entries: Sequence[Entry]) -> str:
-    return digest_json(names(entries))
+    return digest_json([sources, used, made.hexdigest(), digest_names(entries)])

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from curate.card import render_card
-from curate.chosen import blocks
 from curate.config import Side
 from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
@@ -21,6 +20,7 @@ from curate.core.records import peek_record, read_record, seal, write_record
 from curate.entries import Entry, Rejection, Rows
 from curate.rejections import rejected_lines
 from curate.report.html import render_report
+from curate.row_lines import blocks
 
 MANIFEST = "manifest.json"
 KEPT_FOLDER = ".kept"  # what stages decided and measured: it can be made again, and no digest depends on it

@@ -235,7 +235,6 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
     # Imported here, because numba takes a second to load and `--help` must not.
     from curate.pieces import reading
     from curate.rejections import Rejections
-    from curate.room import Room
 
     run = _Run([], Rejections(), [])
     lines: Counter[str] = Counter()
@@ -248,8 +247,6 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Count
                 run.rejections.add(part.rejections)
                 lines[f"{source.name}\0{part.input.shown}"] += part.records
                 lines[source.name] += part.records
-    if context.memory is not None:
-        read.rows.settle(Room(context.memory))
     run.entries = read.rows.all()
     run.counts.append(count_stage("read", len(run.entries) + len(run.rejections), Outcome(run.entries, run.rejections)))
     return run, lines, read

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.chosen import blocks
 from curate.chosen import names as ids_of
 from curate.config import Recipe
 from curate.core.config_file import load_config
@@ -18,6 +17,7 @@ from curate.pieces import read_source
 from curate.processors import usable_processors
 from curate.readers import find_inputs
 from curate.rejections import Rejections, count_reasons, rejected_lines
+from curate.row_lines import blocks
 from curate.steps import Step, make_steps, wants_screens
 
 SOURCE = "input"

@@ -33,8 +33,8 @@ class Spool:
     Once it is shared, processes that begin with it can add to it and read what others added.
     """
 
-    def __init__(self) -> None:
-        self._where = Path(tempfile.gettempdir())
+    def __init__(self, few: int = FEW_BYTES) -> None:
+        self._where, self._limit = Path(tempfile.gettempdir()), few
         self._few = bytearray()
         self._file: IO[bytes] | None = None
         self._mapped: NDArray[np.uint8] | None = None
@@ -55,7 +55,7 @@ class Spool:
     def add(self, data: bytes | bytearray | memoryview) -> int:
         """Keep these bytes and say where they start."""
         size = len(data)
-        if self._file is None and len(self._few) + size > FEW_BYTES:
+        if self._file is None and len(self._few) + size > self._limit:
             self.share()
         if self._file is None:
             start = len(self._few)

@@ -13,24 +13,24 @@ from curate.core.normalize import first_of_each
 from curate.entries import Entry, Outcome, reject
 from curate.preference import in_order
 from curate.readers import find_inputs
-from curate.room import Room
+from curate.row_lines import blocks
 from curate.split import split_rows
 from tests.curate.row_makers import chat
 from tests.curate.test_pieces import context, lines
 
 
 @pytest.fixture(params=["in memory", "mapped"])
-def rows(tmp_path: Path, request: pytest.FixtureRequest) -> Chosen:
+def rows(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Chosen:
     more = [json.dumps(chat(f"row {n} of {n % 3}", label=f"l{n % 4}", group=f"g{n % 5}")).encode() for n in range(30)]
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join([*lines(), *more]))
     from curate.pieces import reading
 
+    if request.param == "mapped":
+        monkeypatch.setattr(chosen, "_FEW_BYTES", 0)
     given = context(tmp_path, 1)
     with reading(given, 1, piece_bytes=700) as read:
         for _ in read.read(given.recipe.sources[0], find_inputs("rows.jsonl", tmp_path)):
             pass
-    if request.param == "mapped":
-        read.rows.settle(Room(1))
     return read.rows.all()
 
 
@@ -49,7 +49,7 @@ def test_columns_say_of_rows_what_their_entries_say(rows: Chosen, tmp_path: Path
         assert np.array_equal(np.asarray(chosen.keys(some, part)), np.asarray(chosen.keys(apart, part)))
     assert chosen.keys(some, 2) is chosen.keys(apart, 2) is None
     assert [chosen.labelled(rows), chosen.synthesized(rows), chosen.synthesized(list(rows))] == [True] * 3
-    assert b"".join(chosen.blocks(some)) == b"".join(entry.line + b"\n" for entry in apart)
+    assert b"".join(blocks(some)) == b"".join(entry.line + b"\n" for entry in apart)
     assert in_order(rows, recipe.dedup).tolist() == in_order(list(rows), recipe.dedup).tolist()
     sides = [split_rows(given, recipe.split, 0, {rows[1].id: "t", rows[9].id: "t"}) for given in (rows, list(rows))]
     assert {side: chosen.names(found) for side, found in sides[0].items()} == {
