@@ -12,7 +12,7 @@ from trainer.loss import unwrapped
 from trainer.model import free_bytes
 from trainer.sample import Sample
 
-_PROBE_ROWS = 3
+_PROBE_TOKENS = 64  # what is kept grows with the tokens alone; what is freed again may stay with the C library
 # What is kept between the passes is most of a step's memory, not all: gradients and the output head need some too.
 SHARE_OF_FREE = 0.5
 
@@ -31,23 +31,27 @@ def recomputing(model: Any, *, wanted: bool, draws: bool) -> Iterator[None]:
         causal.gradient_checkpointing_disable()
 
 
-def needs_recomputing(loss: Callable[[Sequence[Sample]], torch.Tensor], rows: Sequence[Sample], tokens: int) -> bool:
+def needs_recomputing(
+    model: torch.nn.Module, loss: Callable[[Sequence[Sample]], torch.Tensor], rows: Sequence[Sample], tokens: int
+) -> bool:
     """Whether what `loss` keeps for its backward pass over `tokens` tokens is too much for the memory that is free.
 
-    Counted on the shortest rows, tensor by tensor, so that it holds for any architecture.
+    Counted on the shortest row, tensor by tensor, so that it holds for any architecture. The model's weights are there
+    anyway, and count for nothing.
     """
-    few = sorted(rows, key=lambda sample: sample.size)[:_PROBE_ROWS]
+    shortest = min(rows, key=lambda sample: sample.size).glimpse(_PROBE_TOKENS)
+    weights = {value.untyped_storage().data_ptr() for value in model.parameters()}
     kept: dict[int, int] = {}
 
     def count(tensor: torch.Tensor) -> torch.Tensor:
-        if not isinstance(tensor, torch.nn.Parameter):
-            storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with saved_tensors_hooks(count, lambda tensor: tensor):
-        measured = loss(few)
-    needed = sum(kept.values()) / sum(sample.size for sample in few) * tokens
+        measured = loss([shortest])
+    needed = sum(kept.values()) / shortest.size * tokens
     free = free_bytes(measured.device)
     if needed <= free * SHARE_OF_FREE:
         return False

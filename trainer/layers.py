@@ -20,6 +20,7 @@ from trainer.loss import unwrapped
 _TRIED_TOKENS = 5
 _TOLERANCE = 1e-4  # of float32 arithmetic in another order; another function is off by far more
 _PLAIN_BLOCK = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
+_GATED_MLP = {"gate_proj", "up_proj", "down_proj", "act_fn"}
 _ROTARY = "apply_rotary_pos_emb"
 
 
@@ -48,6 +49,14 @@ def lean_layers(model: Any) -> Iterator[None]:
         yield
 
 
+def computes_leanly(block: nn.Module) -> bool:
+    """Whether a block's norms and MLP look like what `lean_layers` exchanges; nothing is computed."""
+    parts = [(type(part).__name__, part) for part in block.modules()]
+    gated = [part for _, part in parts if {name for name, _ in part.named_children()} == _GATED_MLP]
+    normed = any(name.endswith("RMSNorm") for name, _ in parts)
+    return normed and any("silu" in type(part.act_fn).__name__.lower() for part in gated)
+
+
 @contextmanager
 def _instead(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Within the block, `owner.name` is `value`; afterwards what it was, or nothing of its own."""
@@ -69,7 +78,7 @@ def _lean_form(module: nn.Module) -> Callable[..., torch.Tensor] | None:
         if epsilon is not None and isinstance(weight, nn.Parameter) and not weight.requires_grad:
             return partial(_norm, weight, epsilon)
     names = {name for name, _ in module.named_children()}
-    if names == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_silu(module.act_fn):
+    if names == _GATED_MLP and _is_silu(module.act_fn):
         return partial(_gated, module)
     return None
 

@@ -4,12 +4,17 @@ Source: Dettmers et al., QLoRA (arXiv:2305.14314). bitsandbytes quantises and ex
 """
 
 from typing import Any
+from unittest.mock import patch
 
-import bitsandbytes as bnb
 import torch
 from torch import nn
 from torch.nn.functional import linear
 from transformers import BitsAndBytesConfig
+
+# What bitsandbytes has compiled while it is imported serves processors that its own library doesn't: for one function
+# that we never reach, torch's whole compiler would be imported, a second's work.
+with patch("torch.compile", lambda function, **_: function):
+    import bitsandbytes as bnb
 
 EXPANDED_SHARE = 10
 

@@ -17,7 +17,7 @@ from trainer.batches import Batch, pad, rows_of, weights_of
 from trainer.loss import loss_sum, unwrapped
 from trainer.sample import Sample
 
-_PROBE_ROWS = 3
+_PROBE_ROWS, _PROBE_TOKENS = 3, 24  # enough for rows to see each other, were they let
 # Relative: rounding is far below, a row that saw another, or stood at another's positions, far above.
 _PROBE_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 1e-2}
 
@@ -76,11 +76,11 @@ def pack(samples: Sequence[Sample], device: torch.device) -> Batch:
 def row_layout(model: Any, samples: Sequence[Sample]) -> Iterator[Collate]:
     """How to put rows into tensors for this model: packed where that gives the model's own losses, else padded.
 
-    Models with another kind of attention, or with none, are found out by trying on the shortest samples.
+    Models with another kind of attention, or with none, are found out by trying on pieces of the shortest samples.
     """
     config = unwrapped(model).config
     before = config._attn_implementation
-    few = sorted(samples, key=lambda sample: sample.size)[:_PROBE_ROWS]
+    few = [row.glimpse(_PROBE_TOKENS) for row in sorted(samples, key=lambda sample: sample.size)[:_PROBE_ROWS]]
     device = next(model.parameters()).device
     try:
         with torch.no_grad():

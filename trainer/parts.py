@@ -24,6 +24,7 @@ from trainer.sample import Sample
 from trainer.team import ALONE, Team
 
 Gradients = list[torch.Tensor]
+_TRIED_SHARE = 6  # of the parameters, from the last on
 _MEASURED_FROM_BASE = ("dpo", "ipo", "kto")
 
 
@@ -47,27 +48,34 @@ class Parts:
 
         Divided by all that counts in the step: how rows are split into parts changes nothing.
         """
-        return self._team.summed(*self._computed(self._team.share_of(samples), samples))
+        return self._team.summed(*self._computed(self._team.share_of(samples), samples, self._parameters))
 
     def try_out(self, samples: Sequence[Sample]) -> None:
-        """Compute the samples, all in this process, and forget what came out."""
-        self._computed(samples, samples)
+        """Compute the samples, all in this process, as far as it takes more and more memory, and forget what came out.
 
-    def _computed(self, samples: Sequence[Sample], step: Sequence[Sample]) -> tuple[float, Gradients]:
-        """What `samples` add to the mean loss of the whole step and to its gradients."""
+        That is until a few blocks into the backward pass, which frees more than it takes; but where the whole model is
+        trained, each gradient is of the size of its weights.
+        """
+        few = len(self._parameters) // _TRIED_SHARE + 1
+        self._computed(samples, samples, self._parameters if self._config.method == "full" else self._parameters[-few:])
+
+    def _computed(
+        self, samples: Sequence[Sample], step: Sequence[Sample], parameters: Sequence[torch.Tensor]
+    ) -> tuple[float, Gradients]:
+        """What `samples` add to the mean loss of the whole step and to its gradients for `parameters`."""
         divisor, drift = share(step, self._config), self._drift(step)
 
         def compute(part: Sequence[Sample]) -> tuple[float, Sequence[torch.Tensor]]:
             loss = self._loss(part, drift) / divisor
             return float(loss.detach()), torch.autograd.grad(
-                loss, self._parameters, allow_unused=True, materialize_grads=True
+                loss, parameters, allow_unused=True, materialize_grads=True
             )
 
         loss, total = 0.0, None
         for part_loss, gradients in self._run(compute, self._split(samples)):
             loss += part_loss
             total = list(gradients) if total is None else [a.add_(b) for a, b in zip(total, gradients, strict=True)]
-        return loss, [torch.zeros_like(value) for value in self._parameters] if total is None else total
+        return loss, [torch.zeros_like(value) for value in parameters] if total is None else total
 
     def mean_loss(self, samples: Sequence[Sample]) -> float:
         """The mean loss of `samples`: for answers in nats per supervised token."""
@@ -166,7 +174,7 @@ def _recomputes(model: Any, config: TrainConfig, collate: Collate, samples: Sequ
     tokens = max(config.micro_batch_tokens, *(sample.size for sample in samples))
     device = next(model.parameters()).device
     return config.method != "prefix" and needs_recomputing(
-        lambda rows: loss_sum(model, collate(rows, device)), samples, tokens
+        model, lambda rows: loss_sum(model, collate(rows, device)), samples, tokens
     )
 
 

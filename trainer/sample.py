@@ -66,6 +66,17 @@ class Sample:
         ids, supervised = self.ids[:length], self.supervised[:length]
         return Sample(self.row, ids, supervised, weights, rejected, desirable=self.desirable)
 
+    def glimpse(self, tokens: int) -> "Sample":
+        """A row to try things on: `tokens` of its tokens at most, its first and those up to the last that counts."""
+        end, half = len(self.inputs) + 1, tokens // 2
+        if end <= tokens:
+            return self
+        kept = [*range(half), *range(end - half, end)]
+        ids, supervised = ([column[at] for at in kept] for column in (self.ids, self.supervised))
+        weights = None if self.weights is None else [self.weights[at] for at in kept]
+        rejected = self.rejected and self.rejected.glimpse(tokens)
+        return Sample(self.row, ids, supervised, weights, rejected, desirable=self.desirable)
+
     def is_cut_within_an_answer(self, length: int) -> bool:
         """Whether the last token that `cut` leaves and the first that it loses are both part of an answer."""
         return any(len(row.ids) > length and row.supervised[length - 1] and row.supervised[length] for row in self.rows)

@@ -83,16 +83,17 @@ def test_what_would_not_fit_is_computed_again(
 
 
 def test_what_is_kept_is_counted_tensor_by_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """x * x keeps x (once, though it is saved twice): 400 bytes for 10 tokens of a row."""
+    """x * x keeps x (once, though it is saved twice): 400 bytes for 10 tokens of a row. Weights are there anyway."""
     sample = Sample("a", [1] * 10, [True] * 10)
+    model = torch.nn.Linear(100, 7, bias=False).requires_grad_(requires_grad=False)
 
     def loss(rows: Sequence[Sample]) -> torch.Tensor:
         x = torch.ones(100, requires_grad=True) + 0.0
-        return (x * x).sum()
+        return (x * x).sum() + (torch.ones(3, 7, requires_grad=True) @ model.weight).sum() * 0
 
     monkeypatch.setattr(checkpointing, "free_bytes", lambda _: 2 * 400 * 100)
-    assert not needs_recomputing(loss, [sample], 1000)
-    assert needs_recomputing(loss, [sample], 1001)
+    assert not needs_recomputing(model, loss, [sample], 1000)
+    assert needs_recomputing(model, loss, [sample], 1001)
 
 
 def test_prefix_tuning_keeps_its_layers(make_inputs: MakeInputs) -> None:

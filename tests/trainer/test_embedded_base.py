@@ -1,5 +1,8 @@
 """The real embedded model: half a minute for its conversion, and a few steps."""
 
+import json
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +12,22 @@ from curate.core.rows import Message, Row
 from tests.trainer.conftest import write_rows
 from trainer.config import TrainConfig
 from trainer.fit import find_inputs, fit
+
+
+def run_as_predicted(folder: Path) -> None:
+    """A training in a process of its own takes about the memory that was predicted."""
+    text = " ".join(f"thing {number}" for number in range(60))
+    rows = [
+        Row(id=f"row-{i}", messages=[Message("user", f"{i}: {text}"), Message("assistant", f"That is {i}.")])
+        for i in range(8)
+    ]
+    write_rows(folder / "long.jsonl", rows)
+    config = {"base": "embedded:smollm2-135m", "dataset": "long.jsonl", "output": "long", "max_steps": 2, "threads": 2}
+    (folder / "long.yaml").write_text(json.dumps(config | {"method": "lora"}))  # JSON is YAML
+    code = "from trainer.cli import main; main()"
+    subprocess.run([sys.executable, "-c", code, "fit", str(folder / "long.yaml")], check=True, capture_output=True)
+    found = json.loads((folder / "long" / "run.json").read_bytes())["environment"]
+    assert 0.95 < found["predicted_memory_bytes"] / found["peak_memory_bytes"] < 1.2, found
 
 
 @pytest.mark.slow
@@ -33,5 +52,6 @@ def test_the_embedded_base_is_converted_and_learns(tmp_path: Path, monkeypatch: 
     assert record["adapter"]["parameters"] == 4_884_480  # r 16 on the seven linear layers of each of 30 blocks
     (converted,) = (tmp_path / "cache" / "bases").glob("*/model")
     assert (converted / "model.safetensors").stat().st_size > 500_000_000
+    run_as_predicted(tmp_path)
     # Only whole results are left, nothing half-made.
     assert {path.name.split(".")[0] for path in converted.parent.iterdir()} == {"config", "model", "tokenizer"}

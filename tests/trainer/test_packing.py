@@ -28,6 +28,15 @@ def with_prefix(samples: list[Sample]) -> list[Sample]:
     return [Sample(s.row, PREFIX + s.ids, [False] * len(PREFIX) + s.supervised) for s in samples]
 
 
+def test_a_glimpse_keeps_the_start_and_the_last_that_counts() -> None:
+    row = Sample("a", list(range(20)), [at in (11, 14) for at in range(20)], [0.5 * at for at in range(20)])
+    glimpse = row.glimpse(6)
+    assert glimpse.ids == [0, 1, 2, 12, 13, 14]
+    assert glimpse.supervised == [False] * 5 + [True]
+    assert glimpse.weights == [0.0, 0.5, 1.0, 6.0, 6.5, 7.0]
+    assert row.glimpse(15) is row  # 15 tokens up to the last that counts: there is nothing to leave out
+
+
 @pytest.fixture(scope="module", params=sorted(SHAPES))
 def shaped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tiny_base(tmp_path_factory.mktemp(request.param), request.param)

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AttentionInterface
 
 from trainer.adapter import direct_updates
+from trainer.layers import computes_leanly
 from trainer.loss import unwrapped
 from trainer.model import quiet_libraries
 
@@ -35,7 +36,8 @@ class Shape:
     `linear` are the frozen weights that NF4 quantises, `frozen` the other frozen ones; `largest` is the largest linear
     layer. `saved` is what all blocks keep for the backward pass, `block` what the largest one keeps, `inputs` what
     enters the blocks. `forward` and `training` are operations; the output head is not in them. `counted` is false
-    where the architecture could not be run on shapes, and Llama's formula was taken with its widths.
+    where the architecture could not be run on shapes, and Llama's formula was taken with its widths. `lean`: on
+    processors all its blocks keep less than is counted here, see `trainer.layers`.
     """
 
     blocks: int
@@ -52,6 +54,7 @@ class Shape:
     training: float
     targets: tuple[str, ...]
     counted: bool = True
+    lean: bool = False
 
     @property
     def parameters(self) -> int:
@@ -132,6 +135,7 @@ def count(config: Any, adapt: Adapt, dtype: torch.dtype) -> Shape:
         training=forward * (2 if sizes.linear else 3),
         targets=tuple(sorted(sizes.targets)),
         counted=counted,
+        lean=all(computes_leanly(block) for block, _ in kinds),
     )
 
 
