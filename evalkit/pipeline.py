@@ -10,13 +10,14 @@ from typing import Any
 from curate.core.console import say
 from curate.core.digests import digest_json
 from curate.core.places import find_path
+from curate.core.records import peek_record
 from evalkit.answering import Answered, answer_all
 from evalkit.cache import peek_cache
 from evalkit.contamination import Overlap, find_overlap
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.judge.asking import Kept
 from evalkit.judge.scoring import Judge, Judged, find_judges, judge_all
-from evalkit.outputs import current_result, write_results
+from evalkit.outputs import RESULT, current_result, write_results
 from evalkit.plan import plan_contender, plan_items, total
 from evalkit.prompts import Questions
 from evalkit.records import Score
@@ -103,11 +104,12 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
     inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
     folder = _output(inputs, choice)
     input_digest = _input_digest(inputs, find_judges(inputs))
+    earlier = peek_record(folder / RESULT)
     contenders = []
     for questions in ask_all(inputs)[0]:
         keys = [request.key for request in questions.requests]
         kept = {} if choice.force else peek_cache(choice.cache or folder, keys)
-        contenders.append(plan_contender(questions, kept, inputs.suite))
+        contenders.append(plan_contender(questions, kept, inputs.suite, earlier))
     return {
         "suite": inputs.suite.name,
         "output": str(folder),
