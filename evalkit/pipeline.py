@@ -10,6 +10,7 @@ from typing import Any
 from curate.core.console import say
 from curate.core.digests import digest_json
 from curate.core.places import find_path
+from curate.core.records import peek_record
 from evalkit.answering import Answered, answer_all
 from evalkit.cache import peek_cache
 from evalkit.contamination import Overlap, find_overlap
@@ -18,7 +19,7 @@ from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.judge.asking import Kept
 from evalkit.judge.plan import plan_judge
 from evalkit.judge.scoring import Judge, Judged, find_judges, judge_all
-from evalkit.outputs import current_result, write_results
+from evalkit.outputs import RESULT, current_result, write_results
 from evalkit.plan import plan_contender, plan_items, total
 from evalkit.prompts import Questions
 from evalkit.records import Generation, Score
@@ -107,12 +108,13 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
     folder = _output(inputs, choice)
     judges = find_judges(inputs)
     input_digest = _input_digest(inputs, judges)
+    earlier = peek_record(folder / RESULT)
     contenders: list[dict[str, Any]] = []
     answers: list[Generation] = []
     for questions in ask_all(inputs)[0]:
         keys = [request.key for request in questions.requests]
         kept = {} if choice.force else peek_cache(choice.cache or folder, keys)
-        contenders.append(plan_contender(questions, kept, inputs.suite))
+        contenders.append(plan_contender(questions, kept, inputs.suite, earlier))
         answers += _foreseen(questions, kept, inputs.suite.generation.max_tokens)
     items = {item.id: item for item in inputs.items}
     planned = [plan_judge(judge, items, answers, inputs.suite) for judge in judges]

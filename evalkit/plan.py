@@ -13,18 +13,21 @@ from evalkit.inputs import Inputs
 from evalkit.judge.plan import describe_judge
 from evalkit.prompts import Questions
 from evalkit.result import cluster_names
-from evalkit.suite import Suite
+from evalkit.suite import Contender, Suite
 from evalkit.wording import percent, points
 
 _BYTES_PER_TOKEN = 4  # of English text; an endpoint's tokenizer isn't here to ask
 _TOKENS_PER_S = 50  # of one answer at a hosted model, where none was timed yet
 
 
-def plan_contender(questions: Questions, kept: Mapping[str, Answer], suite: Suite) -> dict[str, Any]:
+def plan_contender(
+    questions: Questions, kept: Mapping[str, Answer], suite: Suite, earlier: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """One contender's questions, the answers that are kept, and what the others cost and how long they take.
 
-    Units: seconds; cost in the currency of the endpoint's price, `at_most` if every answer were as long as allowed,
-    `expected` by the kept answers' lengths. None: nobody knows.
+    `earlier` is a result of this suite: how long one question alone took there is what is known of local contenders.
+    Units: seconds, `local_seconds` at most, since they answer in batches; cost in the currency of the endpoint's price,
+    `at_most` if every answer were as long as allowed, `expected` by the kept answers' lengths. None: nobody knows.
     """
     contender = questions.contender
     lengths = [_length(request, contender.endpoint) for request in questions.requests]
@@ -45,6 +48,8 @@ def plan_contender(questions: Questions, kept: Mapping[str, Answer], suite: Suit
         "cost": _cost(contender.endpoint, open_tokens, count, known, suite),
         "seconds": _seconds(contender.endpoint, count, known, suite),
         "timed": bool(known),
+        "local": contender.endpoint is None and not contender.replay,
+        "local_seconds": _local_seconds(contender, count, earlier),
     }
 
 
@@ -72,7 +77,12 @@ def total(asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "at_most": sum(found["at_most"] for found in costs),
             "expected": sum(expected) if None not in expected else None,
         }
-    return {"cost": cost, "seconds": sum(seconds) if seconds else None}
+    local = [one["local_seconds"] for one in asked if one.get("local_seconds") is not None]
+    return {
+        "cost": cost,
+        "seconds": sum(seconds) if seconds else None,
+        "local_seconds": sum(local) if local else None,
+    }
 
 
 def describe_total(plan: Mapping[str, Any]) -> list[str]:
@@ -86,9 +96,30 @@ def describe_total(plan: Mapping[str, Any]) -> list[str]:
         timed = all(contender["timed"] or not contender["seconds"] for contender in remote)
         basis = "by the answers that are kept" if timed else f"if answers come at {_TOKENS_PER_S} tokens a second"
         lines.append(f"time at the endpoints: about {seconds:,.0f} s, {basis}")
+    lines += _describe_local(plan)
     if plan["budget"]:
         limits = ", ".join(f"{name} {value:g}" for name, value in plan["budget"].items() if value is not None)
         lines.append(f"budget: {limits}")
+    return lines
+
+
+def _describe_local(plan: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if seconds := plan["total"]["local_seconds"]:
+        lines.append(
+            f"time in this process: at most about {seconds:,.0f} s, by how long the last result's questions took"
+            " one at a time; answers in batches come sooner"
+        )
+    unknown = [
+        contender["name"]
+        for contender in plan["contenders"]
+        if contender["local"] and contender["local_seconds"] is None
+    ]
+    if unknown:
+        lines.append(
+            f"time in this process: unknown for {', '.join(unknown)}, until a run here has timed them;"
+            " `evalkit run --limit 5` is enough"
+        )
     return lines
 
 
@@ -139,3 +170,15 @@ def _seconds(endpoint: Endpoint | None, count: int, known: Sequence[Answer], sui
         return None
     each_s = fmean(a.latency_ms for a in known) / 1000 if known else suite.generation.max_tokens / _TOKENS_PER_S
     return count * each_s / suite.running.concurrency
+
+
+def _local_seconds(contender: Contender, count: int, earlier: Mapping[str, Any] | None) -> float | None:
+    if contender.endpoint or contender.replay:
+        return None
+    if not count:
+        return 0.0
+    for found in earlier["contenders"] if earlier else ():
+        latency = found["latency_ms"]
+        if found["name"] == contender.name and latency["alone"]:
+            return float(count * latency["p50"] / 1000)
+    return None

@@ -1,9 +1,10 @@
 # ruff: noqa: N803, N806 - a tensor's name ends in its shape
 """Attention for generating many answers at once: keys and values stay in place, a shared prompt prefix is stored once.
 
-Shapes: B rows, T new tokens, S own tokens kept so far, P tokens of the shared prefix, H key heads, G query heads per
-key head, D head size. What transformers does by default costs several times more here: it copies all keys for every
-query head and again whenever the cache grows by one token.
+Prompts are read as one packed sequence, without padding; then every row goes on by one token at a time. Shapes: B rows,
+T new tokens, S own tokens kept so far, P tokens of the shared prefix, H key heads, G query heads per key head, D head
+size. What transformers does by default costs several times more here: it copies all keys for every query head and again
+whenever the cache grows by one token.
 """
 
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache
+
+from trainer.attention import Pack
+from trainer.attention import attend as attend_packed
 
 NAME = "acidtest_shared_prefix"
 Prefix = list[tuple[torch.Tensor, torch.Tensor]]  # per layer: keys_1HPD, values_1HPD
@@ -22,23 +25,34 @@ Prefix = list[tuple[torch.Tensor, torch.Tensor]]  # per layer: keys_1HPD, values
 class SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
     """Keys and values of up to `rows` rows and `columns` tokens, allocated once and written in place.
 
-    Prompts end at the same column (shorter ones start later), so all rows write their next token to one column.
-    `place` says where the next forward pass writes.
+    Prompts end at the same column (shorter ones start later), so all rows write their next token to one column. What
+    was never written is zero. `read` and `step` say what the next forward pass does.
     """
 
-    def __init__(self, rows: int, columns: int) -> None:
+    def __init__(self, rows: int, columns: int, prefix: Prefix | None = None) -> None:
         super().__init__(layers=[])
         self.rows = rows
         self.columns = columns
+        self.prefix = prefix
+        """What all rows share."""
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
-        self._row = slice(0, rows)
-        self._column = slice(0, 0)
-        self._seen_from: int | None = None
+        self._reads: list[tuple[int, slice, slice]] | None = None
+        self._count = self._first = self._column = 0
 
-    def place(self, row: slice, column: slice, seen_from: int | None = None) -> None:
-        """Write next to these rows and columns; a decoding step sees its rows' columns from `seen_from` on."""
-        self._row, self._column, self._seen_from = row, column, seen_from
+    @property
+    def shared(self) -> int:
+        """How many tokens the prefix has."""
+        return self.prefix[0][0].shape[2] if self.prefix else 0
+
+    def read(self, reads: list[tuple[int, slice, slice]]) -> None:
+        """Next comes a packed sequence of prompts: for each its row, its columns, and where in the sequence it lies."""
+        self._reads = reads
+
+    def step(self, count: int, first: int, column: int) -> None:
+        """Next, each of the first `count` rows goes on at `column` and sees its columns from `first` on."""
+        self._reads = None
+        self._count, self._first, self._column = count, first, column
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
@@ -46,14 +60,20 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
         """The keys and values that the new tokens may look at, after storing theirs."""
         if layer_idx == len(self.keys):
             for kept, states in ((self.keys, key_states), (self.values, value_states)):
-                kept.append(states.new_empty(self.rows, states.shape[1], self.columns, states.shape[-1]))
+                kept.append(states.new_zeros(self.rows, states.shape[1], self.columns, states.shape[-1]))
         keys, values = self.keys[layer_idx], self.values[layer_idx]
-        keys[self._row, :, self._column] = key_states
-        values[self._row, :, self._column] = value_states
-        if self._seen_from is None:
+        if self._reads is None:
+            keys[: self._count, :, self._column] = key_states[:, :, 0]
+            values[: self._count, :, self._column] = value_states[:, :, 0]
+            seen = slice(self._first, self._column + 1)
+            return keys[: self._count, :, seen], values[: self._count, :, seen]
+        for row, columns, span in self._reads:
+            keys[row, :, columns] = key_states[0, :, span]
+            values[row, :, columns] = value_states[0, :, span]
+        if self.prefix is None:
             return key_states, value_states
-        seen = slice(self._seen_from, self._column.stop)
-        return keys[self._row, :, seen], values[self._row, :, seen]
+        before = self.prefix[layer_idx]
+        return torch.cat([before[0], key_states], dim=2), torch.cat([before[1], value_states], dim=2)
 
     def move(self, source: int, target: int, column: slice) -> None:
         """Copy a row's kept tokens over another row, in every layer."""
@@ -66,7 +86,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
 
     def get_seq_length(self, layer_idx: int = 0) -> int:  # noqa: ARG002 - transformers' signature
         """How many columns are filled."""
-        return int(self._column.start)
+        return self._column
 
 
 @contextmanager
@@ -86,29 +106,24 @@ def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor,
-    scaling: float | None = None,
+    attention_mask: torch.Tensor | None,
+    *,
+    pack: Pack | None = None,
     shared_prefix: Prefix | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """Softmax attention, out_BTND, over the shared prefix and the rows' own tokens; query_BNTD with N = H G.
 
-    `attention_mask` is boolean, over prefix and own tokens, where prompts are read; additive, over own tokens, where
-    each row goes on by one token.
+    `pack` says which tokens belong together where prompts are read: then the prefix's keys stand before the others.
+    Where each row goes on by one token, `attention_mask` is added to the scores of its own.
     """
+    if pack is not None:
+        return attend_packed(module, query, key, value, None, pack=pack, **more)
+    if attention_mask is None:
+        raise ValueError("one step of decoding needs its mask")
     prefix = shared_prefix[module.layer_idx] if shared_prefix else None
-    if attention_mask.dtype != torch.bool:
-        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        return _attend_one(query, key, value, attention_mask, scale, prefix), None
-    if prefix:
-        rows = key.shape[0]
-        key = torch.cat([prefix[0].expand(rows, -1, -1, -1), key], dim=2)
-        value = torch.cat([prefix[1].expand(rows, -1, -1, -1), value], dim=2)
-    grouped = query.shape[1] != key.shape[1]
-    out_BNTD = scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=grouped
-    )
-    return out_BNTD.transpose(1, 2).contiguous(), None
+    scale = query.shape[-1] ** -0.5 if more.get("scaling") is None else more["scaling"]
+    return _attend_one(query, key, value, attention_mask, scale, prefix), None
 
 
 def _attend_one(

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from curate.core.base_model import BaseModel
+from evalkit.backends.packed_weights import PackedWeights
 from evalkit.backends.transformers_local import TransformersLocal
 from trainer.adapter import attach_adapter, using
 from trainer.model import LoadedModel, load_model, set_threads
@@ -20,6 +21,7 @@ class LocalModels:
         self._quantisation = quantisation
         self._loaded: LoadedModel | None = None
         self._attached: set[str] = set()
+        self._weights = PackedWeights()
         self._backends: dict[str | None, TransformersLocal] = {}
         """By adapter, None for the bare base: each finds out once how its model is best asked."""
 
@@ -35,7 +37,7 @@ class LocalModels:
         with using(loaded, adapter) as model:
             known = self._backends.get(adapter)
             if known is None or known.model is not model:  # the first adapter puts another model around the base
-                known = self._backends[adapter] = TransformersLocal(model, loaded.chat)
+                known = self._backends[adapter] = TransformersLocal(model, loaded.chat, self._weights)
             yield known
 
     def largest_change(self, name: str, run: Run, prompts: Sequence[list[int]]) -> list[float]:

@@ -19,6 +19,7 @@ from curate.core.rows import Message, Row
 from evalkit.inputs import read_inputs
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate, plan
+from evalkit.plan import describe_total
 from evalkit.prompts import ask_all
 from evalkit.records import Generation
 from tests.evalkit.tiny_world import SUITE, row, write_rows, write_suite
@@ -175,7 +176,23 @@ def test_the_plan_asks_nothing_and_writes_nothing(world: Path) -> None:
 
     assert [contender["answers_kept"] for contender in planned["contenders"]] == [0, 0, 0, 0]
     assert not planned["up_to_date"]
+    assert planned["total"]["local_seconds"] is None
+    assert "time in this process: unknown for base," in "\n".join(describe_total(planned))
     assert not (world / "results").exists()
+
+
+def test_the_plan_times_local_contenders_by_what_an_earlier_result_timed(done: Path) -> None:
+    timed = {c["name"]: c["latency_ms"] for c in read_results(done / "results").result["contenders"]}
+    planned = plan(done / "suite.yaml", Choice(force=True))
+
+    assert all(latency["alone"] for latency in timed.values())
+    for contender in planned["contenders"]:
+        each_s = timed[contender["name"]]["p50"] / 1000
+        assert contender["local_seconds"] == pytest.approx(contender["questions"] * each_s)
+    assert "at most about" in "\n".join(describe_total(planned))
+    kept = plan(done / "suite.yaml", Choice())
+    assert kept["total"]["local_seconds"] == 0
+    assert "time in this process" not in "\n".join(describe_total(kept))
 
 
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 130)])

@@ -1,17 +1,22 @@
-"""llama.cpp's own server, in a process of its own: what the loopback servers of other tests only imitate."""
+"""llama.cpp's own server and transformers', each in its own process: what other tests' loopback servers imitate."""
 
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from transformers.utils.import_utils import is_serve_available
 
 from curate.core.base_model import find_base
 from evalkit.doctor import examine
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate
 from tests.evalkit.test_endpoints import ITEMS, suite_at
+from tests.models import tiny_base
 
 SERVE = """
 import sys
@@ -60,3 +65,48 @@ def test_a_suite_and_the_doctor_at_llama_cpp(tmp_path: Path, url: str) -> None:
         "yes"
     }
     assert by_name["JSON schema"] == "yes"
+
+
+@pytest.fixture(scope="module")
+def transformers_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The address of `transformers serve`, and what it calls its model, a tiny random one."""
+    if not is_serve_available():
+        pytest.skip("transformers serve needs the packages fastapi and uvicorn")
+    folder = str(tiny_base(tmp_path_factory.mktemp("served") / "tiny"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve = "import sys; from transformers.cli.transformers import main; sys.argv[0] = 'transformers'; main()"
+    options = [folder, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
+    with subprocess.Popen(
+        [sys.executable, "-c", serve, "serve", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/health", process)
+            yield f"http://127.0.0.1:{port}/v1", folder
+        finally:
+            process.kill()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise TimeoutError(f"nothing answers at {url}; the server's exit code is {process.poll()}")
+
+
+@pytest.mark.slow
+def test_a_suite_at_transformers_serve(tmp_path: Path, transformers_url: tuple[str, str]) -> None:
+    url, model = transformers_url
+    running = {"concurrency": 2, "timeout_s": 300, "latency_items": 0}
+    suite = suite_at(tmp_path, url, running=running, generation={"max_tokens": 8}, endpoint={"model": model})
+    [served] = evaluate(suite, Choice()).result["contenders"]
+    generations = read_results(tmp_path / "results").generations
+
+    assert (served["n"], served["errors"]) == (ITEMS, 0)
+    assert all(g.finish_reason in ("stop", "length") and g.latency_ms > 0 for g in generations)
+    assert all(0 < g.completion_tokens <= 8 < g.prompt_tokens and not g.estimated for g in generations)

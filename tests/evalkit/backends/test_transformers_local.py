@@ -107,7 +107,7 @@ def test_several_reading_parts_and_several_batches_change_nothing(
 ) -> None:
     prompts = random_prompts(5, 17, 9)
     whole = facts(answers(TransformersLocal(llama, stopping), prompts, 16))
-    monkeypatch.setattr("evalkit.backends.transformers_local._READ_TOKENS", 70)
+    monkeypatch.setattr("evalkit.backends.transformers_batch._READ_TOKENS", 70)
     monkeypatch.setattr("evalkit.backends.transformers_local._MAX_ROWS", 5)
 
     assert facts(answers(TransformersLocal(llama, stopping), prompts, 16)) == whole
