@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curate.core.errors import DataError
 from curate.core.rows import Row
 from evalkit.classes import class_tables
-from evalkit.contamination import Overlap
+from evalkit.contamination import Overlap, held_to_clean
 from evalkit.economics import Expense, economics
 from evalkit.endpoint import Price
 from evalkit.findings import Asked, Findings, conclude, metric
@@ -103,6 +103,8 @@ def build_result(
         constant=beside.constant,
     )
     found = conclude(values, asked)
+    contamination = _contamination(beside.overlap, values, asked) if beside.overlap else None
+    ladder = held_to_clean(found.ladder, contamination) if contamination else found.ladder
     classes = class_tables(scores, level.alpha)
     sections = [
         _contender(info, table, answers[info.name], level, found) | classes.get(info.name, {}) for info in in_order
@@ -112,14 +114,14 @@ def build_result(
         "schema": SCHEMA,
         "suite": dict(suite),
         "primary": primary,
-        "ladder": found.ladder.as_dict(),
+        "ladder": ladder.as_dict(),
         "contenders": sections,
         "comparisons": [asdict(one) for one in _declared(suite, table, level, found.comparisons)],
         "constant_answer": {"text": beside.constant.text, **asdict(found.constant)}
         if beside.constant and found.constant
         else None,
         "slices": _slices(suite, items, values, asked, found),
-        "contamination": _contamination(beside.overlap, values, asked) if beside.overlap else None,
+        "contamination": contamination,
         "economics": economics(
             [_expense(info, section, primary) for info, section in zip(in_order, sections, strict=True)],
             values,
