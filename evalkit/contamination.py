@@ -83,14 +83,16 @@ def find_copies(items: Sequence[Row], train: Sequence[Row]) -> Overlap:
     return Overlap(np.array([item.id in same for item in items]), {**record, "tiers": [], "finds": []})
 
 
-def held_to_clean(ladder: "Ladder", found: Mapping[str, Any]) -> "Ladder":
+def held_to_clean(ladder: "Ladder", found: Mapping[str, Any] | None) -> "Ladder":
     """The verdict with what the items that no training row gives away say to it.
 
     Items that were trained on can't show that training pays: where there are such, `fine-tune-pays` has to hold on the
     others too, and where nothing else is left it is `inconclusive`.
     """
+    if not found or not found["touched"]:
+        return ladder
     seen, clean = found["word_for_word"], found["clean"]
-    if not found["touched"] or (clean and not seen):
+    if clean and not seen:
         return ladder
     what = f"{seen} of {found['items']} items are in the training rows, word for word"
     if not seen:

@@ -103,8 +103,7 @@ def build_result(
         constant=beside.constant,
     )
     found = conclude(values, asked)
-    contamination = _contamination(beside.overlap, values, asked) if beside.overlap else None
-    ladder = held_to_clean(found.ladder, contamination) if contamination else found.ladder
+    contamination = _contamination(beside.overlap, values, asked)
     classes = class_tables(scores, level.alpha)
     sections = [
         _contender(info, table, answers[info.name], level, found) | classes.get(info.name, {}) for info in in_order
@@ -114,7 +113,7 @@ def build_result(
         "schema": SCHEMA,
         "suite": dict(suite),
         "primary": primary,
-        "ladder": ladder.as_dict(),
+        "ladder": held_to_clean(found.ladder, contamination).as_dict(),
         "contenders": sections,
         "comparisons": [asdict(one) for one in _declared(suite, table, level, found.comparisons)],
         "constant_answer": {"text": beside.constant.text, **asdict(found.constant)}
@@ -130,8 +129,7 @@ def build_result(
         ),
         "chain": dict(chain),
     }
-    rounded: dict[str, Any] = {key: _rounded(value) if key in _STATISTICS else value for key, value in body.items()}
-    return rounded
+    return {key: _rounded(value) if key in _STATISTICS else value for key, value in body.items()}
 
 
 def _slices(
@@ -156,8 +154,10 @@ def _rules(suite: Mapping[str, Any], values: Mapping[str, Floats]) -> Rules:
     )
 
 
-def _contamination(overlap: Overlap, values: Mapping[str, Floats], asked: Asked) -> dict[str, Any]:
+def _contamination(overlap: Overlap | None, values: Mapping[str, Floats], asked: Asked) -> dict[str, Any] | None:
     """What was found, and what the scores come to on the items that no training row gives away."""
+    if overlap is None:
+        return None
     record: dict[str, Any] = {**overlap.record, "clean": None}
     clean = ~overlap.touched
     if overlap.touched.any() and clean.any():
