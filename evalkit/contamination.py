@@ -1,7 +1,7 @@
 """Items that the training rows give away, looked for again at run time, and the items that are left."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from curate.core.visible import visible
 
 if TYPE_CHECKING:
     from curate.core.contamination.evidence import Evidence
+    from evalkit.ladder import Ladder
 
 _SHOWN = 160  # characters of what was found
 _MOST_FINDS = 200  # finds that a record lists; counts are of all
@@ -60,17 +61,58 @@ def find_overlap(
         paraphrases=Paraphrases(embedder=embedder, threshold=look_for.paraphrase) if look_for.paraphrase else None,
     )
     found = find_contamination(train, [suite_of_rows("items", items)], settings, folder=folder)
-    given_away = {touched.item for touched in found.touched}
+    same = _word_for_word(items, train)
+    given_away = {touched.item for touched in found.touched} | same
     return Overlap(
         np.array([item.id in given_away for item in items]),
         {
             "train_rows": len(train),
             "items": len(items),
             "touched": len(given_away),
+            "word_for_word": len(same),
             "tiers": _tiers(found.evidence, found.summary(settings)["tiers"]),
             "finds": _finds(found.evidence),
         },
     )
+
+
+def find_copies(items: Sequence[Row], train: Sequence[Row]) -> Overlap:
+    """The items whose question is a training row's, word for word; nothing else is looked for."""
+    same = _word_for_word(items, train)
+    record = {"train_rows": len(train), "items": len(items), "touched": len(same), "word_for_word": len(same)}
+    return Overlap(np.array([item.id in same for item in items]), {**record, "tiers": [], "finds": []})
+
+
+def held_to_clean(ladder: "Ladder", found: Mapping[str, Any] | None) -> "Ladder":
+    """The verdict with what the items that no training row gives away say to it.
+
+    Items that were trained on can't show that training pays: where there are such, `fine-tune-pays` has to hold on the
+    others too, and where nothing else is left it is `inconclusive`.
+    """
+    if not found or not found["touched"]:
+        return ladder
+    seen, clean = found["word_for_word"], found["clean"]
+    if clean and not seen:
+        return ladder
+    what = f"{seen} of {found['items']} items are in the training rows, word for word"
+    if not seen:
+        what = f"All {found['items']} items may be given away by training rows"
+    rest = (
+        f"on the other {clean['items']} that no training row gives away the verdict is {clean['verdict']}"
+        if clean
+        else "none is left that no training row gives away"
+    )
+    because = f"{ladder.because} Contaminated: {what}; {rest}."
+    trusted = ladder.verdict != "fine-tune-pays" or (clean and clean["verdict"] == "fine-tune-pays")
+    return replace(ladder, because=because, verdict=ladder.verdict if trusted else "inconclusive")
+
+
+def _word_for_word(items: Sequence[Row], train: Sequence[Row]) -> set[str]:
+    """The items whose question, whatever the system message, is a training row's."""
+    from evalkit.contenders import question_text
+
+    trained_on = {question_text(row) for row in train}
+    return {item.id for item in items if question_text(item) in trained_on}
 
 
 def _tiers(evidence: Sequence["Evidence"], tiers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

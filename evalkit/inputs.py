@@ -1,4 +1,4 @@
-"""What an evaluation reads, and the checks that it is what it says: no item trained on, no artefact swapped."""
+"""What an evaluation reads, and the checks that it is what it says: no artefact swapped."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,6 @@ from curate.core.places import find_path
 from curate.core.records import read_record, versions
 from curate.core.rows import Row
 from curate.core.seeding import stable_seed
-from evalkit.contenders import question_text
 from evalkit.documents.config import DocumentsConfig
 from evalkit.documents.reading import DocumentFiles, find_files
 from evalkit.prompt_files import read_items
@@ -118,7 +117,7 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
 
     `seed` takes the place of the suite's.
 
-    Raises: ConfigError, DataError; ProvenanceError where something is not what its record says, or an item is in train.
+    Raises: ConfigError, DataError; ProvenanceError where something is not what its record says.
     """
     suite = load_config(path, Suite)
     if seed is not None:
@@ -133,8 +132,6 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
     if base and local:
         check_reachable(base)
     base_digest = base.digest() if base else None
-    if train:
-        _refuse_overlap(item_file, train)
     for name, run in runs.items():
         _check_run(name, run, train, base_digest)
     retrieves = any(
@@ -220,17 +217,6 @@ def _check_run(name: str, run: Run, train: RowFile | None, base_digest: str | No
             f"{name} was trained on other rows than those in {train.path}",
             where=where,
             fix="train again on this dataset, or point the suite's `train` at the one the run used",
-        )
-
-
-def _refuse_overlap(items: RowFile, train: RowFile) -> None:
-    trained_on = {question_text(row) for row in train.rows}
-    seen = [item.id for item in items.rows if question_text(item) in trained_on]
-    if seen:
-        raise ProvenanceError(
-            f"{len(seen)} items are in the training rows, word for word: {_some(seen)}",
-            where=items.path,
-            fix="take the items from the dataset's test split, or remove these rows",
         )
 
 

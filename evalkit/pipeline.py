@@ -7,13 +7,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from curate.core.console import say
+from curate.core.console import say, warn
 from curate.core.digests import digest_json
 from curate.core.places import find_path
 from curate.core.records import peek_record
 from evalkit.answering import Answered, answer_all
 from evalkit.cache import peek_cache
-from evalkit.contamination import Overlap, find_overlap
+from evalkit.contamination import Overlap, find_copies, find_overlap
 from evalkit.generate import Answer
 from evalkit.inputs import Inputs, library_versions, read_inputs
 from evalkit.judge.asking import Kept
@@ -173,10 +173,21 @@ def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Ju
 def _overlap(inputs: Inputs) -> Overlap | None:
     """The items that the training rows give away; None where it isn't known what was trained on."""
     look_for, train = inputs.suite.contamination, inputs.training_rows()
-    if look_for is None or train is None:
+    if train is None:
         return None
-    say(f"looking for {len(inputs.items)} items in {len(train)} training rows")
-    return find_overlap(inputs.items, train, look_for, embedder=inputs.suite.embedder, folder=inputs.folder)
+    if look_for is None:
+        found = find_copies(inputs.items, train)
+        if not found.touched.any():
+            return None
+    else:
+        say(f"looking for {len(inputs.items)} items in {len(train)} training rows")
+        found = find_overlap(inputs.items, train, look_for, embedder=inputs.suite.embedder, folder=inputs.folder)
+    if seen := found.record["word_for_word"]:
+        warn(
+            f"{seen:,} of {len(inputs.items):,} items are in the training rows, word for word: their scores show what"
+            " was learned by heart; take items from the dataset's test split"
+        )
+    return found
 
 
 def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answered: Answered) -> ContenderInfo:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curate.core.errors import DataError
 from curate.core.rows import Row
 from evalkit.classes import class_tables
-from evalkit.contamination import Overlap
+from evalkit.contamination import Overlap, held_to_clean
 from evalkit.economics import Expense, economics
 from evalkit.endpoint import Price
 from evalkit.findings import Asked, Findings, conclude, metric
@@ -103,6 +103,7 @@ def build_result(
         constant=beside.constant,
     )
     found = conclude(values, asked)
+    contamination = _contamination(beside.overlap, values, asked)
     classes = class_tables(scores, level.alpha)
     sections = [
         _contender(info, table, answers[info.name], level, found) | classes.get(info.name, {}) for info in in_order
@@ -112,14 +113,14 @@ def build_result(
         "schema": SCHEMA,
         "suite": dict(suite),
         "primary": primary,
-        "ladder": found.ladder.as_dict(),
+        "ladder": held_to_clean(found.ladder, contamination).as_dict(),
         "contenders": sections,
         "comparisons": [asdict(one) for one in _declared(suite, table, level, found.comparisons)],
         "constant_answer": {"text": beside.constant.text, **asdict(found.constant)}
         if beside.constant and found.constant
         else None,
         "slices": _slices(suite, items, values, asked, found),
-        "contamination": _contamination(beside.overlap, values, asked) if beside.overlap else None,
+        "contamination": contamination,
         "economics": economics(
             [_expense(info, section, primary) for info, section in zip(in_order, sections, strict=True)],
             values,
@@ -128,8 +129,7 @@ def build_result(
         ),
         "chain": dict(chain),
     }
-    rounded: dict[str, Any] = {key: _rounded(value) if key in _STATISTICS else value for key, value in body.items()}
-    return rounded
+    return {key: _rounded(value) if key in _STATISTICS else value for key, value in body.items()}
 
 
 def _slices(
@@ -154,8 +154,10 @@ def _rules(suite: Mapping[str, Any], values: Mapping[str, Floats]) -> Rules:
     )
 
 
-def _contamination(overlap: Overlap, values: Mapping[str, Floats], asked: Asked) -> dict[str, Any]:
+def _contamination(overlap: Overlap | None, values: Mapping[str, Floats], asked: Asked) -> dict[str, Any] | None:
     """What was found, and what the scores come to on the items that no training row gives away."""
+    if overlap is None:
+        return None
     record: dict[str, Any] = {**overlap.record, "clean": None}
     clean = ~overlap.touched
     if overlap.touched.any() and clean.any():

@@ -138,7 +138,7 @@ class Suite(Config):
     """Of the base's weights; by default what the run trained on, so that all contenders share one base."""
     items: str
     train: str | None = None
-    """The rows that examples are taken from, and that no item may be among."""
+    """The rows that were trained on and that examples are taken from; an item among them is shown as contaminated."""
     output: str
     seed: int = 0
     embedder: str = "embedded:minilm"
@@ -161,7 +161,7 @@ class Suite(Config):
     slices: list[str] = Field(default=["label", "source", "length", "cluster"])
     """What items are also looked at apart by: `label`, `source`, `length`, `cluster`, `group`, `origin`, `meta.KEY`."""
     contamination: LookFor | None = LookFor()
-    """How items that the training rows give away are looked for; null: not at all."""
+    """How items that the training rows give away are looked for; null: only those that are there word for word."""
     prices: Prices = Prices()
     regression: Regression | None = None
     """Set by `evalkit regression make`."""

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 
 from curate.core.rows import Message, Row
-from evalkit.contamination import LookFor, find_overlap
+from evalkit.contamination import LookFor, Overlap, find_overlap
 from evalkit.pipeline import Choice, evaluate
 from evalkit.result import Beside, build_result
 from tests.evalkit.recorded_run import CHAIN, SUITE, record_run
@@ -83,7 +84,23 @@ def test_scores_are_also_given_on_the_clean_items() -> None:
     assert len(clean["comparisons"]) == 6
 
 
-def _overlap(rows: list[Row], touched: np.ndarray) -> object:
+@pytest.mark.parametrize(
+    ("clean_from", "verdict"), [(40, "fine-tune-pays"), (112, "inconclusive"), (118, "inconclusive")]
+)
+def test_training_pays_only_where_items_that_were_not_trained_on_say_so(clean_from: int, verdict: str) -> None:
+    run = record_run()
+    overlap = _overlap(run.items, np.arange(118) < clean_from)
+    overlap = replace(overlap, record={**overlap.record, "touched": clean_from, "word_for_word": clean_from})
+    result = build_result(
+        suite=SUITE, items=run.items, generations=run.generations, scores=run.scores, chain=CHAIN,
+        contenders=run.contenders, beside=Beside(overlap=overlap),
+    )  # fmt: skip
+    assert result["ladder"]["verdict"] == verdict
+    assert f"Contaminated: {clean_from} of 118 items" in result["ladder"]["because"]
+    assert {one["n"] for one in result["contenders"]} == {118}
+
+
+def _overlap(rows: list[Row], touched: np.ndarray) -> Overlap:
     found = find_overlap(rows, [item("t", "nothing")], LookFor(paraphrase=None), embedder="", folder=Path())
     return replace(found, touched=touched)
 

@@ -1,4 +1,4 @@
-"""An evaluation refuses what is not what its records say, and items that were trained on."""
+"""An evaluation refuses what is not what its records say, and shows items that were trained on."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from curate.core.errors import AcidtestError, ConfigError, DataError, ProvenanceError
 from curate.core.records import read_record, write_record
 from evalkit.inputs import read_inputs
+from evalkit.pipeline import Choice, evaluate
 from evalkit.prompts import ask_all
 from tests.evalkit.tiny_world import row, write_dataset, write_rows, write_suite
 from tests.models import tiny_base
@@ -79,14 +80,19 @@ def test_a_run_record_changed_by_hand(world: Path) -> None:
 
 
 @pytest.mark.parametrize("system", ["Call the function.", "Other words before the same question."])
-def test_an_item_that_was_trained_on(world: Path, system: str) -> None:
+def test_an_item_that_was_trained_on_is_scored_and_shown(world: Path, system: str) -> None:
     seen = row(3, "train")
     seen = type(seen)(id="new", messages=[type(seen.messages[0])("system", system), *seen.messages[1:]])
     write_rows(world / "items.jsonl", [row(1, "test"), seen])
-    message = refusal(write_suite(world, items="items.jsonl"), ProvenanceError)
-
-    assert "1 items are in the training rows" in message
-    assert "new" in message
+    suite = write_suite(world, items="items.jsonl", contenders=[{"name": "base"}])
+    suite.write_text(suite.read_text() + "contamination: {paraphrase: null}\n")
+    result = evaluate(suite, Choice()).result
+    found = result["contamination"]
+    assert (found["word_for_word"], found["clean"]["items"]) == (1, 1)
+    assert "Contaminated: 1 of 2 items are in the training rows, word for word" in result["ladder"]["because"]
+    assert [sum(one["finish_reasons"].values()) for one in result["contenders"]] == [2]
+    suite.write_text(suite.read_text().replace("{paraphrase: null}", "null"))
+    assert evaluate(suite, Choice()).result["contamination"]["word_for_word"] == 1
 
 
 def test_files_that_are_not_there(world: Path) -> None:
