@@ -198,7 +198,7 @@ def reading(
             fix="free some memory and run the same command again",
         ) from error
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # all pieces are here: the processes may end beside what follows
 
 
 def read_source(context: Context, source: Source, inputs: Sequence[Input]) -> tuple[Sequence[Entry], list[Rejection]]:
