@@ -46,8 +46,12 @@ class Made:
         return self.repeats == 1 and bool(self.suite.get("generation", {}).get("temperature"))
 
 
-def make(results: Results, path: Path, control: str, margin: float, must_pass: Sequence[str], output: Path) -> Made:
+def make(
+    results: Results, path: Path, control: str, margin: float | None, must_pass: Sequence[str], output: Path
+) -> Made:
     """The suite made of what `control` got right every time, from the suite at `path` that these results are of.
+
+    Without a `margin` the suite's own is taken.
 
     Raises: ProvenanceError where the results are of another suite; ConfigError for unknown names; DataError where
     nothing was right.
@@ -81,7 +85,7 @@ def make(results: Results, path: Path, control: str, margin: float, must_pass: S
         "items": f"{output.stem}.jsonl",
         "output": f"{suite.output.rstrip('/')}-{output.stem}",
         "contenders": [contender.model_dump(mode="json", exclude_unset=True) for contender in keep],
-        "regression": {"control": control, "margin": margin, "must_pass": named},
+        "regression": {"control": control, "margin": margin or suite.margin, "must_pass": named},
     }
     return Made(body, chosen, named, len(results.items), repeats)
 

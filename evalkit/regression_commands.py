@@ -26,8 +26,8 @@ def regression() -> None:
 @click.argument("results", type=_FOLDER)
 @click.option("--suite", type=_FILE, required=True, help="The suite that these results are of.")
 @click.option("--control", default="base", show_default=True, help="Whose right answers are to be kept.")
-@click.option("--margin", type=click.FloatRange(0.001, 0.5), default=0.05, show_default=True,
-              help="The largest loss that is tolerated, as a share.")  # fmt: skip
+@click.option("--margin", type=click.FloatRange(0.001, 0.5),
+              help="The largest loss that is tolerated, as a share; by default the suite's.")  # fmt: skip
 @click.option("--must-pass", multiple=True, metavar="ITEM", help="No successor may break this item; repeatable.")
 @click.option("--output", type=_FILE, help="The new suite's file; by default regression.yaml beside the suite.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing.")
@@ -37,7 +37,7 @@ def make(  # noqa: PLR0913 - one parameter for each option of the command
     results: Path,
     suite: Path,
     control: str,
-    margin: float,
+    margin: float | None,
     must_pass: tuple[str, ...],
     output: Path | None,
     *,
@@ -71,9 +71,10 @@ def make(  # noqa: PLR0913 - one parameter for each option of the command
     else:
         times = "once asked" if made.repeats == 1 else f"{made.repeats} times of {made.repeats}"
         click.echo(f"{len(made.items)} of {made.of} items, right {times}; {len(made.must_pass)} of them must pass")
-    if len(made.items) < (fewest := job.fewest_items(margin)):
+    allowed = float(made.suite["regression"]["margin"])
+    if len(made.items) < (fewest := job.fewest_items(allowed)):
         console.warn(
-            f"{len(made.items)} items can't show a loss of less than {margin:.0%}, even where none breaks: it takes "
+            f"{len(made.items)} items can't show a loss of less than {allowed:.0%}, even where none breaks: it takes "
             f"{fewest}; ask more items, or allow a larger --margin"
         )
     if made.lucky:

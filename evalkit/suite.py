@@ -149,6 +149,8 @@ class Suite(Config):
     """The scorer that decides the verdict."""
     useful_effect: float = Field(gt=0, lt=1)
     """The smallest difference worth a costlier rung, as a share: 0.1 is 10 points."""
+    margin: float = Field(default=0.05, gt=0, lt=1)
+    """The largest loss that counts as none, as a share: for regression suites, and gate rules that name no other."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     power: float = Field(default=0.8, ge=0.5, lt=1)
     """The chance that is wanted of finding the useful effect where it is there."""

@@ -71,6 +71,12 @@ class Evidence:
         """The items, in the order of all arrays."""
         return self.ours.results.items
 
+    @property
+    def margin(self) -> float | None:
+        """The suite's margin; None in results from before suites had one."""
+        found: float | None = self.ours.results.result["suite"].get("margin")
+        return found
+
     def clusters(self) -> list[str] | None:
         """The cluster of each item, as the suite said."""
         return cluster_names(self.items, self.ours.results.result["suite"].get("cluster"))

@@ -80,10 +80,12 @@ def _compare(rule: kinds.Superior | kinds.NonInferior, evidence: Evidence) -> Fi
     mask = evidence.mask(rule.where)
     if not mask.any():
         return _open("no item has these values")
+    limit = _limit(rule, evidence)
+    if limit is None:
+        return _open("neither the rule nor the suite names a margin: run the suite again")
     bounds = _difference(rule, evidence, ours[mask], theirs[mask], mask)
     if isinstance(bounds, str):
         return _open(bounds)
-    limit = rule.by if isinstance(rule, kinds.Superior) else -rule.margin
     loss_below = max(rule.by, 0.0) if isinstance(rule, kinds.Superior) else 0.0
     outcome = decide(bounds, limit, loss_below)
     wanted = (
@@ -94,6 +96,14 @@ def _compare(rule: kinds.Superior | kinds.NonInferior, evidence: Evidence) -> Fi
         bounds, outcome, f"{_difference_in_words(bounds)}; wanted: {wanted} points", limit, loss_below, evidence
     )
     return _with_broken(finding, rule.metric, evidence, changes)
+
+
+def _limit(rule: kinds.Superior | kinds.NonInferior, evidence: Evidence) -> float | None:
+    """The difference that has to be exceeded."""
+    if isinstance(rule, kinds.Superior):
+        return rule.by
+    margin = evidence.margin if rule.margin is None else rule.margin
+    return None if margin is None else -margin
 
 
 def _difference(

@@ -28,11 +28,11 @@ class Superior(_Measured):
 
 
 class NonInferior(_Measured):
-    """The contender is worse than `than` by less than `margin`, if at all."""
+    """The contender is worse than `than` by less than `margin`, if at all; by default the suite's margin."""
 
     rule: Literal["non-inferior"]
     than: str | None = None
-    margin: Annotated[float, Field(gt=0, le=1)]
+    margin: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class AtLeast(_Measured):

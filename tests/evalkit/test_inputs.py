@@ -142,3 +142,4 @@ def test_the_input_digest_follows_whatever_the_result_depends_on(world: Path) ->
     assert read_inputs(suite, limit=3).digest() != before
     assert read_inputs(suite, only=["base"]).digest() != before
     assert read_inputs(write_suite(world, useful_effect=0.2)).digest() != before
+    assert read_inputs(write_suite(world, margin=0.02)).digest() != before

@@ -12,7 +12,7 @@ from curate.core.rows import Message, Row
 from evalkit.outputs import Results, read_results
 from evalkit.pipeline import Choice, evaluate
 from evalkit.records import Generation, Score
-from evalkit.regression import check
+from evalkit.regression import check, make
 from evalkit.result import ContenderInfo, build_result
 from evalkit.stats.interval import difference_interval, tango_interval
 from tests.conftest import Run
@@ -124,6 +124,14 @@ def recorded(tmp_path: Path) -> Path:
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
     evaluate(tmp_path / "suite.yaml", Choice())
     return tmp_path
+
+
+def test_a_regression_suite_takes_the_margin_of_its_suite(recorded: Path) -> None:
+    path = recorded / "suite.yaml"
+    path.write_text(path.read_text() + "margin: 0.02\n")
+    evaluate(path, Choice())
+    made = make(read_results(recorded / "results"), path, "base", None, [], recorded / "regression.yaml")
+    assert made.suite["regression"]["margin"] == 0.02
 
 
 def test_a_suite_is_made_run_and_checked(recorded: Path, run_cli: Run) -> None:

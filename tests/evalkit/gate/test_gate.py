@@ -97,6 +97,14 @@ def test_what_was_not_shown_doesnt(measured: Path, rule: dict[str, Any], outcome
     assert words in found.record["rules"][0]["because"]
 
 
+@pytest.mark.parametrize(("margin", "outcome"), [(0.1, "pass"), (0.001, "inconclusive")])
+def test_a_rule_without_a_margin_takes_the_suites(tmp_path: Path, margin: float, outcome: str) -> None:
+    results(tmp_path, {"base": marks({1, 2, 3, 4}), "adapter": marks({5, 6, 7, 8})}, margin=margin)
+    record = decided(tmp_path, {"rule": "non-inferior", "metric": "exact", "than": "base"})
+    assert record["rules"][0]["outcome"] == outcome
+    assert f"worse by less than {margin * 100:g} points" in record["rules"][0]["because"]
+
+
 def test_one_failure_fails_and_one_open_rule_keeps_a_pass_back(measured: Path) -> None:
     opened = {"rule": "at-least", "metric": "exact", "value": 0.97}
     failed = {"rule": "must-pass", "metric": "exact", "name": "nothing breaks"}
@@ -198,7 +206,7 @@ def test_items_that_the_training_rows_give_away_are_contamination(tmp_path: Path
     ("changes", "words"),
     [
         ({"rules": []}, "rules"),
-        ({"rules": [{"rule": "non-inferior", "metric": "exact"}]}, "margin: missing"),
+        ({"rules": [{**NO_WORSE, "margin": 0}]}, "margin: Input should be greater than 0"),
         ({"rules": [{"rule": "better", "metric": "exact"}]}, "gate.yaml"),
         ({"contender": "nobody"}, "no contender is called nobody"),
     ],
