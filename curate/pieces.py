@@ -1,15 +1,9 @@
 """Pieces of input files, read in processes of their own: from bytes to columns, the same for any number of them."""
 
 import itertools
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +14,11 @@ from curate.batches import Batch, Columns
 from curate.chosen import Chosen, Whole
 from curate.config import Source
 from curate.core.console import progress
-from curate.core.errors import DataError, ServiceError, os_errors
+from curate.core.errors import DataError, os_errors
 from curate.core.rows import Message, Row, encode_row
 from curate.entries import Context, Entry, Rejection
 from curate.lines import Lines
+from curate.processes import in_order, processes
 from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines, read_json_lines, read_records
 from curate.reading import Adapter, Joined
 from curate.sources import load_adapter, load_joined, make_reader, pinned
@@ -33,7 +28,6 @@ from curate.working import Working, Workpiece
 # Large enough that handing a piece over costs nothing, small enough that what is made of it stays in a core's cache.
 _PIECE_BYTES = 1 << 20
 _PIECE_RECORDS = 8192
-_AHEAD = 16  # pieces that wait for their turn: enough that no process ever does
 _POOL_BYTES = 16 << 20  # starting processes takes as long as reading this much
 
 
@@ -124,7 +118,7 @@ class Reading:
             if self._pool is None or alone:
                 made = ((piece, self._reader.read(piece, adapter, joined)) for piece in pieces)
             else:
-                made = _in_order(self._pool, pieces)
+                made = in_order(self._pool, _read_piece, pieces)
             first_line = total = 0
             for piece, columns in made:
                 total += columns.records
@@ -188,17 +182,8 @@ def reading(
         return
     reader.warm_up()
     reader.spool.share()
-    pool = ProcessPoolExecutor(context.threads, _start_method(), _begin, (context, reader.spool))
-    try:
-        pool.submit(int)  # the processes start now, while this one has no other threads
+    with processes(context.threads, _begin, context, reader.spool) as pool:
         yield Reading(reader, context.folder, pool, piece_bytes)
-    except BrokenProcessPool as error:
-        raise ServiceError(
-            "a process that read rows was ended from outside",
-            fix="free some memory and run the same command again",
-        ) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # all pieces are here: the processes may end beside what follows
 
 
 def read_source(context: Context, source: Source, inputs: Sequence[Input]) -> tuple[Sequence[Entry], list[Rejection]]:
@@ -212,41 +197,12 @@ def read_source(context: Context, source: Source, inputs: Sequence[Input]) -> tu
     return read.rows.all(), unread
 
 
-def _start_method() -> multiprocessing.context.BaseContext:
-    """Forking costs nothing, but copies locks that other threads hold: where there are some, processes start anew."""
-    alone = threading.active_count() == 1 and not {"polars", "torch"} & sys.modules.keys()
-    fork = alone and "fork" in multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("fork" if fork else "spawn")
-
-
 _readers: list[PieceReader] = []  # of a process: the one that it reads all pieces with
 
 
 def _begin(context: Context, spool: Spool) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends us
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _readers[:] = [PieceReader(context, spool)]
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
 
 
 def _read_piece(piece: Piece) -> Columns:
     return _readers[0].read(piece)
-
-
-def _in_order(pool: ProcessPoolExecutor, pieces: Iterator[Piece]) -> Iterator[tuple[Piece, Columns]]:
-    """The columns of each piece in the order of the pieces, some always being worked on."""
-    waiting: deque[tuple[Piece, Future[Columns]]] = deque()
-    for piece in pieces:
-        waiting.append((piece, pool.submit(_read_piece, piece)))
-        if len(waiting) > _AHEAD:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for first, future in waiting:
-        yield first, future.result()

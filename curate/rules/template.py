@@ -1,18 +1,21 @@
 """The template check: every row through the chat template and the tokenizer of the recipe's base model."""
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from curate.core.base_model import BaseModel, find_base, load_chat_format
-from curate.core.chat import ChatFormat, TemplateFault
+from curate.core.chat import ChatFormat, Encoded, TemplateFault
 from curate.core.console import progress
 from curate.core.rows import Row
 from curate.entries import Context
+from curate.processes import in_order, processes
 from curate.readers import Input
 from curate.rules.catalog import Fault
 
-_PROGRESS_ROWS = 512  # rows between two steps of the progress bar
+_PIECE_ROWS = 512  # rows that are checked at once
+_POOL_ROWS = 8192  # starting processes takes as long as checking this many
 # What of a model's folder decides how a conversation becomes tokens; its weights do not.
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -55,17 +58,51 @@ def _cached(model: BaseModel) -> Path | None:
 
 def template_faults(rows: Sequence[Row], context: Context) -> list[Fault | None]:
     """Per row what stands in the way of training on it with the recipe's base model, None where nothing does."""
-    form = chat_format(str(context.recipe.base), context.folder)
-    limit = context.recipe.checks.max_tokens
+    given = (str(context.recipe.base), context.folder, context.recipe.checks.max_tokens)
+    pieces = (rows[first : first + _PIECE_ROWS] for first in range(0, len(rows), _PIECE_ROWS))
     faults: list[Fault | None] = []
     with progress("template check", len(rows)) as advance:
-        for encoded in form.encode_many((row.messages, row.tools) for row in rows):
-            if isinstance(encoded, TemplateFault):
-                faults.append((encoded.rule, encoded.detail))
-            elif limit is not None and len(encoded.ids) > limit:
-                faults.append(("too-many-tokens", f"{len(encoded.ids)} tokens, {limit} allowed"))
-            else:
-                faults.append(None)
-            if len(faults) % _PROGRESS_ROWS == 0:
-                advance(_PROGRESS_ROWS)
+
+        def take_in(found: Sequence[Fault | None]) -> None:
+            faults.extend(found)
+            advance(len(found))
+
+        if context.threads <= 1 or len(rows) < _POOL_ROWS:
+            check = _Checker(*given)
+            for piece in pieces:
+                take_in(check(piece))
+        else:
+            chat_format(*given[:2])  # loaded once, where processes begin as copies of this one
+            with processes(context.threads, _begin, *given) as pool:
+                for _, found in in_order(pool, _check_piece, pieces):
+                    take_in(found)
     return faults
+
+
+class _Checker:
+    """Checks rows, whatever process it is in."""
+
+    def __init__(self, base: str, folder: Path, limit: int | None) -> None:
+        self._form, self._limit = chat_format(base, folder), limit
+
+    def __call__(self, rows: Sequence[Row]) -> list[Fault | None]:
+        return list(map(self._fault, self._form.encode_many((row.messages, row.tools) for row in rows)))
+
+    def _fault(self, encoded: Encoded | TemplateFault) -> Fault | None:
+        if isinstance(encoded, TemplateFault):
+            return encoded.rule, encoded.detail
+        if self._limit is not None and len(encoded.ids) > self._limit:
+            return "too-many-tokens", f"{len(encoded.ids)} tokens, {self._limit} allowed"
+        return None
+
+
+_checkers: list[_Checker] = []  # of a process: the one that it checks all rows with
+
+
+def _begin(base: str, folder: Path, limit: int | None) -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every processor has a process already
+    _checkers[:] = [_Checker(base, folder, limit)]
+
+
+def _check_piece(rows: Sequence[Row]) -> list[Fault | None]:
+    return _checkers[0](rows)

@@ -1,5 +1,6 @@
 """The template check: rows that a base model's template or tokenizer can't take are rejected with the rule."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from curate.core.chat import ChatFormat, Encoded
 from curate.core.rows import Message, Row
+from curate.rules import template
 from curate.sources import find_files
 from curate.validate import RULES, validate
 from tests.chat_formats import FAMILIES, chat_format
@@ -42,6 +44,15 @@ def test_rows_that_cannot_be_trained_on_are_rejected_with_the_templates_rule(bas
     lenient = {"control-token-in-text": "warning", "nothing-supervised": "off"}
     assert reasons(rows, base, severity=lenient) == {"empty": "empty-turn"}
     assert set(expected.values()) <= set(RULES)
+
+
+def test_processes_find_what_one_does(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [make_row("q", "a <|im_end|> b" if n % 7 == 3 else "x" * (n % 90), id=str(n)) for n in range(1, 1500)]
+    context = replace(make_context(base.parent, base=base.name, validate={"max_tokens": 60}), threads=2)
+    alone = template.template_faults(rows, context)
+    assert {fault and fault[0] for fault in alone} == {None, "control-token-in-text", "too-many-tokens", "empty-answer"}
+    monkeypatch.setattr(template, "_POOL_ROWS", 1)
+    assert template.template_faults(rows, context) == alone
 
 
 def test_the_tokenizer_is_an_input_of_the_dataset(base: Path) -> None:

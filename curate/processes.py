@@ -1,0 +1,71 @@
+"""Work in processes of their own, its results in order: they end with the process that started them."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from curate.core.errors import ServiceError
+
+T = TypeVar("T")
+R = TypeVar("R")
+_AHEAD = 16  # pieces of work that wait for their turn: enough that no process ever does
+
+
+@contextmanager
+def processes(count: int, begin: Callable[..., None], *given: Any) -> Iterator[ProcessPoolExecutor]:
+    """As many processes, each of which begins with `begin(*given)`.
+
+    Raises: ServiceError where one was ended from outside.
+    """
+    pool = ProcessPoolExecutor(count, _start_method(), _begin, (begin, given))
+    try:
+        pool.submit(int)  # the processes start now, while this one has no other threads
+        yield pool
+    except BrokenProcessPool as error:
+        raise ServiceError(
+            "a process that worked on rows was ended from outside",
+            fix="free some memory and run the same command again",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def in_order(pool: ProcessPoolExecutor, work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """Each piece with what `work` makes of it, in the order of the pieces, some always being worked on."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for piece in pieces:
+        waiting.append((piece, pool.submit(work, piece)))
+        if len(waiting) > _AHEAD:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for first, future in waiting:
+        yield first, future.result()
+
+
+def _start_method() -> multiprocessing.context.BaseContext:
+    """Forking costs nothing, but copies locks that other threads hold: where there are some, processes start anew."""
+    alone = threading.active_count() == 1 and not {"polars", "torch"} & sys.modules.keys()
+    fork = alone and "fork" in multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("fork" if fork else "spawn")
+
+
+def _begin(begin: Callable[..., None], given: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin(*given)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
