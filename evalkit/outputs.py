@@ -1,6 +1,7 @@
 """The results folder: what is in it, whether it is up to date, and reading it back."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,9 @@ def write_results(
         write_lines(path, map(msgspec.json.encode, judgments))
     # Sealed before its environment is known: a digest doesn't cover the environment, so the report can show it.
     results = Results(seal(body), items, generations, scores)
-    reports = [*render_reports(folder, results), *write_csv(results, folder), *write_parquet(results, folder)]
+    with ThreadPoolExecutor(1) as beside:  # another process makes the table: nearly all of that is waiting for it
+        tables = beside.submit(write_parquet, results, folder)
+        reports = [*render_reports(folder, results), *write_csv(results, folder), *tables.result()]
     written = [folder / _ITEMS, folder / _GENERATIONS, folder / _SCORES, *judged, *reports]
     # Latencies are in these files, so their digests differ between runs on the same inputs.
     files = {path.name: digest_file(path) for path in written}
