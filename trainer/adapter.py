@@ -18,6 +18,7 @@ from curate.core.jsonl import atomic_write, write_text
 from curate.core.records import peek_record
 from trainer.config import Lora, Method
 from trainer.model import LoadedModel, quiet_libraries
+from trainer.packed_weights import BothWays, packed_both_ways, product
 
 # Keys, values and what enters the MLP's last layer are scaled: Liu et al., T-Few (arXiv:2205.05638).
 _IA3_LAYERS = ("k_proj", "v_proj", "down_proj")
@@ -135,8 +136,9 @@ def direct_updates(model: Any) -> Iterator[None]:
 
     known = lora.Linear, getattr(lora, "Linear4bit", lora.Linear)
     changed = [module for module in model.modules() if type(module) in known and not module.lora_variant]
+    packed = packed_both_ways(module.base_layer for module in changed)
     for module in changed:
-        module.forward = partial(_forward, module)
+        module.forward = partial(_forward, module, packed.get(module.base_layer))
     try:
         yield
     finally:
@@ -144,7 +146,7 @@ def direct_updates(model: Any) -> Iterator[None]:
             del module.forward
 
 
-def _forward(module: Any, x: torch.Tensor) -> torch.Tensor:
+def _forward(module: Any, packed: BothWays | None, x: torch.Tensor) -> torch.Tensor:
     names = [name for name in module.active_adapters if name in module.lora_A]
     if not names or module.disable_adapters or module.merged:
         plain: torch.Tensor = module.base_layer(x)
@@ -152,7 +154,9 @@ def _forward(module: Any, x: torch.Tensor) -> torch.Tensor:
     if _is_exact(module, names, x):
         (name,), base = names, module.base_layer
         weights = module.lora_A[name].weight, module.lora_B[name].weight
-        flat: torch.Tensor = _Updated.apply(x.flatten(0, -2), base, *weights, module.scaling[name])  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        flat: torch.Tensor = _Updated.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            x.flatten(0, -2), base, packed, *weights, module.scaling[name]
+        )
         return flat.view(*x.shape[:-1], -1)
     result: torch.Tensor = module.base_layer(x)
     for name in names:
@@ -181,11 +185,20 @@ class _Updated(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, base: Any, down: torch.Tensor, up: torch.Tensor, scale: float) -> Any:
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        base: Any,
+        packed: BothWays | None,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        scale: float,
+    ) -> Any:
         inner = (x @ down.T).mul_(scale)
         ctx.save_for_backward(x, inner, down, up)
-        ctx.base, ctx.scale = base, scale
-        return linear(x, _numbers(base, x.dtype), base.bias).addmm_(inner, up.T)
+        ctx.base, ctx.packed, ctx.scale = base, packed, scale
+        known = product(packed[0], base.bias, x) if packed else linear(x, _numbers(base, x.dtype), base.bias)
+        return known.addmm_(inner, up.T)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -193,8 +206,10 @@ class _Updated(torch.autograd.Function):
         for_inner = (upstream @ up).mul_(ctx.scale)
         for_x = None
         if ctx.needs_input_grad[0]:
-            for_x = (upstream @ _numbers(ctx.base, upstream.dtype)).addmm_(for_inner, down)
-        return for_x, None, for_inner.T @ x, (inner.T @ upstream).T, None
+            packed, base = ctx.packed, ctx.base
+            known = product(packed[1], None, upstream) if packed else upstream @ _numbers(base, upstream.dtype)
+            for_x = known.addmm_(for_inner, down)
+        return for_x, None, None, for_inner.T @ x, (inner.T @ upstream).T, None
 
 
 def _numbers(base: Any, dtype: torch.dtype) -> torch.Tensor:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from typing import Literal
 
 from curate.core.base_model import BaseModel
-from evalkit.backends.packed_weights import PackedWeights
 from evalkit.backends.transformers_local import TransformersLocal
 from trainer.adapter import attach_adapter, using
 from trainer.model import LoadedModel, load_model, set_threads
+from trainer.packed_weights import PackedWeights
 from trainer.record import Run
 
 

@@ -14,13 +14,13 @@ import torch
 
 from curate.core.chat import ChatFormat
 from curate.core.console import Advance
-from evalkit.backends.packed_weights import PackedWeights
 from evalkit.backends.prefixes import common_prefix, prefix_groups
 from evalkit.backends.side_by_side import side_by_side
 from evalkit.backends.transformers_batch import Batch, Row
 from evalkit.backends.transformers_forward import Forward
 from evalkit.generate import Answer, Request, failed
 from trainer.model import free_bytes, quiet_libraries
+from trainer.packed_weights import PackedWeights
 
 # Decoding gets cheaper per row the wider it is; beyond this the gain is small and answers come late.
 _MAX_ROWS = 256

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from curate.core.base_model import BaseModel
 from tests.models import SHAPES, tiny_base
 from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with_moved_adapter
+from trainer import packed_weights
 from trainer.adapter import direct_updates, trainable
 from trainer.attention import NAME, Pack
 from trainer.batches import pad
@@ -175,7 +176,11 @@ def test_a_long_prefix_is_computed_once_a_thread_and_not_once_a_few_rows(tiny: B
     assert loss == pytest.approx(alone / sum(sample.supervised_count for sample in samples), rel=1e-5)
 
 
-def test_direct_updates_compute_what_peft_computes(shaped: LoadedModel) -> None:
+@pytest.mark.parametrize("narrow", [packed_weights._NARROW, 1], ids=["plain weights", "packed weights"])
+def test_direct_updates_compute_what_peft_computes(
+    shaped: LoadedModel, narrow: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_weights, "_NARROW", narrow)
     batch = pad(make_samples(), CPU)
     plain = loss_sum(shaped.model, batch)
     plain.backward()

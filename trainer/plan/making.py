@@ -17,6 +17,7 @@ from trainer.hub import HUB_FIX, check_reachable
 from trainer.loss import CHUNK_POSITIONS
 from trainer.model import LoadedModel, compute_dtype, free_bytes, processor_threads, quiet_libraries
 from trainer.nf4 import EXPANDED_SHARE
+from trainer.packed_weights import both_ways_bytes
 from trainer.plan.advice import Change, Warned, changes, warnings
 from trainer.plan.counting import Adapt, Shape, count
 from trainer.plan.hardware import Hardware, HardwareTable, Machine, this_machine
@@ -254,7 +255,9 @@ def _load_here(shape: Shape, todo: Work, config: TrainConfig, *, held_out: bool)
     # The file that is being quantised stays mapped, and counts as the process's memory as long as there is room.
     mapped = shape.linear * dtype.itemsize if load.quantised else 0
     slack = _LEAN_SLACK if shape.lean and dtype == torch.float32 else _SLACK
-    return replace(load, besides=_PROCESS_BYTES + mapped, slack=slack)
+    plain = config.method in {"lora", "qlora"} and not (load.quantised or config.lora.dora)
+    copies = both_ways_bytes(shape.linear * dtype.itemsize) if plain and dtype == torch.float32 else 0.0
+    return replace(load, besides=_PROCESS_BYTES + mapped + copies, slack=slack)
 
 
 def _option_here(shape: Shape, todo: Work, config: TrainConfig, machine: Machine) -> Option:

@@ -4,7 +4,7 @@ torch hands each product to a library that arranges the matrix anew every time. 
 processors a product with a few rows takes about half as long, one with a thousand four fifths.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
@@ -15,6 +15,7 @@ from torch.nn.functional import linear
 
 from trainer.model import free_bytes
 
+BothWays = tuple[torch.Tensor, torch.Tensor]
 _MEMORY_SHARE = 0.25  # of the free memory, for the second copy of the weights
 _NARROW = 64  # narrower layers, those of adapters, take next to no time
 
@@ -38,9 +39,9 @@ class PackedWeights:
             yield
             return
         for layer in missing:
-            self._packed[layer] = _arranged(layer.weight.detach())
+            self._packed[layer] = arranged(layer.weight.detach())
         for layer in layers:
-            layer.forward = partial(_product, self._packed[layer], layer.bias)  # type: ignore[method-assign]  # that is what this does
+            layer.forward = partial(product, self._packed[layer], layer.bias)  # type: ignore[method-assign]  # that is what this does
         try:
             yield
         finally:
@@ -54,6 +55,25 @@ def _is_packable(layer: nn.Linear) -> bool:
     return plain and min(weight.shape) >= _NARROW
 
 
+def packed_both_ways(layers: Iterable[nn.Module]) -> dict[nn.Module, BothWays]:
+    """For frozen layers W x + b the packed W, and the packed transpose by which gradients go back; {} without room.
+
+    The room is a share of all memory, not of what happens to be free: a training that goes on computes the same bits.
+    """
+    plain = [layer for layer in layers if type(layer) is nn.Linear and _is_packable(layer)]
+    if not both_ways_bytes(sum(layer.weight.nbytes for layer in plain)):
+        return {}
+    return {layer: (arranged(layer.weight.detach()), arranged(layer.weight.detach().T.contiguous())) for layer in plain}
+
+
+def both_ways_bytes(size: float) -> float:
+    """What packing `size` bytes of weights both ways takes; 0 where that is not done."""
+    import psutil
+
+    fits = 2 * size <= psutil.virtual_memory().total * _MEMORY_SHARE / 2
+    return 2 * size if fits and _available() else 0.0
+
+
 @cache
 def _available() -> bool:
     """Whether this torch and this processor have oneDNN's products, and these give what torch's own do."""
@@ -62,17 +82,19 @@ def _available() -> bool:
     generator = torch.Generator().manual_seed(0)
     x, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((2, 3, 80), (96, 80), (96,)))
     try:
-        return torch.allclose(_product(_arranged(weight), bias, x), linear(x, weight, bias), atol=1e-4)
+        return torch.allclose(product(arranged(weight), bias, x), linear(x, weight, bias), atol=1e-4)
     except (AttributeError, TypeError, RuntimeError):  # another torch names or builds them differently
         return False
 
 
-def _arranged(weight: torch.Tensor) -> torch.Tensor:
+def arranged(weight: torch.Tensor) -> torch.Tensor:
+    """The weight (out, in) as `product` takes it."""
     arrange: Callable[..., Any] = torch.ops.mkldnn._reorder_linear_weight
     packed: torch.Tensor = arrange(weight, None)
     return packed
 
 
-def _product(packed: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+def product(packed: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """W x + b for the rows of x, without a way back."""
     result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
     return result

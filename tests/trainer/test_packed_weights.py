@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from evalkit.backends import packed_weights
-from evalkit.backends.packed_weights import PackedWeights
+from trainer import packed_weights
+from trainer.packed_weights import PackedWeights
 
 
 def two_layers() -> nn.Sequential:
