@@ -255,7 +255,7 @@ def _load_here(shape: Shape, todo: Work, config: TrainConfig, *, held_out: bool)
     # The file that is being quantised stays mapped, and counts as the process's memory as long as there is room.
     mapped = shape.linear * dtype.itemsize if load.quantised else 0
     slack = _LEAN_SLACK if shape.lean and dtype == torch.float32 else _SLACK
-    plain = config.method in {"lora", "qlora"} and not (load.quantised or config.lora.dora)
+    plain = config.method in {"lora", "qlora"} and not (load.packed or config.lora.dora)
     copies = both_ways_bytes(shape.linear * dtype.itemsize) if plain and dtype == torch.float32 else 0.0
     return replace(load, besides=_PROCESS_BYTES + mapped + copies, slack=slack)
 
