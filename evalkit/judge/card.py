@@ -28,6 +28,8 @@ class Admission(Config):
 
     labels: int = Field(default=100, ge=1)
     """Blind labels of judged answers."""
+    annotators: int = Field(default=2, ge=1)
+    """People who labelled: of one alone, nobody knows whether others would agree."""
     passes: int = Field(default=30, ge=1)
     fails: int = Field(default=30, ge=1)
     labels_per_contender: int = Field(default=50, ge=2)
@@ -73,6 +75,7 @@ def _requirements(figures: Mapping[str, Any], wanted: Admission) -> list[Require
         _at_least("blind labels", wanted.labels, figures["labels"]["blind"], for_correction=True),
         _at_least("labels of each contender", wanted.labels_per_contender, fewest["n"], whose, for_correction=True),
         _share("undecided", wanted.undecided, figures["undecided_rate"], most=True, for_correction=True),
+        _at_least("annotators", wanted.annotators, figures["people"]["annotators"]),
         _both_kinds(figures.get("people_pass"), figures.get("people_fail")),
         _at_least("labels that pass", wanted.passes, figures.get("people_pass")),
         _at_least("labels that fail", wanted.fails, figures.get("people_fail")),

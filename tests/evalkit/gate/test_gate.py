@@ -258,7 +258,8 @@ def judged(folder: Path, favour: float, slips: float = 0.05, **line_extra: str) 
             judgments += [line, {**line, "swapped": True}]
             if number < 150:
                 grade = 2 * int(good[number])
-                labels.append({"item": line["item"], "contender": name, "annotator": "ann", "grade": grade})
+                who = "ann" if number % 2 else "bo"
+                labels.append({"item": line["item"], "contender": name, "annotator": who, "grade": grade})
     rubric = {"name": "tone", "version": 1, "purpose": "Tone.", "criteria": [CRITERION.model_dump(mode="json")]}
     folder.mkdir(exist_ok=True)
     (folder / "tone.yaml").write_text(json.dumps(rubric))

@@ -53,6 +53,7 @@ def test_kappa_is_sklearns(tmp_path: Path) -> None:
         ({"slips": 0.35}, "voting-corrected", "lower bound of Cohen's kappa"),
         ({"swapped": False}, "voting-corrected", "same grade with the options swapped"),
         ({"favour": 0.6}, "voting-corrected", "kinder to one contender"),
+        ({"annotators": ("ann",)}, "voting-corrected", "annotators"),
         ({"annotators": ()}, "unlabelled", "blind labels"),
     ],
 )

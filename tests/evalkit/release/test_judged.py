@@ -21,7 +21,15 @@ from tests.evalkit.judge.recorded import write
 from tests.evalkit.release.conftest import Work
 from tests.evalkit.tiny_world import write_suite
 
-LENIENT = {"labels": 2, "passes": 1, "fails": 1, "labels_per_contender": 2, "kappa": 0, "false_pass": 1}
+LENIENT = {
+    "labels": 2,
+    "annotators": 1,
+    "passes": 1,
+    "fails": 1,
+    "labels_per_contender": 2,
+    "kappa": 0,
+    "false_pass": 1,
+}
 
 
 @pytest.fixture
