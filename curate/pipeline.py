@@ -108,7 +108,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
 
     Raises: DataError where no row is left for train, or where a guard stops the build.
     """
-    # Imported here, because these load numba: `--help` must not.
+    # Imported here: what finds a dataset up to date needs none of these.
     from curate.chosen import together
     from curate.composing import compose, describe_added, merge_ties
     from curate.duplicates import cluster_table, parquet_bytes, renamed
@@ -232,7 +232,7 @@ def _seed_ties(entries: Sequence[Entry]) -> dict[str, str]:
 
 def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Counter[str], "Reading"]:
     """The rows and rejections, how many records each source and each of its files (`source\\0path`) has."""
-    # Imported here, because numba takes a second to load and `--help` must not.
+    # Imported here, as above.
     from curate.pieces import reading
     from curate.rejections import Rejections
 

@@ -1,7 +1,6 @@
 """Rows of nothing but text, the common case: what is asked of every row, worked out for thousands at once."""
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 from curate.blake2b import digest, room_for
 from curate.core.digests import canonical_json
 from curate.core.machine_code import U8, U64, Number, call, compiled
-from curate.core.normalize import KEY_BYTES, text_key
+from curate.core.normalize import KEY_BYTES
 from curate.core.rows import SCENE, Message, Row
+from curate.keys import role_head, scene
 from curate.rules.conversation import check_messages
 from curate.rules.text import is_clear
 from curate.scan import OTHER, ROLES, Scanned
@@ -143,27 +143,6 @@ def _sound_orders(scanned: Scanned) -> NDArray[np.bool_]:
 
 def _order(scanned: Scanned, at: int) -> tuple[int, ...]:
     return tuple(scanned.roles[scanned.lasts[at - 1] if at else 0 : scanned.lasts[at]].tolist())
-
-
-def join_keys(heads: Sequence[str], texts: Sequence[str], tools: object) -> bytes:
-    """One key for messages with these roles (`role_head`) and normalized texts, and these tools."""
-    # Neither holds line ends, nor does JSON: different rows give different text.
-    parts = [text for pair in zip(heads, texts, strict=True) for text in pair]
-    if tools:
-        parts.append(canonical_json(tools).decode())
-    whole = "\n".join(parts).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(whole, digest_size=KEY_BYTES).digest()
-
-
-def role_head(role: str) -> str:
-    """A form of the role without line ends."""
-    return repr(role)
-
-
-@functools.lru_cache(maxsize=256)
-def scene(text: str) -> str:
-    """What stands for a system prompt: whole sources share a few, and they can be long."""
-    return text_key(text).hex()
 
 
 @functools.lru_cache(maxsize=256)
