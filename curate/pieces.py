@@ -2,8 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from curate.core.errors import DataError, os_errors
 from curate.core.rows import Message, Row, encode_row
 from curate.entries import Context, Entry, Rejection
 from curate.lines import Lines
-from curate.processes import in_order, processes
+from curate.processes import Workers, workers
 from curate.readers import MAX_LINE_BYTES, Input, Record, is_plain_lines, read_json_lines, read_records
 from curate.reading import Adapter, Joined
 from curate.sources import load_adapter, load_joined, make_reader, pinned
@@ -95,7 +94,9 @@ def _lines(piece: Piece) -> Lines:
 class Reading:
     """Reads sources piece by piece, in processes where that pays."""
 
-    def __init__(self, reader: PieceReader, folder: Path, pool: ProcessPoolExecutor | None, piece_bytes: int) -> None:
+    def __init__(
+        self, reader: PieceReader, folder: Path, pool: Workers[Piece, Columns] | None, piece_bytes: int
+    ) -> None:
         self._reader, self._folder, self._pool, self._piece_bytes = reader, folder, pool, piece_bytes
         self.rows = Whole(reader.settings)
         self._files: list[SourceBytes] = []
@@ -118,7 +119,7 @@ class Reading:
             if self._pool is None or alone:
                 made = ((piece, self._reader.read(piece, adapter, joined)) for piece in pieces)
             else:
-                made = in_order(self._pool, _read_piece, pieces)
+                made = self._pool.in_order(pieces)
             first_line = total = 0
             for piece, columns in made:
                 total += columns.records
@@ -182,7 +183,7 @@ def reading(
         return
     reader.warm_up()
     reader.spool.share()
-    with processes(context.threads, _begin, context, reader.spool) as pool:
+    with workers(context.threads, _reader, context, reader.spool) as pool:
         yield Reading(reader, context.folder, pool, piece_bytes)
 
 
@@ -197,12 +198,5 @@ def read_source(context: Context, source: Source, inputs: Sequence[Input]) -> tu
     return read.rows.all(), unread
 
 
-_readers: list[PieceReader] = []  # of a process: the one that it reads all pieces with
-
-
-def _begin(context: Context, spool: Spool) -> None:
-    _readers[:] = [PieceReader(context, spool)]
-
-
-def _read_piece(piece: Piece) -> Columns:
-    return _readers[0].read(piece)
+def _reader(context: Context, spool: Spool) -> Callable[[Piece], Columns]:
+    return PieceReader(context, spool).read

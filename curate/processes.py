@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from curate.core.errors import ServiceError
 
@@ -19,16 +19,34 @@ R = TypeVar("R")
 _AHEAD = 16  # pieces of work that wait for their turn: enough that no process ever does
 
 
+class Workers(Generic[T, R]):
+    """Processes, each with a function of its own that does the work."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def in_order(self, pieces: Iterable[T]) -> Iterator[tuple[T, R]]:
+        """Each piece with what is made of it, in the order of the pieces, some always being worked on."""
+        waiting: deque[tuple[T, Future[R]]] = deque()
+        for piece in pieces:
+            waiting.append((piece, self._pool.submit(_work, piece)))
+            if len(waiting) > _AHEAD:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
 @contextmanager
-def processes(count: int, begin: Callable[..., None], *given: Any) -> Iterator[ProcessPoolExecutor]:
-    """As many processes, each of which begins with `begin(*given)`.
+def workers(count: int, make: Callable[..., Callable[[T], R]], *given: Any) -> Iterator[Workers[T, R]]:
+    """As many processes, each of which does with a piece what its own `make(*given)` does.
 
     Raises: ServiceError where one was ended from outside.
     """
-    pool = ProcessPoolExecutor(count, _start_method(), _begin, (begin, given))
+    pool = ProcessPoolExecutor(count, _start_method(), _begin, (make, given))
     try:
         pool.submit(int)  # the processes start now, while this one has no other threads
-        yield pool
+        yield Workers(pool)
     except BrokenProcessPool as error:
         raise ServiceError(
             "a process that worked on rows was ended from outside",
@@ -38,18 +56,6 @@ def processes(count: int, begin: Callable[..., None], *given: Any) -> Iterator[P
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def in_order(pool: ProcessPoolExecutor, work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[tuple[T, R]]:
-    """Each piece with what `work` makes of it, in the order of the pieces, some always being worked on."""
-    waiting: deque[tuple[T, Future[R]]] = deque()
-    for piece in pieces:
-        waiting.append((piece, pool.submit(work, piece)))
-        if len(waiting) > _AHEAD:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for first, future in waiting:
-        yield first, future.result()
-
-
 def _start_method() -> multiprocessing.context.BaseContext:
     """Forking costs nothing, but copies locks that other threads hold: where there are some, processes start anew."""
     alone = threading.active_count() == 1 and not {"polars", "torch"} & sys.modules.keys()
@@ -57,11 +63,18 @@ def _start_method() -> multiprocessing.context.BaseContext:
     return multiprocessing.get_context("fork" if fork else "spawn")
 
 
-def _begin(begin: Callable[..., None], given: tuple[Any, ...]) -> None:
+_made: list[Callable[[Any], Any]] = []  # of a process: what does its work
+
+
+def _begin(make: Callable[..., Callable[[Any], Any]], given: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    begin(*given)
+    _made[:] = [make(*given)]
+
+
+def _work(piece: Any) -> Any:
+    return _made[0](piece)
 
 
 def _end_with_parent() -> None:

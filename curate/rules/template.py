@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from curate.core.base_model import BaseModel, find_base, load_chat_format
@@ -10,7 +11,7 @@ from curate.core.chat import ChatFormat, Encoded, TemplateFault
 from curate.core.console import progress
 from curate.core.rows import Row
 from curate.entries import Context
-from curate.processes import in_order, processes
+from curate.processes import workers
 from curate.readers import Input
 from curate.rules.catalog import Fault
 
@@ -60,22 +61,18 @@ def template_faults(rows: Sequence[Row], context: Context) -> list[Fault | None]
     """Per row what stands in the way of training on it with the recipe's base model, None where nothing does."""
     given = (str(context.recipe.base), context.folder, context.recipe.checks.max_tokens)
     pieces = (rows[first : first + _PIECE_ROWS] for first in range(0, len(rows), _PIECE_ROWS))
+    check = _Checker(*given)  # before the processes: where they begin as copies of this one, nothing is loaded twice
     faults: list[Fault | None] = []
-    with progress("template check", len(rows)) as advance:
-
-        def take_in(found: Sequence[Fault | None]) -> None:
-            faults.extend(found)
-            advance(len(found))
-
+    with progress("template check", len(rows)) as advance, ExitStack() as stack:
+        found: Iterable[list[Fault | None]]
         if context.threads <= 1 or len(rows) < _POOL_ROWS:
-            check = _Checker(*given)
-            for piece in pieces:
-                take_in(check(piece))
+            found = map(check, pieces)
         else:
-            chat_format(*given[:2])  # loaded once, where processes begin as copies of this one
-            with processes(context.threads, _begin, *given) as pool:
-                for _, found in in_order(pool, _check_piece, pieces):
-                    take_in(found)
+            pool = stack.enter_context(workers(context.threads, _checker_beside_others, *given))
+            found = (made for _, made in pool.in_order(pieces))
+        for some in found:
+            faults += some
+            advance(len(some))
     return faults
 
 
@@ -96,13 +93,6 @@ class _Checker:
         return None
 
 
-_checkers: list[_Checker] = []  # of a process: the one that it checks all rows with
-
-
-def _begin(base: str, folder: Path, limit: int | None) -> None:
+def _checker_beside_others(base: str, folder: Path, limit: int | None) -> _Checker:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every processor has a process already
-    _checkers[:] = [_Checker(base, folder, limit)]
-
-
-def _check_piece(rows: Sequence[Row]) -> list[Fault | None]:
-    return _checkers[0](rows)
+    return _Checker(base, folder, limit)
