@@ -115,7 +115,8 @@ def plan(path: Path, choice: Choice) -> dict[str, Any]:
         keys = [request.key for request in questions.requests]
         kept = {} if choice.force else peek_cache(choice.cache or folder, keys)
         contenders.append(plan_contender(questions, kept, inputs.suite, earlier))
-        answers += _foreseen(questions, kept, inputs.suite.generation.max_tokens)
+        if judges:
+            answers += _foreseen(questions, kept, inputs.suite.generation.max_tokens)
     items = {item.id: item for item in inputs.items}
     planned = [plan_judge(judge, items, answers, inputs.suite) for judge in judges]
     asked = [one for one in planned if one is not None]
