@@ -16,7 +16,8 @@ from torch.nn.functional import linear
 from trainer.model import free_bytes
 
 BothWays = tuple[torch.Tensor, torch.Tensor]
-_MEMORY_SHARE = 0.25  # of the free memory, for the second copy of the weights
+_SHARE_OF_FREE = 0.25  # of the memory, for a second copy of the weights while answers are made
+_SHARE_OF_ALL = 0.125  # of the memory, for both copies while training
 _NARROW = 64  # narrower layers, those of adapters, take next to no time
 
 
@@ -35,7 +36,7 @@ class PackedWeights:
         layers = [module for module in model.modules() if type(module) is nn.Linear and _is_packable(module)]
         missing = [layer for layer in layers if layer not in self._packed]
         size = sum(layer.weight.nbytes for layer in missing)
-        if missing and (not _available() or size > free_bytes(missing[0].weight.device) * _MEMORY_SHARE):
+        if missing and (not _available() or size > free_bytes(missing[0].weight.device) * _SHARE_OF_FREE):
             yield
             return
         for layer in missing:
@@ -70,7 +71,7 @@ def both_ways_bytes(size: float) -> float:
     """What packing `size` bytes of weights both ways takes; 0 where that is not done."""
     import psutil
 
-    fits = 2 * size <= psutil.virtual_memory().total * _MEMORY_SHARE / 2
+    fits = 2 * size <= psutil.virtual_memory().total * _SHARE_OF_ALL
     return 2 * size if fits and _available() else 0.0
 
 
