@@ -195,23 +195,17 @@ def count_tokens(entries: Sequence[Entry], context: Context, stage: str) -> dict
     base, kept = context.recipe.base, context.kept
     if base is None:
         return {}
+    from curate.rules.template import token_counts
+
     if kept is None:
-        counts = _counted_tokens(entries, base, context.folder)
+        counts = token_counts(Rows(entries), context)
     else:
         key = kept.key(f"{stage} tokens", base, {"base"})
         found = kept.read(key, list[int])
-        counts = found if found is not None else _counted_tokens(entries, base, context.folder)
+        counts = found if found is not None else token_counts(Rows(entries), context)
         if found is None:
             kept.write(key, counts)
     return {entry.id: count for entry, count in zip(entries, counts, strict=True)}
-
-
-def _counted_tokens(entries: Sequence[Entry], base: str, folder: Path) -> list[int]:
-    from curate.core.chat import TemplateFault
-    from curate.rules.template import chat_format
-
-    encoded = chat_format(base, folder).encode_many((row.messages, row.tools) for row in Rows(entries))
-    return [1 if isinstance(one, TemplateFault) else len(one.ids) for one in encoded]
 
 
 def _counts_tokens(rule: BalanceRule) -> bool:

@@ -4,11 +4,10 @@ A template that differs between training and use is the most common silent fault
 there is no second place where it could differ.
 """
 
-import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,7 @@ import msgspec
 
 from curate.core.digests import digest_json
 from curate.core.rows import Message, message_dicts
+from curate.core.spelling import spelled_texts
 from curate.core.template import ChatTemplate, Span, Tools
 
 
@@ -43,9 +43,6 @@ class TemplateFault:
 
 
 _Rendered = tuple[str, list[Span]] | TemplateFault
-# Rows rendered while as many are tokenised: enough for a few hundredths of a second, beside which handing over from one
-# thread to the other costs little, and few enough to hold as tokens.
-_CHUNK_ROWS = 512
 _PLAIN = "Plain words, 123."
 _WITHOUT_SPACE = re.compile(r"\s+").sub
 
@@ -107,7 +104,9 @@ class ChatFormat:
         self._tokens.no_padding()
         self._tokens.encode_special_tokens = parts.splits_special
         # A tokenizer without a decoder can't say what its tokens stand for.
-        self._tells_loss = _lost(_PLAIN, self._tokenised([_PLAIN])[0][2]) is None
+        plain = self._tokens.encode(_PLAIN, add_special_tokens=False).ids
+        self._tells_loss = _difference(_PLAIN, self._tokens.decode(plain, skip_special_tokens=False)) is None
+        self._spelled = spelled_texts(parts.tokenizer)
         added = self._tokens.get_added_tokens_decoder().values()
         self._control_tokens = [token.content for token in added if token.special and token.content.strip()]
 
@@ -148,37 +147,23 @@ class ChatFormat:
         rendered = self._rendered(messages, tools)
         if isinstance(rendered, TemplateFault):
             return rendered
-        ((encoding, ids, decoded),) = self._tokenised([rendered[0]])
-        return self._supervised(*rendered, encoding, ids, decoded)
+        return self._supervised(*rendered, *self._tokenised([rendered[0]]))
 
-    def encode_many(self, rows: Iterable[tuple[Sequence[Message], Tools]]) -> Iterator[Encoded | TemplateFault]:
-        """What `encode` says of each conversation: some are rendered while those before them are tokenised.
+    def encode_many(self, rows: Iterable[tuple[Sequence[Message], Tools]]) -> list[Encoded | TemplateFault]:
+        """What `encode` says of each conversation.
 
-        The template is Python, the tokenizer is not and uses every processor: side by side neither waits for the other.
+        All are rendered, then all tokenised, on a thread of its own: a thread has memory of its own to take small
+        pieces from, and between Python's objects, finding place for them takes a third longer. For some hundred at
+        once: encodings take far more memory than their text.
         """
-        waiting: tuple[list[_Rendered], Future[Any]] | None = None
-        remaining = iter(rows)
-        with ThreadPoolExecutor(1) as pool:
-            while True:
-                rendered = [self._rendered(*row) for row in itertools.islice(remaining, _CHUNK_ROWS)]
-                texts = [item[0] for item in rendered if not isinstance(item, TemplateFault)]
-                started = (rendered, pool.submit(self._tokenised, texts))
-                if waiting is not None:
-                    yield from self._finished(*waiting)
-                waiting = started
-                if not rendered:
-                    return
+        rendered = [self._rendered(*row) for row in rows]
+        texts = [one[0] for one in rendered if not isinstance(one, TemplateFault)]
+        with ThreadPoolExecutor(1) as thread:
+            made = iter(thread.submit(self._tokenised, texts).result())
+        return [one if isinstance(one, TemplateFault) else self._supervised(*one, next(made)) for one in rendered]
 
-    def _tokenised(self, texts: list[str]) -> list[tuple[Any, list[int], str]]:
-        """The encoding of each text, its tokens, and what they say."""
-        encodings = self._tokens.encode_batch(texts, add_special_tokens=False)
-        ids = [encoding.ids for encoding in encodings]
-        return list(zip(encodings, ids, self._tokens.decode_batch(ids, skip_special_tokens=False), strict=True))
-
-    def _finished(self, rendered: "list[_Rendered]", tokenised: "Future[Any]") -> Iterator[Encoded | TemplateFault]:
-        made = iter(tokenised.result())
-        for item in rendered:
-            yield item if isinstance(item, TemplateFault) else self._supervised(*item, *next(made))
+    def _tokenised(self, texts: Iterable[str]) -> list[Any]:
+        return [self._tokens.encode(text, add_special_tokens=False) for text in texts]
 
     def _rendered(self, messages: Sequence[Message], tools: Tools) -> "_Rendered":
         try:
@@ -187,15 +172,20 @@ class ChatFormat:
         except _FaultError as faulty:
             return faulty.fault
 
-    def _supervised(
-        self, text: str, spans: list[Span], encoding: Any, ids: list[int], decoded: str
-    ) -> Encoded | TemplateFault:
+    def _supervised(self, text: str, spans: list[Span], encoding: Any) -> Encoded | TemplateFault:
+        ids: list[int] = encoding.ids
         try:
-            if self._tells_loss and (detail := _lost(text, decoded)):
+            if detail := self._lost(text, ids):
                 return TemplateFault("lossy-tokens", detail)
             return self._supervise(text, spans, encoding, ids)
         except _FaultError as faulty:
             return faulty.fault
+
+    def _lost(self, text: str, ids: list[int]) -> str | None:
+        """Where the tokens say something else than the text. Decoding takes long, and most texts need none."""
+        if not self._tells_loss or (self._spelled is not None and self._spelled.fullmatch(text)):
+            return None
+        return _difference(text, self._tokens.decode(ids, skip_special_tokens=False))
 
     def _answer_spans(self, messages: Sequence[Message], tools: Tools) -> tuple[str, list[Span]]:
         """The whole text, and the character span of every answer that the loss counts."""
@@ -267,7 +257,7 @@ class ChatFormat:
                     raise _FaultError("control-token-in-text", f"message {index} contains {token!r}")
 
 
-def _lost(text: str, decoded: str) -> str | None:
+def _difference(text: str, decoded: str) -> str | None:
     """Where the tokens say something else than the text: the model would never see what the text says.
 
     Tokenizers may normalise Unicode and spaces, which is how they are meant to be.

@@ -1,10 +1,10 @@
 """The template check: every row through the chat template and the tokenizer of the recipe's base model."""
 
 import functools
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from curate.core.base_model import BaseModel, find_base, load_chat_format
 from curate.core.chat import ChatFormat, Encoded, TemplateFault
@@ -15,7 +15,8 @@ from curate.processes import workers
 from curate.readers import Input
 from curate.rules.catalog import Fault
 
-_PIECE_ROWS = 512  # rows that are checked at once
+T = TypeVar("T")
+_PIECE_ROWS = 1024  # rows that are checked at once
 _POOL_ROWS = 8192  # starting processes takes as long as checking this many
 # What of a model's folder decides how a conversation becomes tokens; its weights do not.
 _TOKENIZER_FILES = (
@@ -59,40 +60,50 @@ def _cached(model: BaseModel) -> Path | None:
 
 def template_faults(rows: Sequence[Row], context: Context) -> list[Fault | None]:
     """Per row what stands in the way of training on it with the recipe's base model, None where nothing does."""
-    given = (str(context.recipe.base), context.folder, context.recipe.checks.max_tokens)
+    return _found(rows, context, "template check", functools.partial(_fault, limit=context.recipe.checks.max_tokens))
+
+
+def token_counts(rows: Sequence[Row], context: Context) -> list[int]:
+    """Per row its length in tokens of the recipe's base model; 1 where it can't be rendered."""
+    return _found(rows, context, "tokens", _count)
+
+
+def _fault(encoded: Encoded | TemplateFault, limit: int | None) -> Fault | None:
+    if isinstance(encoded, TemplateFault):
+        return encoded.rule, encoded.detail
+    if limit is not None and len(encoded.ids) > limit:
+        return "too-many-tokens", f"{len(encoded.ids)} tokens, {limit} allowed"
+    return None
+
+
+def _count(encoded: Encoded | TemplateFault) -> int:
+    return 1 if isinstance(encoded, TemplateFault) else len(encoded.ids)
+
+
+def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Encoded | TemplateFault], T]) -> list[T]:
+    """What `find` says of each row as tokens, worked out in processes where there are many rows."""
+    given = (str(context.recipe.base), context.folder, find)
     pieces = (rows[first : first + _PIECE_ROWS] for first in range(0, len(rows), _PIECE_ROWS))
-    check = _Checker(*given)  # before the processes: where they begin as copies of this one, nothing is loaded twice
-    faults: list[Fault | None] = []
-    with progress("template check", len(rows)) as advance, ExitStack() as stack:
-        found: Iterable[list[Fault | None]]
+    look = _Look(*given)  # before the processes: where they begin as copies of this one, nothing is loaded twice
+    found: list[T] = []
+    with progress(what, len(rows)) as advance, ExitStack() as stack:
+        made: Iterable[list[T]]
         if context.threads <= 1 or len(rows) < _POOL_ROWS:
-            found = map(check, pieces)
+            made = map(look, pieces)
         else:
-            pool = stack.enter_context(workers(context.threads, _checker_beside_others, *given))
-            found = (made for _, made in pool.in_order(pieces))
-        for some in found:
-            faults += some
+            pool = stack.enter_context(workers(context.threads, _Look, *given))
+            made = (each for _, each in pool.in_order(pieces))
+        for some in made:
+            found += some
             advance(len(some))
-    return faults
+    return found
 
 
-class _Checker:
-    """Checks rows, whatever process it is in."""
+class _Look(Generic[T]):
+    """Encodes rows and says what `find` does of each, whatever process it is in."""
 
-    def __init__(self, base: str, folder: Path, limit: int | None) -> None:
-        self._form, self._limit = chat_format(base, folder), limit
+    def __init__(self, base: str, folder: Path, find: Callable[[Encoded | TemplateFault], T]) -> None:
+        self._form, self._find = chat_format(base, folder), find
 
-    def __call__(self, rows: Sequence[Row]) -> list[Fault | None]:
-        return list(map(self._fault, self._form.encode_many((row.messages, row.tools) for row in rows)))
-
-    def _fault(self, encoded: Encoded | TemplateFault) -> Fault | None:
-        if isinstance(encoded, TemplateFault):
-            return encoded.rule, encoded.detail
-        if self._limit is not None and len(encoded.ids) > self._limit:
-            return "too-many-tokens", f"{len(encoded.ids)} tokens, {self._limit} allowed"
-        return None
-
-
-def _checker_beside_others(base: str, folder: Path, limit: int | None) -> _Checker:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every processor has a process already
-    return _Checker(base, folder, limit)
+    def __call__(self, rows: Sequence[Row]) -> list[T]:
+        return list(map(self._find, self._form.encode_many((row.messages, row.tools) for row in rows)))
