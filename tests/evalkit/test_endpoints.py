@@ -139,6 +139,13 @@ def test_a_model_that_is_listed_is_asked_more_before_its_first_answer(tmp_path: 
     assert (result["contenders"][0]["n"], len(endpoint.asked)) == (ITEMS, ITEMS)
 
 
+def test_a_wrong_key_where_the_list_needs_none_is_said_as_soon(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="m can't be asked: status 401"), serve(lambda *_: trouble(401)) as endpoint:
+        endpoint.models = Answer(body=LISTED)
+        evaluate(suite_at(tmp_path, endpoint.url), Choice())
+    assert len(endpoint.asked) <= FAST["concurrency"]
+
+
 @pytest.mark.parametrize(
     "models",
     [
