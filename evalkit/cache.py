@@ -12,6 +12,7 @@ from evalkit.generate import Answer
 
 FILE_NAME = "answers.sqlite"
 _WAIT_S = 30.0  # for another process that writes to the same file
+_LOG_PAGES = 10_000  # of 4 KB, about 5,000 answers; a power cut costs what the system has not written by then
 _AT_ONCE = 500  # below SQLite's oldest limit on the number of parameters
 
 
@@ -61,6 +62,8 @@ def open_cache(folder: Path) -> Iterator[AnswerCache]:
             # With a write-ahead log a kill at any point leaves every answer that `put` returned for.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
+            # Copying the log into the file waits for the disk, and every request in flight with it: seldom is enough.
+            connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
             connection.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer BLOB) WITHOUT ROWID")
         yield AnswerCache(connection, path)
     finally:

@@ -36,6 +36,14 @@ def request_body(
     }
 
 
+class _Model(msgspec.Struct):
+    id: str
+
+
+class _Models(msgspec.Struct):
+    data: list[_Model]
+
+
 class _Line:
     """One connection to an endpoint, for one request at a time, so that its socket's times are this request's."""
 
@@ -100,6 +108,15 @@ class Client:
         found = await self._send(line, "GET", f"{self._base}/models", None)
         self._idle.append(line)
         return found
+
+    async def lists(self, model: str) -> bool:
+        """Whether the endpoint names this model among its own: it is there, and takes the key where it needs one."""
+        found = await self.models()
+        try:
+            listed = None if isinstance(found, Failure) else msgspec.json.decode(found, type=_Models)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return False
+        return listed is not None and any(entry.id == model for entry in listed.data)
 
     def _line(self) -> _Line:
         if not self._idle:

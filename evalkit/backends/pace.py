@@ -1,7 +1,8 @@
 """How many requests one endpoint gets at a time: fewer while it says that it is busy, more again when it answers.
 
-Additive increase, multiplicative decrease, as in TCP (Chiu and Jain 1989). The first request goes alone: a wrong key
-or a dead address costs one request, not as many as fit in flight.
+Additive increase, multiplicative decrease, as in TCP (Chiu and Jain 1989). The first request goes alone until the
+endpoint is known to be there: a wrong key or a dead address costs one request, not as many as fit in flight. Then the
+others follow one by one: what is sent at one moment comes back at one moment, and waits for its turn on both sides.
 """
 
 import asyncio
@@ -9,6 +10,8 @@ import time
 from collections import deque
 
 _LESS = 0.5  # of the limit is left when the endpoint says that it is busy
+_OPENING_S = 0.05  # from the first request to as many as may be in flight: short beside any answer
+_STEP_S = 0.001  # in which it opens; timers are no finer
 
 
 class Pace:
@@ -17,7 +20,8 @@ class Pace:
     def __init__(self, most: int) -> None:
         self._most = most
         self._limit = 1.0
-        self._answered = self._closed = False
+        self._closed = self._opening = False
+        self._opened_at = 0.0
         self._quiet_until = 0.0
         self._cut_at = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -33,7 +37,7 @@ class Pace:
     @property
     def slowed(self) -> bool:
         """Whether the endpoint has said that it is busy, and the pace has not come back since."""
-        return self._answered and self.limit < self._most
+        return self._opened_at > 0 and not self._opening and self.limit < self._most
 
     async def enter(self) -> float:
         """Wait for a place, and take it. Returns when (`time.monotonic`)."""
@@ -52,14 +56,32 @@ class Pace:
     def answered(self) -> None:
         """The endpoint gave an answer."""
         self.busy_since = None
-        self._limit = min(self._most, self._limit + 1 / self._limit if self._answered else self._most)
-        self._answered = True
+        if not self._opened_at:
+            self.open()
+        elif not self._opening:
+            self._limit = min(self._most, self._limit + 1 / self._limit)
+
+    def open(self) -> None:
+        """The endpoint is known to be there: let the others follow."""
+        if not self._opened_at:
+            self._opened_at = time.monotonic()
+            self._opening = True
+            self._open_further()
+
+    def _open_further(self) -> None:
+        if self._opening:
+            share = min(1.0, (time.monotonic() - self._opened_at) / _OPENING_S)
+            self._limit = 1 + share * (self._most - 1)
+            self._opening = share < 1
+            self.wake()
+            asyncio.get_running_loop().call_later(_STEP_S, self._open_further)
 
     def busy(self, sent_at: float, wait_s: float | None) -> None:
         """The endpoint was too busy for a request sent at `sent_at`, and asks to be left alone for `wait_s`."""
         now = time.monotonic()
         self.busy_since = self.busy_since or now
         if sent_at >= self._cut_at:  # what was sent before the last cut says nothing about the pace since
+            self._opening = False
             self._limit = max(1.0, self._limit * _LESS)
             self._cut_at = now
         if wait_s:

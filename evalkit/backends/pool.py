@@ -101,6 +101,9 @@ class _Pool:
                 queue = map(calls.__getitem__, group)
                 hands = min(self._running.concurrency, len(group))
                 workers += [asyncio.ensure_future(self._work(server, queue)) for _ in range(hands)]
+                if hands > 1:
+                    knock = asyncio.ensure_future(self._knock(server, calls[group[0]].endpoint.model))
+                    stack.callback(knock.cancel)
             with _interrupts(self._interrupt):
                 await self._wait_for(workers)
             self._flush()
@@ -140,6 +143,11 @@ class _Pool:
             self._trouble = ServiceError(what, where=endpoint.base_url, fix=f"{fix}; {again}")
         self._halt()
 
+    async def _knock(self, server: _Server, model: str) -> None:
+        """While the first answer is on its way, the free list of models may tell that key and address are right."""
+        if await server.client.lists(model):
+            server.pace.open()
+
     async def _work(self, server: _Server, queue: Iterator[Call]) -> None:
         for call in queue:
             if self._stopping:
@@ -154,12 +162,6 @@ class _Pool:
         if not self._fresh:
             asyncio.get_running_loop().call_soon(self._flush)
         self._fresh.append((request, answer))
-        self._errors += answer.error is not None
-        paces = [server.pace for server in self._servers]
-        note = f"{sum(pace.in_flight for pace in paces)} in flight"
-        if slowed := [pace for pace in paces if pace.slowed]:
-            note += f", busy: at most {sum(pace.limit for pace in slowed)}"
-        self._advance(1, note + (f", {self._errors} errors" if self._errors else ""))
 
     def _flush(self) -> None:
         fresh, self._fresh = self._fresh, []
@@ -170,6 +172,12 @@ class _Pool:
         except AcidtestError as error:  # in a callback of the event loop it would be lost
             self._trouble = error
             self._halt()
+        self._errors += sum(answer.error is not None for _, answer in fresh)
+        paces = [server.pace for server in self._servers]
+        note = f"{sum(pace.in_flight for pace in paces)} in flight"
+        if slowed := [pace for pace in paces if pace.slowed]:
+            note += f", busy: at most {sum(pace.limit for pace in slowed)}"
+        self._advance(len(fresh), note + (f", {self._errors} errors" if self._errors else ""))
 
     async def _ask(self, server: _Server, call: Call) -> Answer | None:
         """The answer, or None where the run stops first."""

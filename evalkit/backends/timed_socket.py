@@ -13,6 +13,7 @@ from typing import Any
 
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python's socket module doesn't name it
 _STAMP = struct.Struct("@ll")  # struct timespec: seconds and nanoseconds
+_MOST_BYTES = 1 << 16  # read at once: for the 256 KB that asyncio asks for, the system has to find memory each time
 _SPACE = socket.CMSG_SPACE(_STAMP.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 
@@ -39,6 +40,7 @@ class TimedSocket(socket.socket):
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """As elsewhere, and note when it arrived."""
+        size = min(size, _MOST_BYTES)
         if not self._stamps:
             self.arrived_at = time.time()
             return super().recv(size, flags)

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -120,6 +121,54 @@ def test_a_wrong_key_costs_one_request_and_says_what_to_do(
     assert "m can't be asked: status 401: Incorrect API key: ***" in ended.stderr
     assert "check the key in TEST_KEY" in ended.stderr
     assert not (tmp_path / "results" / "result.json").exists()
+
+
+LISTED = b'{"data": [{"id": "other"}, {"id": "m", "owned_by": "me"}]}'
+
+
+def test_a_model_that_is_listed_is_asked_more_before_its_first_answer(tmp_path: Path) -> None:
+    together = threading.Barrier(FAST["concurrency"])
+
+    def answer(question: str, times: int) -> Answer:
+        together.wait(60)  # nobody gets an answer before four have asked
+        return right(question)
+
+    with serve(answer) as endpoint:
+        endpoint.models = Answer(body=LISTED)
+        result = evaluate(suite_at(tmp_path, endpoint.url, running={**FAST, "timeout_s": 100}), Choice()).result
+    assert (result["contenders"][0]["n"], len(endpoint.asked)) == (ITEMS, ITEMS)
+
+
+def test_a_wrong_key_where_the_list_needs_none_is_said_as_soon(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="m can't be asked: status 401"), serve(lambda *_: trouble(401)) as endpoint:
+        endpoint.models = Answer(body=LISTED)
+        evaluate(suite_at(tmp_path, endpoint.url), Choice())
+    assert len(endpoint.asked) <= FAST["concurrency"]
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        Answer(body=b'{"data": [{"id": "another"}]}'),
+        Answer(body=b'{"data": [{"name": "m"}]}'),
+        Answer(body=b"<html>Welcome</html>"),
+        Answer(hang_up=True),
+        trouble(401, "no key"),
+    ],
+)
+def test_what_lists_no_such_model_is_asked_one_question_until_it_answers(tmp_path: Path, models: Answer) -> None:
+    busy: list[int] = []
+
+    def answer(question: str, times: int) -> Answer:
+        if len(endpoint.asked) == 1:
+            time.sleep(0.2)
+            busy.append(endpoint.most_busy)
+        return right(question)
+
+    with serve(answer) as endpoint:
+        endpoint.models = models
+        result = evaluate(suite_at(tmp_path, endpoint.url), Choice()).result
+    assert (busy, result["contenders"][0]["n"]) == ([1], ITEMS)
 
 
 def test_a_missing_key_is_said_before_anything_is_asked(tmp_path: Path) -> None:
