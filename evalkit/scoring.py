@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from curate.core.errors import AcidtestError
 from curate.core.rows import Row
+from curate.core.visible import without_surrogates
 from evalkit.records import Generation, Score
 from evalkit.rules import Mark, OfGeneration, Rule, Together, Unscored
 from evalkit.rules.outcome import OfText
@@ -67,8 +68,8 @@ def _score(generation: Generation, name: str, outcome: Mark | Unscored) -> Score
         contender=generation.contender,
         scorer=name,
         value=mark.value if mark else None,
-        unscored=outcome.reason if isinstance(outcome, Unscored) else None,
-        detail=mark.detail if mark else None,
+        unscored=without_surrogates(outcome.reason) if isinstance(outcome, Unscored) else None,
+        detail=without_surrogates(mark.detail) if mark and mark.detail is not None else None,
         label=mark.label if mark else None,
         repeat=generation.repeat,
     )

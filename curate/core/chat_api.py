@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from curate.core.errors import ConfigError
+from curate.core.visible import without_surrogates
 
 _AGAIN = frozenset({408, 409, 429})  # and every 5xx: trouble that passes
 _HOPELESS = frozenset({401, 402, 403, 404})  # key, account, model or address: the same for every request
@@ -146,7 +147,10 @@ def clean(words: str, key: str) -> str:
 
 
 def read_reply(data: bytes, key: str) -> Reply | Failure:
-    """The reply in the body of a chat completion, or why it holds none."""
+    """The reply in the body of a chat completion, or why it holds none.
+
+    JSON can hold half of a character that takes two escapes; it becomes U+FFFD, since no file could hold the reply.
+    """
     try:
         completion = msgspec.json.decode(data, type=_Completion)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -159,9 +163,9 @@ def read_reply(data: bytes, key: str) -> Reply | Failure:
     choice, usage = completion.choices[0], completion.usage
     refused = choice.message.refusal is not None
     return Reply(
-        text=hide_key((choice.message.refusal or "") if refused else choice.message.text, key),
-        finish_reason="refusal" if refused else choice.finish_reason or "stop",
-        model=completion.model or "",
+        text=without_surrogates(hide_key((choice.message.refusal or "") if refused else choice.message.text, key)),
+        finish_reason="refusal" if refused else without_surrogates(choice.finish_reason or "stop"),
+        model=without_surrogates(completion.model or ""),
         prompt_tokens=usage.prompt_tokens if usage else None,
         completion_tokens=usage.completion_tokens if usage else None,
     )

@@ -250,6 +250,33 @@ def test_odd_answers_are_answers(tmp_path: Path) -> None:
     assert generations["i003"].text == "answer to q3"
 
 
+def test_half_a_character_in_a_reply_becomes_a_replacement_character(tmp_path: Path) -> None:
+    """JSON can hold half of a character that takes two escapes; files and SQLite can't."""
+
+    def answer(question: str, times: int) -> Answer:
+        if question == "q1":
+            return completion("half \ud800 of it")
+        if question == "q2":
+            return completion("", refusal="no \udc00")
+        if question == "q3":
+            return Answer(body=right(question).body.replace(b"tutor-2026", rb"tutor-\ud83d"))
+        if question == "q4":
+            call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": r'{"a": "\ud800"}'}}
+            body = json.loads(completion(None).body)
+            body["choices"][0]["message"]["tool_calls"] = [call]
+            return Answer(body=json.dumps(body).encode())
+        return completion("whole \U0001f600") if question == "q5" else right(question)
+
+    result, _ = ask(tmp_path, answer)
+    texts = {g.item: g.text for g in read_results(tmp_path / "results").generations}
+
+    assert (result["contenders"][0]["n"], result["contenders"][0]["errors"]) == (ITEMS, 0)
+    assert [texts["i001"], texts["i002"]] == ["half \ufffd of it", "no \ufffd"]
+    assert texts["i004"] == '{"name": "add", "arguments": {"a": "\ufffd"}}'
+    assert texts["i005"] == "whole \U0001f600"
+    assert result["environment"]["served"] == {"served": {"tutor-2026": ITEMS - 1, "tutor-\ufffd": 1}}
+
+
 def test_tokens_are_estimated_where_the_endpoint_reports_none(tmp_path: Path) -> None:
     result, _ = ask(tmp_path, lambda *_: completion("twelve bytes", usage=False))
     generations = read_results(tmp_path / "results").generations

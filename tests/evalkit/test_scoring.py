@@ -36,6 +36,12 @@ def nan(item, answer):
 
 def text(item, answer):
     return "good"
+
+def half(item, answer):
+    return 0, "half \\ud800"
+
+def half_raised(item, answer):
+    raise ValueError("half \\ud800")
 """
 
 
@@ -67,6 +73,11 @@ def test_trouble_of_a_users_function_is_unscored_with_the_reason(tmp_path: Path,
 
     assert score.value is None
     assert reason in (score.unscored or "")
+
+
+def test_half_a_character_in_what_a_scorer_says_becomes_a_replacement_character(tmp_path: Path) -> None:
+    assert scores(tmp_path, "half").detail == "half \ufffd"
+    assert "half \ufffd" in str(scores(tmp_path, "half_raised").unscored)
 
 
 def test_a_function_that_is_not_there_is_a_fault_of_the_suite(tmp_path: Path) -> None:
