@@ -13,12 +13,26 @@ from evalkit.rules.outcome import OfText
 from evalkit.spool import Spool
 
 
-def score_all(generations: Sequence[Generation], items: Mapping[str, Row], rules: Mapping[str, Rule]) -> Spool[Score]:
-    """One score per generation and rule, in the order of both."""
-    return Spool(Score, _scores(generations, items, rules))
+class _Raised(Unscored):
+    """A rule raised: its trouble, not the answer's or the item's."""
 
 
-def _scores(generations: Sequence[Generation], items: Mapping[str, Row], rules: Mapping[str, Rule]) -> Iterator[Score]:
+def score_all(
+    generations: Sequence[Generation],
+    items: Mapping[str, Row],
+    rules: Mapping[str, Rule],
+    raised: Counter[tuple[str, str]] | None = None,
+) -> Spool[Score]:
+    """One score per generation and rule, in the order of both. `raised` counts what rules raised: name and reason."""
+    return Spool(Score, _scores(generations, items, rules, Counter() if raised is None else raised))
+
+
+def _scores(
+    generations: Sequence[Generation],
+    items: Mapping[str, Row],
+    rules: Mapping[str, Rule],
+    raised: Counter[tuple[str, str]],
+) -> Iterator[Score]:
     together = {
         name: _together([(items[generation.item], generation) for generation in generations], rule)
         for name, rule in rules.items()
@@ -28,6 +42,8 @@ def _scores(generations: Sequence[Generation], items: Mapping[str, Row], rules: 
         item = items[generation.item]
         for name, rule in rules.items():
             outcome = next(together[name]) if isinstance(rule, Together) else _outcome(item, generation, rule)
+            if isinstance(outcome, _Raised):
+                raised[name, outcome.reason] += 1
             yield _score(generation, name, outcome)
 
 
@@ -58,7 +74,7 @@ def _no_answer(generation: Generation) -> Unscored:
 
 
 def _raised(error: Exception) -> Unscored:
-    return Unscored(f"the scorer raised {type(error).__name__}: {error}")
+    return _Raised(f"the scorer raised {type(error).__name__}: {error}")
 
 
 def _score(generation: Generation, name: str, outcome: Mark | Unscored) -> Score:

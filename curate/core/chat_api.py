@@ -89,15 +89,10 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int = 0
-
-
 class _Completion(msgspec.Struct):
     choices: list[_Choice] = msgspec.field()
     model: str | None = None
-    usage: _Usage | None = None
+    usage: Any = None  # an odd one is no reason to throw the answer away
 
 
 def checked_address(value: str) -> str:
@@ -160,15 +155,26 @@ def read_reply(data: bytes, key: str) -> Reply | Failure:
         completion = found
     if not completion.choices:
         return Failure("the endpoint's answer holds no choice", again=True, charged=True)
-    choice, usage = completion.choices[0], completion.usage
+    choice = completion.choices[0]
+    prompt_tokens, completion_tokens = _tokens(completion.usage)
     refused = choice.message.refusal is not None
     return Reply(
         text=without_surrogates(hide_key((choice.message.refusal or "") if refused else choice.message.text, key)),
         finish_reason="refusal" if refused else without_surrogates(choice.finish_reason or "stop"),
         model=without_surrogates(completion.model or ""),
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
     )
+
+
+def _tokens(usage: Any) -> tuple[int, int] | tuple[None, None]:
+    """Tokens of prompt and answer; None for both where the endpoint doesn't say, or says what can't be."""
+    if not isinstance(usage, dict):
+        return None, None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
+    if type(prompt) is int and type(completion) is int and min(prompt, completion) >= 0:
+        return prompt, completion
+    return None, None
 
 
 def _lenient(data: bytes) -> _Completion | None:
