@@ -171,9 +171,12 @@ class _Patient:
         reply, _ = await self.ask(more={"stop": [word]})
         if isinstance(reply, Failure):
             return Finding(name, "no", reply.detail)
-        if word in reply.text:
+        _, stays, after = reply.text.partition(word)
+        if after.strip():
             return Finding(name, "no", f"ignored: the answer goes on after {word!r}")
-        ended = f"ends before {word!r}, finish reason {reply.finish_reason!r}"
+        # `transformers serve` leaves it in, which the wire format says a server doesn't.
+        where = f"after {word!r}, which stays in the answer" if stays else f"before {word!r}"
+        ended = f"ends {where}, finish reason {reply.finish_reason!r}"
         return Finding(name, "yes" if len(reply.text) < len(plain.text) else "unknown", ended)
 
     async def repeatable(self, plain: Reply) -> Finding:

@@ -1,6 +1,7 @@
 """The evaluation: read and check, ask every contender, score, compare, write."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from curate.core.console import say, warn
 from curate.core.digests import digest_json
 from curate.core.places import find_path
 from curate.core.records import peek_record
+from curate.core.visible import visible
 from evalkit.answering import Answered, answer_all
 from evalkit.cache import peek_cache
 from evalkit.contamination import Overlap, find_copies, find_overlap
@@ -155,7 +157,9 @@ def _output(inputs: Inputs, choice: Choice) -> Path:
 def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Judged) -> dict[str, Any]:
     """The result's body, with the scores under `scores`."""
     generations = answered.generations
-    scores = score_all(generations, ById(inputs.items), rules)
+    raised = Counter[tuple[str, str]]()
+    scores = score_all(generations, ById(inputs.items), rules, raised)
+    _warn_of_scorers(raised)
     scores.extend(judged.scores)
     primary = rules.get(inputs.suite.primary)
     solved = inputs.train.rows if inputs.train else inputs.items
@@ -169,6 +173,14 @@ def _body(inputs: Inputs, answered: Answered, rules: dict[str, Rule], judged: Ju
         beside=Beside(constant_answer(solved, inputs.items, primary) if primary else None, _overlap(inputs)),
     )
     return {**body, "versions": library_versions(), "scores": scores}
+
+
+def _warn_of_scorers(raised: Counter[tuple[str, str]]) -> None:
+    """Say which scorers raised: the table on the terminal shows what is unscored for the primary one alone."""
+    for scorer in dict.fromkeys(scorer for scorer, _ in raised):
+        reasons = Counter({reason: count for (name, reason), count in raised.items() if name == scorer})
+        [(reason, count)] = reasons.most_common(1)
+        warn(f"{scorer}: {reasons.total():,} unscored: {visible(reason, 200)} ({count:,})")
 
 
 def _overlap(inputs: Inputs) -> Overlap | None:

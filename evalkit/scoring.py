@@ -6,18 +6,33 @@ from dataclasses import dataclass
 
 from curate.core.errors import AcidtestError
 from curate.core.rows import Row
+from curate.core.visible import without_surrogates
 from evalkit.records import Generation, Score
 from evalkit.rules import Mark, OfGeneration, Rule, Together, Unscored
 from evalkit.rules.outcome import OfText
 from evalkit.spool import Spool
 
 
-def score_all(generations: Sequence[Generation], items: Mapping[str, Row], rules: Mapping[str, Rule]) -> Spool[Score]:
-    """One score per generation and rule, in the order of both."""
-    return Spool(Score, _scores(generations, items, rules))
+class _Raised(Unscored):
+    """A rule raised: its trouble, not the answer's or the item's."""
 
 
-def _scores(generations: Sequence[Generation], items: Mapping[str, Row], rules: Mapping[str, Rule]) -> Iterator[Score]:
+def score_all(
+    generations: Sequence[Generation],
+    items: Mapping[str, Row],
+    rules: Mapping[str, Rule],
+    raised: Counter[tuple[str, str]] | None = None,
+) -> Spool[Score]:
+    """One score per generation and rule, in the order of both. `raised` counts what rules raised: name and reason."""
+    return Spool(Score, _scores(generations, items, rules, Counter() if raised is None else raised))
+
+
+def _scores(
+    generations: Sequence[Generation],
+    items: Mapping[str, Row],
+    rules: Mapping[str, Rule],
+    raised: Counter[tuple[str, str]],
+) -> Iterator[Score]:
     together = {
         name: _together([(items[generation.item], generation) for generation in generations], rule)
         for name, rule in rules.items()
@@ -27,6 +42,8 @@ def _scores(generations: Sequence[Generation], items: Mapping[str, Row], rules: 
         item = items[generation.item]
         for name, rule in rules.items():
             outcome = next(together[name]) if isinstance(rule, Together) else _outcome(item, generation, rule)
+            if isinstance(outcome, _Raised):
+                raised[name, outcome.reason] += 1
             yield _score(generation, name, outcome)
 
 
@@ -57,7 +74,7 @@ def _no_answer(generation: Generation) -> Unscored:
 
 
 def _raised(error: Exception) -> Unscored:
-    return Unscored(f"the scorer raised {type(error).__name__}: {error}")
+    return _Raised(f"the scorer raised {type(error).__name__}: {error}")
 
 
 def _score(generation: Generation, name: str, outcome: Mark | Unscored) -> Score:
@@ -67,8 +84,8 @@ def _score(generation: Generation, name: str, outcome: Mark | Unscored) -> Score
         contender=generation.contender,
         scorer=name,
         value=mark.value if mark else None,
-        unscored=outcome.reason if isinstance(outcome, Unscored) else None,
-        detail=mark.detail if mark else None,
+        unscored=without_surrogates(outcome.reason) if isinstance(outcome, Unscored) else None,
+        detail=without_surrogates(mark.detail) if mark and mark.detail is not None else None,
         label=mark.label if mark else None,
         repeat=generation.repeat,
     )

@@ -1,5 +1,6 @@
 """The result on a terminal: one line per contender, then the verdict."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -10,12 +11,16 @@ from curate.core.visible import visible
 from evalkit.judge.wording import about_judges
 from evalkit.wording import percent
 
+_REASONS = 3  # shown of why answers are unscored; the report has them all
+
 
 def print_summary(result: dict[str, Any]) -> None:
     """Print the contenders' table and the verdict on stdout."""
     console = Console(highlight=False)
     console.print(_table(result))
     ladder = result["ladder"]
+    for line in _unscored(result):
+        console.print(Text(visible(line)), soft_wrap=True)
     console.print()
     for line in about_judges(result):
         console.print(Text(visible(line)), soft_wrap=True)
@@ -55,6 +60,15 @@ def _table(result: dict[str, Any]) -> Table:
             *([str(contender["unscored"])] if unscored else []),
         )
     return table
+
+
+def _unscored(result: dict[str, Any]) -> Iterator[str]:
+    """Why answers have no score by the primary metric, the frequent reasons first."""
+    for contender in result["contenders"]:
+        reasons = sorted(contender["unscored_reasons"].items(), key=lambda reason: -reason[1])
+        if reasons:
+            shown = "; ".join(f"{words} ({count:,})" for words, count in reasons[:_REASONS])
+            yield f"{contender['name']} unscored: {shown}" + ("; …" if reasons[_REASONS:] else "")
 
 
 def _share(mean: float | None) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from curate.core.errors import ConfigError
+from curate.core.visible import without_surrogates
 
 _AGAIN = frozenset({408, 409, 429})  # and every 5xx: trouble that passes
 _HOPELESS = frozenset({401, 402, 403, 404})  # key, account, model or address: the same for every request
@@ -88,15 +89,10 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int = 0
-
-
 class _Completion(msgspec.Struct):
     choices: list[_Choice] = msgspec.field()
     model: str | None = None
-    usage: _Usage | None = None
+    usage: Any = None  # an odd one is no reason to throw the answer away
 
 
 def checked_address(value: str) -> str:
@@ -146,7 +142,10 @@ def clean(words: str, key: str) -> str:
 
 
 def read_reply(data: bytes, key: str) -> Reply | Failure:
-    """The reply in the body of a chat completion, or why it holds none."""
+    """The reply in the body of a chat completion, or why it holds none.
+
+    JSON can hold half of a character that takes two escapes; it becomes U+FFFD, since no file could hold the reply.
+    """
     try:
         completion = msgspec.json.decode(data, type=_Completion)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -156,15 +155,26 @@ def read_reply(data: bytes, key: str) -> Reply | Failure:
         completion = found
     if not completion.choices:
         return Failure("the endpoint's answer holds no choice", again=True, charged=True)
-    choice, usage = completion.choices[0], completion.usage
+    choice = completion.choices[0]
+    prompt_tokens, completion_tokens = _tokens(completion.usage)
     refused = choice.message.refusal is not None
     return Reply(
-        text=hide_key((choice.message.refusal or "") if refused else choice.message.text, key),
-        finish_reason="refusal" if refused else choice.finish_reason or "stop",
-        model=completion.model or "",
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        completion_tokens=usage.completion_tokens if usage else None,
+        text=without_surrogates(hide_key((choice.message.refusal or "") if refused else choice.message.text, key)),
+        finish_reason="refusal" if refused else without_surrogates(choice.finish_reason or "stop"),
+        model=without_surrogates(completion.model or ""),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
     )
+
+
+def _tokens(usage: Any) -> tuple[int, int] | tuple[None, None]:
+    """Tokens of prompt and answer; None for both where the endpoint doesn't say, or says what can't be."""
+    if not isinstance(usage, dict):
+        return None, None
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens", 0)
+    if type(prompt) is int and type(completion) is int and min(prompt, completion) >= 0:
+        return prompt, completion
+    return None, None
 
 
 def _lenient(data: bytes) -> _Completion | None:

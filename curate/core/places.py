@@ -1,5 +1,6 @@
 """Where things named in a config file are: files beside it, files inside installed packages, functions in files."""
 
+import functools
 import importlib.util
 import os
 from collections.abc import Callable
@@ -49,7 +50,8 @@ def package_folder(name: str) -> Path:
 def load_function(value: str, folder: Path) -> Callable[..., Any]:
     """The Python function that `path/to/file.py:function` names; the path is relative to `folder`.
 
-    Raises: ConfigError where the file or the function is missing or the file can't be imported.
+    Raises: ConfigError where the file or the function is missing or the file can't be imported. The function raises
+    RuntimeError where the user's calls sys.exit.
     """
     file_name, separator, function_name = value.rpartition(":")
     if not separator or not file_name.endswith(".py"):
@@ -63,13 +65,21 @@ def load_function(value: str, folder: Path) -> Callable[..., Any]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a user's file can raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a user's file can raise anything while it is imported
         raise ConfigError(f"importing it failed: {type(error).__name__}: {error}", where=path) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ConfigError(f"there is no function {function_name}", where=path)
-    result: Callable[..., Any] = function
-    return result
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            return function(*given, **named)
+        except SystemExit as error:
+            # It would end the whole command, as if all were done.
+            raise RuntimeError(f"it ended with sys.exit({error.code!r})") from error
+
+    return call
 
 
 def cache_folder() -> Path:

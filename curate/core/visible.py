@@ -27,6 +27,15 @@ def escape_invisible(text: str) -> str:
     return _INVISIBLE.sub(lambda match: "".join(f"\\u{unit:04x}" for unit in _units(match.group())), text)
 
 
+def without_surrogates(text: str) -> str:
+    """The text with unpaired surrogates, which no file in UTF-8 can hold, replaced by U+FFFD; as long as before."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    return text
+
+
 def _units(character: str) -> list[int]:
     """The UTF-16 units of a character."""
     data = character.encode("utf-16-be", "surrogatepass")

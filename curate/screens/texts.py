@@ -14,6 +14,7 @@ import numpy as np
 
 from curate.chosen import take
 from curate.core.rows import Message, Row
+from curate.core.visible import without_surrogates
 from curate.entries import Each, Entry
 from curate.screens.spans import Span, cut
 
@@ -86,15 +87,6 @@ def text_series(texts: Sequence[str]) -> "pl.Series":
         return pl.Series("text", texts, dtype=pl.String)
     except UnicodeEncodeError:
         return pl.Series("text", [without_surrogates(text) for text in texts], dtype=pl.String)
-
-
-def without_surrogates(text: str) -> str:
-    """The text with unpaired surrogates replaced, as long as before."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
-    return text
 
 
 def _chosen(row: Row, on: str) -> slice:

@@ -19,6 +19,7 @@ from evalkit.endpoint import Endpoint, Running
 
 _MOST_BYTES = 32 << 20  # of one answer: far above any model's, far below this machine's memory
 _CHUNK_BYTES = 1 << 16
+_CRASHED = 500  # the HTTP status
 
 
 def request_body(
@@ -99,14 +100,14 @@ class Client:
         started = time.perf_counter()
         found = await self._send(line, "POST", self._chat, body)
         latency_ms = line.latency_s(time.perf_counter() - started) * 1000
-        self._idle.append(line)
+        await self._lay_by(line, found)
         return (found if isinstance(found, Failure) else read_reply(found, self._key)), latency_ms
 
     async def models(self) -> bytes | Failure:
         """The body of GET /models."""
         line = self._line()
         found = await self._send(line, "GET", f"{self._base}/models", None)
-        self._idle.append(line)
+        await self._lay_by(line, found)
         return found
 
     async def lists(self, model: str) -> bool:
@@ -123,6 +124,18 @@ class Client:
             self._idle.append(_Line(self._headers, self._timeout))
             self._lines.append(self._idle[-1])
         return self._idle.pop()
+
+    async def _lay_by(self, line: _Line, found: bytes | Failure) -> None:
+        """Keep the connection for another request, but where its server failed.
+
+        Many (uvicorn, which vLLM and `transformers serve` use) close it after status 500 without saying so: the next
+        request on it would fail too, and count as one that may have been charged.
+        """
+        if isinstance(found, Failure) and found.status == _CRASHED:
+            await line.session.close()
+            self._lines.remove(line)
+        else:
+            self._idle.append(line)
 
     async def _send(self, line: _Line, method: str, url: str, body: bytes | None) -> bytes | Failure:
         try:
@@ -151,7 +164,11 @@ class Client:
         except aiohttp.ServerDisconnectedError:
             return Failure("the endpoint closed the connection without an answer", again=True, charged=True)
         except (aiohttp.ClientError, OSError) as error:
-            return Failure(f"the connection failed ({type(error).__name__})", again=True, charged=True)
+            return Failure(f"the connection failed: {_words(error)}", again=True, charged=True)
+
+
+def _words(error: aiohttp.ClientError | OSError) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

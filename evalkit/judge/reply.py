@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from curate.core.visible import without_surrogates
 from evalkit.judge.prompt import Question, as_data
 from evalkit.rubric import Criterion
 
@@ -36,7 +37,7 @@ def read_reply(text: str, question: Question, criterion: Criterion) -> Decision 
     try:
         found = json.loads(fenced.group(1) if fenced else body, object_pairs_hook=_once)
     except _TwiceError as error:
-        return f"it names {error} twice"
+        return f"it names {without_surrogates(str(error))} twice"
     except (ValueError, RecursionError):
         return "it is not one JSON object" if body else "it is empty"
     if not isinstance(found, dict):
@@ -52,7 +53,8 @@ def read_reply(text: str, question: Question, criterion: Criterion) -> Decision 
         return "its reason or its evidence is no text"
     if not _occurs(evidence, question):
         return "its evidence does not occur in the answer"
-    return Decision(_from_sides(grade, question, criterion), reason, evidence)
+    words = without_surrogates(reason), without_surrogates(evidence)  # escapes in the reply's JSON can make halves
+    return Decision(_from_sides(grade, question, criterion), *words)
 
 
 class _TwiceError(Exception):

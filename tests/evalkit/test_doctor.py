@@ -75,6 +75,19 @@ def test_what_is_ignored_is_found_out() -> None:
     assert status(found_at(without("temperature")))["seed"] == "unknown"
 
 
+def test_a_stop_sequence_that_stays_in_the_answer_is_said() -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        replied = able(body)
+        if "stop" not in body:
+            return replied
+        [stop] = body["stop"]
+        return completion(WORDS[: WORDS.index(stop) + len(stop)])
+
+    stop = found_at(answer)["by"]["stop"]
+    assert stop["status"] == "yes"
+    assert "which stays in the answer" in stop["detail"]
+
+
 def test_an_ignored_limit_or_system_message_makes_it_unfit() -> None:
     unlimited = found_at(without("max_tokens"))
     assert (unlimited["fit"], status(unlimited)["max_tokens"]) == (False, "no")
@@ -116,6 +129,12 @@ def test_a_list_of_models_that_fails_is_survived() -> None:
     found = found_at(able, trouble(500, "the cache is empty"))
     assert found["fit"]
     assert (status(found)["models"], found["by"]["models"]["detail"]) == ("unknown", "status 500: the cache is empty")
+
+
+def test_a_connection_that_a_failing_server_closed_unannounced_is_not_used_again() -> None:
+    found = found_at(able, Answer(500, b"Internal Server Error", closes=True))
+    assert found["fit"]
+    assert (status(found)["models"], status(found)["answers"]) == ("unknown", "yes")
 
 
 def test_a_refused_model_ends_it_there() -> None:

@@ -299,8 +299,61 @@ def test_odd_answers_are_answers(tmp_path: Path) -> None:
     assert generations["i003"].text == "answer to q3"
 
 
-def test_tokens_are_estimated_where_the_endpoint_reports_none(tmp_path: Path) -> None:
-    result, _ = ask(tmp_path, lambda *_: completion("twelve bytes", usage=False))
+def test_the_terminal_says_why_answers_are_unscored(tmp_path: Path, run_cli: Run) -> None:
+    (tmp_path / "mine.py").write_text("def mine(item, answer):\n    return 1 / (item.id != 'i001')\n")
+    scorers = [{"name": "exact", "kind": "exact"}, {"name": "mine", "kind": "function", "function": "mine.py:mine"}]
+    with serve(lambda question, _: trouble(400, "too long") if question == "q3" else right(question)) as endpoint:
+        ended = run_cli("evalkit", "run", suite_at(tmp_path, endpoint.url, scorers=scorers))
+
+    assert ended.returncode == 0
+    assert "served unscored: no answer: status 400: too long (1)" in ended.stdout
+    assert "mine: 1 unscored: the scorer raised ZeroDivisionError: division by zero (1)" in ended.stderr
+
+
+def test_half_a_character_in_a_reply_becomes_a_replacement_character(tmp_path: Path) -> None:
+    """JSON can hold half of a character that takes two escapes; files and SQLite can't."""
+
+    def answer(question: str, times: int) -> Answer:
+        if question == "q1":
+            return completion("half \ud800 of it")
+        if question == "q2":
+            return completion("", refusal="no \udc00")
+        if question == "q3":
+            return Answer(body=right(question).body.replace(b"tutor-2026", rb"tutor-\ud83d"))
+        if question == "q4":
+            call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": r'{"a": "\ud800"}'}}
+            body = json.loads(completion(None).body)
+            body["choices"][0]["message"]["tool_calls"] = [call]
+            return Answer(body=json.dumps(body).encode())
+        return completion("whole \U0001f600") if question == "q5" else right(question)
+
+    result, _ = ask(tmp_path, answer)
+    texts = {g.item: g.text for g in read_results(tmp_path / "results").generations}
+
+    assert (result["contenders"][0]["n"], result["contenders"][0]["errors"]) == (ITEMS, 0)
+    assert [texts["i001"], texts["i002"]] == ["half \ufffd of it", "no \ufffd"]
+    assert texts["i004"] == '{"name": "add", "arguments": {"a": "\ufffd"}}'
+    assert texts["i005"] == "whole \U0001f600"
+    assert result["environment"]["served"] == {"served": {"tutor-2026": ITEMS - 1, "tutor-\ufffd": 1}}
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        b"null",
+        b"[]",
+        b'{"prompt_tokens": NaN}',
+        b'{"prompt_tokens": 9, "completion_tokens": null}',
+        b'{"prompt_tokens": -1, "completion_tokens": 3}',
+        b'{"prompt_tokens": "9", "completion_tokens": "3"}',
+    ],
+)
+def test_tokens_are_estimated_where_the_endpoint_reports_none(tmp_path: Path, usage: bytes | None) -> None:
+    answer = completion("twelve bytes", usage=False)
+    if usage is not None:
+        answer.body = answer.body[:-1] + b', "usage": ' + usage + b"}"
+    result, _ = ask(tmp_path, lambda *_: answer)
     generations = read_results(tmp_path / "results").generations
     assert all(g.estimated and g.completion_tokens == 3 and g.prompt_tokens > 10 for g in generations)
     assert result["contenders"][0]["tokens"]["completion"] == 3 * ITEMS

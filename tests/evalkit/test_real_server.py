@@ -1,5 +1,6 @@
 """llama.cpp's own server and transformers', each in its own process: what other tests' loopback servers imitate."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -7,16 +8,17 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers.utils.import_utils import is_serve_available
 
-from curate.core.base_model import find_base
+from curate.core.base_model import find_base, load_chat_format
 from evalkit.doctor import examine
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate
 from tests.evalkit.test_endpoints import ITEMS, suite_at
-from tests.models import tiny_base
+from trainer.model import weights_place
 
 SERVE = """
 import sys
@@ -29,6 +31,14 @@ server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 sys.stdin.read()
 """
+
+
+# What the doctor finds at either server.
+BOTH = dict.fromkeys(("answers", "usage", "system message", "max_tokens", "stop", "repeatable"), "yes")
+
+
+def _status(found: dict[str, Any]) -> dict[str, str]:
+    return {finding["name"]: finding["status"] for finding in found["findings"]}
 
 
 @pytest.fixture(scope="module")
@@ -59,27 +69,26 @@ def test_a_suite_and_the_doctor_at_llama_cpp(tmp_path: Path, url: str) -> None:
     assert all(0 < g.completion_tokens <= 8 < g.prompt_tokens and not g.estimated for g in generations)
 
     found = examine(url, model="smollm2", key_env=None, context=None, timeout_s=300)
-    by_name = {finding["name"]: finding["status"] for finding in found["findings"]}
     assert found["fit"]
-    assert {by_name[name] for name in ("answers", "usage", "system message", "max_tokens", "stop", "repeatable")} == {
-        "yes"
-    }
-    assert by_name["JSON schema"] == "yes"
+    assert _status(found) == {**BOTH, "models": "unknown", "seed": "yes", "JSON schema": "yes", "context": "yes"}
 
 
 @pytest.fixture(scope="module")
 def transformers_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The address of `transformers serve`, and what it calls its model, a tiny random one."""
+    """The address of `transformers serve`, and what it calls its model."""
     if not is_serve_available():
         pytest.skip("transformers serve needs the packages fastapi and uvicorn")
-    folder = str(tiny_base(tmp_path_factory.mktemp("served") / "tiny"))
+    folder = str(_model_folder(tmp_path_factory.mktemp("served")))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     serve = "import sys; from transformers.cli.transformers import main; sys.argv[0] = 'transformers'; main()"
     options = [folder, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
     with subprocess.Popen(
-        [sys.executable, "-c", serve, "serve", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", serve, "serve", *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_CACHE": f"{folder}/none"},  # more would wait for each other
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as process:
         try:
             _wait_for(f"http://127.0.0.1:{port}/health", process)
@@ -88,7 +97,16 @@ def transformers_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
             process.kill()
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+def _model_folder(folder: Path) -> Path:
+    """The weights and the tokenizer of the embedded model in one folder."""
+    base = find_base("embedded:smollm2-135m", Path())
+    for file in Path(weights_place(base)).iterdir():
+        (folder / file.name).symlink_to(file)
+    load_chat_format(base).tokenizer.save_pretrained(str(folder))
+    return folder
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -100,7 +118,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 120) 
 
 
 @pytest.mark.slow
-def test_a_suite_at_transformers_serve(tmp_path: Path, transformers_url: tuple[str, str]) -> None:
+def test_a_suite_and_the_doctor_at_transformers_serve(tmp_path: Path, transformers_url: tuple[str, str]) -> None:
     url, model = transformers_url
     running = {"concurrency": 2, "timeout_s": 300, "latency_items": 0}
     suite = suite_at(tmp_path, url, running=running, generation={"max_tokens": 8}, endpoint={"model": model})
@@ -110,3 +128,8 @@ def test_a_suite_at_transformers_serve(tmp_path: Path, transformers_url: tuple[s
     assert (served["n"], served["errors"]) == (ITEMS, 0)
     assert all(g.finish_reason in ("stop", "length") and g.latency_ms > 0 for g in generations)
     assert all(0 < g.completion_tokens <= 8 < g.prompt_tokens and not g.estimated for g in generations)
+    found = examine(url, model=model, key_env=None, context=None, timeout_s=300)
+    assert found["fit"]
+    # Without a folder of models from the hub it lists none (status 500); it samples only if the model's files say so.
+    assert _status(found) == {**BOTH, "models": "unknown", "seed": "unknown", "JSON schema": "no", "context": "unknown"}
+    assert "which stays in the answer" in str(found["findings"])

@@ -34,8 +34,17 @@ def too_much(item, answer):
 def nan(item, answer):
     return float("nan")
 
+def exits(item, answer):
+    raise SystemExit(0)
+
 def text(item, answer):
     return "good"
+
+def half(item, answer):
+    return 0, "half \\ud800"
+
+def half_raised(item, answer):
+    raise ValueError("half \\ud800")
 """
 
 
@@ -57,6 +66,7 @@ def test_a_users_function_scores(tmp_path: Path) -> None:
     [
         ("none", "no value"),
         ("crashes", "ZeroDivisionError"),
+        ("exits", "sys.exit(0)"),
         ("too_much", "7"),
         ("nan", "nan"),
         ("text", "str"),
@@ -67,6 +77,17 @@ def test_trouble_of_a_users_function_is_unscored_with_the_reason(tmp_path: Path,
 
     assert score.value is None
     assert reason in (score.unscored or "")
+
+
+def test_a_file_that_exits_while_it_is_imported_is_a_fault_of_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("raise SystemExit(0)")
+    with pytest.raises(ConfigError, match="importing it failed: SystemExit"):
+        make_rule(FunctionConfig(name="mine", kind="function", function="script.py:main"), tmp_path)
+
+
+def test_half_a_character_in_what_a_scorer_says_becomes_a_replacement_character(tmp_path: Path) -> None:
+    assert scores(tmp_path, "half").detail == "half \ufffd"
+    assert "half \ufffd" in str(scores(tmp_path, "half_raised").unscored)
 
 
 def test_a_function_that_is_not_there_is_a_fault_of_the_suite(tmp_path: Path) -> None:

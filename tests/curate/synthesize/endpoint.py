@@ -12,13 +12,17 @@ from typing import Any
 
 @dataclass
 class Answer:
-    """What goes over the wire. `cut` promises more bytes than it sends, `hang_up` sends nothing at all."""
+    """What goes over the wire.
+
+    `cut` promises more bytes than it sends, `hang_up` sends nothing at all, `closes` ends the connection unannounced.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
     hang_up: bool = False
+    closes: bool = False
     delay_s: float = 0.0
 
 
@@ -84,7 +88,7 @@ class Endpoint:
         handler.send_header("content-length", str(len(answer.body) + 100 * answer.cut))
         handler.end_headers()
         handler.wfile.write(answer.body)
-        handler.close_connection = handler.close_connection or answer.cut
+        handler.close_connection = handler.close_connection or answer.cut or answer.closes
 
 
 @contextmanager

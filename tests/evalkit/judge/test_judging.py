@@ -225,6 +225,13 @@ def test_markdown_fences_are_taken_off(tmp_path: Path) -> None:
     assert result["judges"]["tone"]["undecided"] == 0
 
 
+def test_half_a_character_in_a_judges_words_becomes_a_replacement_character(tmp_path: Path) -> None:
+    judged_by(tmp_path, lambda prompt, _: completion(honest(prompt).replace("the word", r"the \ud800 word")))
+    scores = read_results(tmp_path / "results").scores
+    assert scores
+    assert all("the \ufffd word" in str(score.detail) for score in scores if score.scorer == "tone")
+
+
 def test_a_slow_judge_is_undecided_where_it_is_slow(tmp_path: Path) -> None:
     def slow(prompt: str, times: int) -> Answer:
         answer = completion(honest(prompt))
