@@ -23,6 +23,7 @@ from curate.outputs import KEPT_FOLDER, Dataset, check_writable, current_manifes
 from curate.processors import usable_processors
 from curate.review.stage import STAGE as REVIEW
 from curate.review.stage import find_decisions, with_review
+from curate.room import give_back_memory
 from curate.sources import InputFile, find_files
 from curate.split import count_labels
 from curate.stage_files import find_stage_files
@@ -65,6 +66,8 @@ def build(
     recipe = load_config(recipe_path, Recipe)
     if fix:
         recipe = recipe.model_copy(update={"checks": recipe.checks.model_copy(update={"fix": True})})
+    if memory is not None:
+        give_back_memory()
     context = Context(recipe, recipe_path.parent, usable_processors(), memory)
     target = output if output is not None else find_path(recipe.output, context.folder)
     decisions, journals = find_decisions(target)
@@ -111,7 +114,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     # Imported here: what finds a dataset up to date needs none of these.
     from curate.chosen import together
     from curate.composing import compose, describe_added, merge_ties
-    from curate.duplicates import cluster_table, parquet_bytes, renamed
+    from curate.duplicates import ClusterTable, parquet_bytes, renamed
     from curate.facts import describe_facts
     from curate.guards import check_guards, idle_filters, refuse
     from curate.kept import Kept
@@ -136,12 +139,12 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
     if written + len(run.rejections) != sum(read.values()):
         raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
-    clusters = cluster_table(run.entries, run.rejections, merge_ties(*run.ties))
+    clusters = ClusterTable(run.entries, run.rejections, merge_ties(*run.ties)).pieces()
     if wants_screens(recipe):
         from curate.redaction import redact_ids, redact_rejections
 
         run.rejections = Rejections(redact_rejections(run.rejections, recipe.screens, context.folder))
-        clusters = renamed(clusters, lambda ids: redact_ids(ids, recipe.screens, context.folder))
+        clusters = (renamed(some, lambda ids: redact_ids(ids, recipe.screens, context.folder)) for some in clusters)
         hidden = redact_ids((name for names in run.conflicts for name in names), recipe.screens, context.folder)
         run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
     run.files["clusters.parquet"] = parquet_bytes(clusters)
