@@ -20,10 +20,11 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What the guards saw: `faults` stop a build, `warnings` don't."""
+    """What the guards saw: `faults` stop a build, `warnings` don't. `rows` are the ids that these name."""
 
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
 
 
 def check_guards(
@@ -50,6 +51,7 @@ def check_guards(
             signs.faults.append(f"{text} (guards.max_cluster_share is {guards.max_cluster_share:g})")
         else:
             signs.warnings.append(text)
+        signs.rows.append(row)
     return signs
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from curate.accounts import check_account, count_stage
 from curate.balance import dominant_class
 from curate.collector import collector_paused
@@ -30,6 +32,7 @@ from curate.stage_files import find_stage_files
 from curate.steps import COMPOSING, Done, Step, make_steps, run_step, wants_screens
 
 if TYPE_CHECKING:
+    from curate.guards import Signs
     from curate.pieces import Reading
     from curate.rejections import Rejections
 
@@ -140,19 +143,19 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     if written + len(run.rejections) != sum(read.values()):
         raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
     clusters = ClusterTable(run.entries, run.rejections, merge_ties(*run.ties)).pieces()
+    fit = describe_facts(Rows(together(list(sides.rows.values()))))
     if wants_screens(recipe):
         from curate.redaction import redact_ids, redact_rejections
 
         run.rejections = Rejections(redact_rejections(run.rejections, recipe.screens, context.folder))
         clusters = (renamed(some, lambda ids: redact_ids(ids, recipe.screens, context.folder)) for some in clusters)
-        hidden = redact_ids((name for names in run.conflicts for name in names), recipe.screens, context.folder)
-        run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
+        _hide_ids(run, fit, signs, context)
     run.files["clusters.parquet"] = parquet_bytes(clusters)
     facts = _facts(recipe, run, read)
     facts["inputs"] = [_describe(file, lines) for file in files]
     facts["split"] = count_labels(sides.rows)
     facts |= describe_added(sides)
-    facts["fit"] = describe_facts(Rows(together(list(sides.rows.values()))))
+    facts["fit"] = fit
     warned = [
         *signs.warnings,
         *idle_filters(recipe, run.counts, run.reports),
@@ -163,6 +166,23 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
         warned.append(text)
     facts["warnings"] = warned
     return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files}, inputs_read.check)
+
+
+def _hide_ids(run: _Run, fit: dict[str, Any], signs: "Signs", context: Context) -> None:
+    """Let no id that holds what a screen keeps out be seen in the manifest, the card, the report or the evidence."""
+    from curate.core.contamination.evidence import EVIDENCE_FILE, Evidence
+    from curate.redaction import redact_ids
+
+    evidence = msgspec.json.Decoder(Evidence).decode_lines(run.files.get(EVIDENCE_FILE, b""))
+    named = [*(name for names in run.conflicts for name in names), *fit["listed"], *signs.rows]
+    hidden = redact_ids([*named, *(one.row for one in evidence)], context.recipe.screens, context.folder)
+    run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
+    fit["listed"] = [name for name in fit["listed"] if name not in hidden]  # examples: others do as well
+    for row in filter(hidden.__contains__, signs.rows):
+        signs.warnings[:] = [text.replace(row, hidden[row]) for text in signs.warnings]
+    if EVIDENCE_FILE in run.files:
+        shown = [msgspec.structs.replace(one, row=hidden.get(one.row, one.row)) for one in evidence]
+        run.files[EVIDENCE_FILE] = msgspec.json.Encoder().encode_lines(shown)
 
 
 def _run_steps(run: _Run, steps: Sequence[Step], context: Context) -> None:
