@@ -116,7 +116,7 @@ def _lengths(rows: Sequence[Entry]) -> str:
     """A histogram over doublings: row lengths spread over orders of magnitude."""
     if not rows:
         return ""
-    counts = count_doublings(np.maximum(lengths(rows)[:, 0], 1))
+    counts = count_doublings(np.maximum(lengths(rows, 0), 1))
     widest = max(counts.values())
     bars = []
     for power in range(min(counts), max(counts) + 1):

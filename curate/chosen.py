@@ -1,11 +1,10 @@
 """Some of the rows that were read, by number: entries are made where one is asked for, columns for all at once."""
 
-import hashlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from curate.blake2b import digests
 from curate.config import Dedup, Split
 from curate.core.machine_code import call, copy_parts
-from curate.core.normalize import KEY_BYTES
+from curate.core.normalize import KEY_BYTES, first_of_equal
 from curate.core.seeding import stable_prefix
 from curate.entries import Entry
 from curate.fields import NO_VALUE
@@ -29,6 +28,7 @@ _COLUMNS = (
 )  # fmt: skip
 _OF_IDS, _IDS = ("id_starts", "id_sizes"), "ids"
 _ENTRIES = 4096  # that are made at once
+_FOUND = 1 << 16  # rows among which ids are looked for at once
 _FEW_BYTES = 1 << 20  # of a column; a small dataset touches no disk but for its output
 
 
@@ -47,6 +47,7 @@ class Whole:
         self._kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = dict.fromkeys(_OF_IDS, (np.dtype(np.int64), ()))
         self._columns: dict[str, NDArray[Any]] = {}
         self._handed_out = 0
+        self._firsts_by_name: NDArray[np.int64] | None = None
 
     def add(self, batch: "Batch") -> "Chosen":
         """The rows of a batch, as the last ones."""
@@ -65,6 +66,7 @@ class Whole:
             for name, part in parts.items():
                 self._spools[name].add(part.tobytes())
             self._columns.clear()
+            self._firsts_by_name = None
         return Chosen(self, np.arange(first, self._rows))
 
     def all(self) -> "Chosen":
@@ -77,6 +79,15 @@ class Whole:
             kind, shape = self._kinds.get(name, (np.dtype(np.float64), (1,)))
             self._columns[name] = self._spools[name].view().view(kind).reshape(-1, *shape)
         return self._columns[name]
+
+    def first_names(self) -> NDArray[np.int64] | None:
+        """For each row the number of the first that has its id; None where all ids differ."""
+        if self._firsts_by_name is None:
+            # Equal ids have equal draws: where those differ, no id has to be looked at.
+            draws, self._firsts_by_name = np.sort(self.column("orders")), np.empty(0, np.int64)
+            if (draws[1:] == draws[:-1]).any():
+                self._firsts_by_name = first_of_equal(self.column("orders"), lambda at: names(Chosen(self, at)))
+        return self._firsts_by_name if self._firsts_by_name.size else None
 
     def ids(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The ids of these rows in UTF-8, one behind the other, and where each ends."""
@@ -101,9 +112,12 @@ class Whole:
     def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Which batch holds each row, and its number there."""
         self._hand_out()
-        firsts = np.array(self._firsts, np.int64)
-        batches = np.searchsorted(firsts, numbers, "right") - 1
-        return batches, numbers - firsts[batches]
+        batches = self.batches_of(numbers)
+        return batches, numbers - np.array(self._firsts, np.int64)[batches]
+
+    def batches_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which batch holds each row."""
+        return np.searchsorted(np.array(self._firsts[1:], np.int64), numbers, "right")
 
     def entry(self, number: int) -> Entry:
         """The entry of a row."""
@@ -169,6 +183,9 @@ def take(entries: Sequence[Entry], positions: NDArray[np.int64] | NDArray[np.boo
 
 def together(parts: Sequence[Sequence[Entry]]) -> Sequence[Entry]:
     """The entries of all parts, one part after the other."""
+    parts = [part for part in parts if part] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
     chosen = [part for part in parts if isinstance(part, Chosen)]
     if chosen and len(chosen) == len(parts) and all(part.whole is chosen[0].whole for part in chosen):
         return Chosen(chosen[0].whole, np.concatenate([part.numbers for part in chosen]))
@@ -227,18 +244,6 @@ def encoded(found: Sequence[str]) -> tuple[bytes, NDArray[np.int64]]:
     return b"".join(each), np.array(list(map(len, each)), np.int64)
 
 
-def digest_names(entries: Sequence[Entry]) -> str:
-    """A digest of the entries' ids in their order."""
-    if isinstance(entries, Chosen):
-        data, ends = entries.whole.ids(entries.numbers)
-    else:
-        given, sizes = encoded(names(entries))
-        data, ends = np.frombuffer(given, np.uint8), np.cumsum(sizes)
-    state = hashlib.sha256(ends.astype("<i8").data)
-    state.update(data.data)
-    return state.hexdigest()
-
-
 def find(entries: Sequence[Entry], wanted: Collection[str]) -> NDArray[np.int64]:
     """The positions of the entries with these ids."""
     if not wanted:
@@ -248,21 +253,33 @@ def find(entries: Sequence[Entry], wanted: Collection[str]) -> NDArray[np.int64]
     # The draws of ids are as good as the ids themselves to rule most rows out.
     settings = entries.whole.settings
     draws = np.sort(draw_names(settings.split, settings.seed, list(wanted)))
-    own = entries.column("orders")
-    at = np.flatnonzero(draws[np.minimum(np.searchsorted(draws, own), draws.size - 1)] == own)
-    found = names(take(entries, at))
-    return at[[name in wanted for name in found]]
+    parts = [np.empty(0, np.int64)]
+    for first in range(0, len(entries), _FOUND):
+        own = entries[first : first + _FOUND].column("orders")
+        at = np.flatnonzero(draws[np.minimum(np.searchsorted(draws, own), draws.size - 1)] == own) + first
+        parts.append(at[[name in wanted for name in names(take(entries, at))]])
+    return np.concatenate(parts)
 
 
 def spots(entries: Sequence[Entry]) -> list[tuple[str, int, int]]:
     """Path, line and offset of each."""
     if not isinstance(entries, Chosen):
         return [(place.path, place.line, place.offset) for place in (entry.place for entry in entries)]
-    batches = entries.whole.batches
-    of = entries.whole.places(entries.numbers)[0]
-    lines = entries.column("numbers") + np.array([batch.first_line for batch in batches], np.int64)[of]
-    paths = [batch.path for batch in batches]
+    paths, of, lines = lines_of(entries)
     return list(zip([paths[at] for at in of.tolist()], lines.tolist(), entries.column("offsets").tolist(), strict=True))
+
+
+def lines_of(entries: Sequence[Entry]) -> tuple[list[str], NDArray[np.int64], NDArray[np.int64]]:
+    """Paths, which of them is each entry's, and its line there."""
+    if not isinstance(entries, Chosen):
+        places = [entry.place for entry in entries]
+        known: dict[str, int] = {}
+        of_path = [known.setdefault(place.path, len(known)) for place in places]
+        return list(known), np.array(of_path, np.int64), np.array([place.line for place in places], np.int64)
+    batches = entries.whole.batches
+    of = entries.whole.batches_of(entries.numbers)
+    lines = entries.column("numbers") + np.array([batch.first_line for batch in batches], np.int64)[of]
+    return [batch.path for batch in batches], of, lines
 
 
 def labels(entries: Sequence[Entry]) -> Counter[str]:
@@ -279,18 +296,18 @@ def sources(entries: Sequence[Entry]) -> dict[str, NDArray[np.int64]]:
     if isinstance(entries, Chosen):
         numbers: dict[str, int] = {}
         of_batch = [numbers.setdefault(batch.source, len(numbers)) for batch in entries.whole.batches]
-        found = np.array(of_batch, np.int64)[entries.whole.places(entries.numbers)[0]]
+        found = np.array(of_batch, np.int32)[entries.whole.batches_of(entries.numbers)]
     else:
         numbers = {}
-        found = np.array([numbers.setdefault(entry.source, len(numbers)) for entry in entries], np.int64)
+        found = np.array([numbers.setdefault(entry.source, len(numbers)) for entry in entries], np.int32)
     return {name: at for name, number in numbers.items() if (at := np.flatnonzero(found == number)).size}
 
 
-def lengths(entries: Sequence[Entry]) -> NDArray[np.int64]:
-    """The characters of each entry's messages and of its conversation; shape (n, 2)."""
+def lengths(entries: Sequence[Entry], part: int) -> NDArray[np.int64]:
+    """The characters of each entry's messages (`part` 0), or of its conversation (1)."""
     if isinstance(entries, Chosen):
-        return entries.column("lengths")
-    return np.array([entry.held.lengths(entry.at) for entry in entries], np.int64).reshape(len(entries), 2)
+        return cast("NDArray[np.int64]", entries.whole.column("lengths")[:, part][entries.numbers])
+    return np.array([entry.held.lengths(entry.at)[part] for entry in entries], np.int64)
 
 
 def sizes(entries: Sequence[Entry]) -> NDArray[np.int64]:
@@ -305,7 +322,7 @@ def raws(entries: Sequence[Entry]) -> list[bytes]:
     if not isinstance(entries, Chosen):
         return [entry.raw for entry in entries]
     stores = [batch.stores()[1] for batch in entries.whole.batches]
-    of = entries.whole.places(entries.numbers)[0].tolist()
+    of = entries.whole.batches_of(entries.numbers).tolist()
     starts, found = entries.column("raw_starts").tolist(), sizes(entries).tolist()
     return [stores[at].read(start, size) for at, start, size in zip(of, starts, found, strict=True)]
 
@@ -319,9 +336,8 @@ def sound(entries: Sequence[Entry]) -> NDArray[np.bool_]:
 
 def labelled(entries: Sequence[Entry]) -> bool:
     """Has any of the rows a label?"""
-    if isinstance(entries, Chosen) and not any(batch.columns.labels for batch in entries.whole.batches):
-        return False
-    return any(entry.label is not None for entry in entries)
+    known = not isinstance(entries, Chosen) or any(batch.columns.labels for batch in entries.whole.batches)
+    return known and any(entry.label is not None for entry in entries)
 
 
 def synthesized(entries: Sequence[Entry]) -> bool:
@@ -331,20 +347,24 @@ def synthesized(entries: Sequence[Entry]) -> bool:
     return any(entry.held.synthesized(entry.at) for entry in entries)
 
 
-def keys(entries: Sequence[Entry], part: int) -> NDArray[np.uint8] | None:
-    """One of the keys that `curate.keys` makes of a row, of shape (n, KEY_BYTES); None where some lack it."""
+def keys(entries: Sequence[Entry], part: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
+    """Keys of shape (n, KEY_BYTES) that `curate.keys` made of rows, and which of them is each entry's.
+
+    `part` says which of a row's keys; None where some lack it.
+    """
     first, last = part * KEY_BYTES, (part + 1) * KEY_BYTES
     if isinstance(entries, Chosen):
-        found: NDArray[np.uint8] = entries.whole.column("keys")[:, first:last][entries.numbers]
-        return found if found.shape[1] or not len(entries) else None
+        found = entries.whole.column("keys")[:, first:last]
+        return (found, entries.numbers) if found.shape[1] else None
     made = [entry.keys[first:last] for entry in entries]
-    return np.frombuffer(b"".join(made), np.uint8).reshape(len(made), KEY_BYTES) if all(made) else None
+    joined = np.frombuffer(b"".join(made), np.uint8)
+    return (joined.reshape(-1, KEY_BYTES), np.arange(len(made))) if all(made) else None
 
 
-def known_ranks(entries: Sequence[Entry], settings: Dedup) -> NDArray[np.float64] | None:
-    """The numbers that `curate.preference` goes by, where they were worked out while reading."""
+def known_ranks(entries: Sequence[Entry], settings: Dedup) -> list[NDArray[np.float64]] | None:
+    """The numbers that `curate.preference` goes by, one after the other, where they were worked out while reading."""
     if isinstance(entries, Chosen) and entries.whole.settings.dedup == settings:
-        return entries.column("ranks")
+        return [column[entries.numbers] for column in entries.whole.column("ranks").T]
     return None
 
 
@@ -367,9 +387,14 @@ def draw_names(split: Split, seed: int, found: Sequence[str]) -> NDArray[np.uint
 def first_names(entries: Sequence[Entry]) -> NDArray[np.int64]:
     """For each entry the position of the first that has its id."""
     if isinstance(entries, Chosen):
-        # Equal ids have equal draws: where those differ, no id has to be looked at.
-        draws = np.sort(entries.column("orders"))
-        if (draws[1:] != draws[:-1]).all():
-            return np.arange(len(entries))
+        firsts = entries.whole.first_names()
+        numbers = entries.numbers if firsts is None else firsts[entries.numbers]
+        there = np.zeros(entries.whole.column("orders").size, np.bool_)
+        there[numbers] = True
+        if there.sum() == numbers.size:
+            return np.arange(numbers.size)
+        _, at, of = np.unique(numbers, return_index=True, return_inverse=True)
+        found: NDArray[np.int64] = at[of]
+        return found
     seen: dict[str, int] = {}
-    return np.fromiter((seen.setdefault(name, at) for at, name in enumerate(names(entries))), np.int64, len(entries))
+    return np.array([seen.setdefault(entry.id, at) for at, entry in enumerate(entries)], np.int64)

@@ -51,7 +51,7 @@ def find_clusters(
     threshold: float,
     rules: Rules | None = None,
     *,
-    order: NDArray[np.int64] | None = None,
+    order: NDArray[np.int32] | None = None,
     threads: int = 1,
     room: Room | None = None,
 ) -> Clusters:
@@ -62,12 +62,11 @@ def find_clusters(
     """
     rules, room = rules or Rules(), room or Room()
     if order is None:
-        order = np.arange(sketches.starts.size - 1)
+        order = np.arange(sketches.starts.size - 1, dtype=I32)
     total = order.size
-    kept_instead = np.arange(total, dtype=I32)
-    parents = np.arange(total, dtype=I32)
-    similarity = np.ones(total, np.float64)
-    usable = np.diff(sketches.starts)[order] >= max(1, rules.min_shingles)
+    kept_instead, parents = room.numbered(total, I32), room.numbered(total, I32)
+    similarity = room.filled(total, 1, np.float64)
+    usable = (np.diff(sketches.starts) >= max(1, rules.min_shingles))[order]
     active, buckets = _buckets(sketches, order, usable, threads, room)
     if active.size:
         sizes = np.diff(sketches.starts)[order[active]]
@@ -89,14 +88,15 @@ def find_clusters(
 
 
 def _buckets(
-    sketches: Sketches, order: NDArray[np.int64], usable: NDArray[np.bool_], threads: int, room: Room
+    sketches: Sketches, order: NDArray[np.int32], usable: NDArray[np.bool_], threads: int, room: Room
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """The texts that share a bucket with another, and the bucket of each of them in each band, -1 for one of its own.
 
     Shapes: (a,) and (a, bands). Buckets are numbered through all bands.
     """
     keys = sketches.band_keys
-    candidates = np.sort(order[usable])
+    candidates = order[usable]
+    candidates.sort()
     is_active = np.zeros(keys.shape[1], np.bool_)
 
     def label(band: int) -> int:
@@ -113,7 +113,7 @@ def _buckets(
 
 
 def _sorted_sets(
-    sketches: Sketches, active: NDArray[np.int64], sizes: NDArray[np.int64], threads: int, room: Room
+    sketches: Sketches, active: NDArray[np.int32], sizes: NDArray[np.int64], threads: int, room: Room
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """The shingle sets of the `active` texts, sorted and without repeats; `sizes` becomes the size of each set."""
     starts = np.zeros(active.size + 1, np.int64)
@@ -141,7 +141,7 @@ def _each(work: Callable[[int], int], count: int, threads: int) -> list[int]:
 
 @compiled
 def _label_equal(
-    keys: NDArray[np.uint32], candidates: NDArray[np.int64], labels: NDArray[np.int32], shared: NDArray[np.bool_]
+    keys: NDArray[np.uint32], candidates: NDArray[np.int32], labels: NDArray[np.int32], shared: NDArray[np.bool_]
 ) -> int:
     """Number the keys that two or more candidates have in `labels`, from 0, and return how many there are.
 
@@ -173,7 +173,7 @@ def _label_equal(
 
 @compiled
 def _number_through(
-    labels: NDArray[np.int32], active: NDArray[np.int64], firsts: NDArray[np.int32], buckets: NDArray[np.int32]
+    labels: NDArray[np.int32], active: NDArray[np.int32], firsts: NDArray[np.int32], buckets: NDArray[np.int32]
 ) -> None:
     """Write the labels of the active texts, those of each band from its number in `firsts` on, to `buckets`."""
     for index in range(active.size):
@@ -186,7 +186,7 @@ def _number_through(
 def _sort_sets(
     shingles: NDArray[np.uint32],
     starts: NDArray[np.int64],
-    active: NDArray[np.int64],
+    active: NDArray[np.int32],
     targets: NDArray[np.int64],
     sets: NDArray[np.uint32],
     sizes: NDArray[np.int64],

@@ -3,16 +3,19 @@ many of them the settings can be expected to find.
 """
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import find, names, spots, take
+from curate.chosen import lines_of, take
 from curate.config import Dedup
 from curate.entries import Entry, Rejection
-from curate.rejections import table
+from curate.ids import Ids
+from curate.rejections import Repeats, parts_of
 from curate.steps import DUPLICATES
 
 if TYPE_CHECKING:
@@ -21,52 +24,220 @@ if TYPE_CHECKING:
 _IDS = ("cluster", "id", "kept")
 COLUMNS = ("cluster", "id", "kept", "similarity", "stage", "dataset", "path", "line")
 _BINS_PER_ONE = 20  # bins of 0.05: a threshold of 0.7 leaves six and one for the same text
+_PIECE_LINES = 1 << 14  # of a table that are text at once
+_GROUP_LINES = 122_880  # that a reader takes at once; polars' own size for smaller tables
 
 
-def cluster_table(kept: Sequence[Entry], rejections: Sequence[Rejection], ties: Mapping[str, str]) -> "pl.DataFrame":
+_COLUMNS = {
+    "at": np.int64, "id": np.int32, "instead": np.int32, "similarity": np.float64, "stage": np.int8,
+    "dataset": np.int32, "path": np.int32, "line": np.int64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Rows that were left out because they repeat another, in columns of shape (n,); ids are numbers of an `Ids`.
+
+    `at` are their positions among the rejections, `id` is -1 where a record had none, `stage` the number among the
+    stages asked for, `dataset` that of the earlier dataset that `instead` is of, -1 for none. `path` and `line` say
+    where they stood.
+    """
+
+    at: NDArray[np.int64]
+    id: NDArray[np.int32]
+    instead: NDArray[np.int32]
+    similarity: NDArray[np.float64]
+    stage: NDArray[np.int8]
+    dataset: NDArray[np.int32]
+    path: NDArray[np.int32]
+    line: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, **columns: Any) -> "Repeated":
+        """These columns, in as few bytes as they need."""
+        return cls(**{name: np.asarray(columns[name], kind) for name, kind in _COLUMNS.items()})
+
+    @classmethod
+    def joined(cls, parts: Sequence["Repeated"]) -> "Repeated":
+        """The rows of all parts."""
+        return cls(*[np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS])
+
+    def taken(self, at: Any) -> "Repeated":
+        """Those at these places, or those that a mask chooses."""
+        return Repeated(*[getattr(self, name)[at] for name in _COLUMNS])
+
+
+class Texts:
+    """Numbers for texts of which there are few."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+
+    def of(self, found: Iterable[str | None]) -> NDArray[np.int64]:
+        """The number of each, -1 for None."""
+        known = self.known
+        return np.array([-1 if one is None else known.setdefault(one, len(known)) for one in found], np.int64)
+
+
+def ids_among(rejections: Sequence[Rejection], *others: Sequence[Entry]) -> Ids:
+    """Numbers for the ids of all these rows."""
+    return Ids([*others, *(part.rows for part in parts_of(rejections) if isinstance(part, Repeats))])
+
+
+def repeated(
+    rejections: Sequence[Rejection], stages: Sequence[str], ids: Ids, datasets: Texts, paths: Texts
+) -> Repeated:
+    """What the stages left out as repeating another row, in the order in which the rejections come."""
+    found = [Repeated.of(**dict.fromkeys(_COLUMNS, ()))]
+    before = 0
+    for part in parts_of(rejections):
+        if isinstance(part, Repeats):
+            if part.stage in stages:
+                found.append(_repeats(part, before, stages.index(part.stage), ids, datasets, paths))
+        else:
+            chosen = [(at, item, item.because_of) for at, item in enumerate(part, before) if item.stage in stages]
+            some = [(at, item, because) for at, item, because in chosen if because is not None]
+            named = ids.of_names([item.id or "" for _, item, _ in some])
+            found.append(
+                Repeated.of(
+                    at=[at for at, _, _ in some],
+                    id=np.where([item.id is None for _, item, _ in some], -1, named),
+                    instead=ids.of_names([because.id for _, _, because in some]),
+                    similarity=[because.similarity for _, _, because in some],
+                    stage=[stages.index(item.stage) for _, item, _ in some],
+                    dataset=datasets.of(because.dataset for _, _, because in some),
+                    path=paths.of(item.path for _, item, _ in some),
+                    line=[item.line for _, item, _ in some],
+                )
+            )
+        before += len(part)
+    return Repeated.joined(found)
+
+
+def _repeats(part: Repeats, before: int, stage: int, ids: Ids, datasets: Texts, paths: Texts) -> Repeated:
+    total, found = len(part), part.found.instead
+    here = found >= 0
+    instead, dataset = np.empty(total, np.int32), np.full(total, -1, np.int32)
+    instead[here] = ids.of(take(part.entries, found[here]))
+    if not here.all():
+        instead[~here] = ids.of_names(part.others.ids)[~found[~here]]
+        dataset[~here] = datasets.of(part.others.datasets)[~found[~here]]
+    named, of_path, lines = lines_of(part.rows)
+    return Repeated.of(
+        at=np.arange(before, before + total),
+        id=ids.of(part.rows),
+        instead=instead,
+        similarity=part.found.similarity,
+        stage=np.full(total, stage, np.int8),
+        dataset=dataset,
+        path=paths.of(named)[of_path],
+        line=lines,
+    )
+
+
+class ClusterTable:
     """One line for each row of a cluster: the rows that repeat another, and the rows that are kept instead.
 
     `kept` is the id of the row that a dropped one is `similarity` to (itself for those that stay); where that row went
     in a later stage, `cluster` still leads to the row that stands for both. `cluster` is the smallest id of the kept
     rows that are tied. `dataset` names the earlier dataset that `kept` is of, where it is not a row of this one.
     """
-    import polars as pl
 
-    is_repeat = pl.col("stage").is_in(DUPLICATES) & pl.col("instead").is_not_null() & pl.col("id").is_not_null()
-    repeats = table(rejections).filter(is_repeat)
-    here = repeats.filter(pl.col("dataset").is_null())
-    instead = dict(zip(here["id"].to_list(), here["instead"].to_list(), strict=True))
-    found = take(kept, find(kept, {*ties, *repeats["instead"].to_list()}))
-    places = dict(zip(names(found), spots(found), strict=True))
-    datasets = repeats["dataset"].to_list()
-    last = [
-        name if name in places or dataset is not None else _last_kept(name, instead, places)
-        for name, dataset in zip(repeats["instead"].to_list(), datasets, strict=True)
-    ]
-    standing = {name for name, dataset in zip(last, datasets, strict=True) if dataset is None} | ties.keys()
-    stay = [name for name in places if name in standing]
-    types = dict.fromkeys(COLUMNS, pl.String) | {"similarity": pl.Float64, "line": pl.Int64}
-    gone = repeats.select(*COLUMNS[1:2], pl.col("instead").alias("kept"), *COLUMNS[3:])
-    left = {
-        "id": stay,
-        "kept": stay,
-        "similarity": [1.0] * len(stay),
-        "path": [places[name][0] for name in stay],
-        "line": [places[name][1] for name in stay],
-    }
-    lines = pl.concat([gone, pl.DataFrame(left, {name: types[name] for name in left})], how="diagonal")
-    clusters = pl.Series("cluster", [ties.get(name, name) for name in (*last, *stay)], pl.String)
-    lines = lines.select(clusters, *COLUMNS[1:])
-    return lines.sort("cluster", "similarity", "id", "path", "line", descending=[False, True, False, False, False])
+    def __init__(self, kept: Sequence[Entry], rejections: Sequence[Rejection], ties: Mapping[str, str]) -> None:
+        self._ids = ids = ids_among(rejections, kept)
+        self._datasets, self._paths = Texts(), Texts()
+        gone = repeated(rejections, DUPLICATES, ids, self._datasets, self._paths)
+        gone = gone.taken(gone.id >= 0)
+        tied, tie = ids.of_names(list(ties)), ids.of_names(list(ties.values()))
+        kept_ids = ids.of(kept)
+        places = np.flatnonzero(ids.isin(kept_ids, np.concatenate([tied, gone.instead])))
+        there = kept_ids[places]
+        here = gone.dataset < 0
+        last = _last_kept(gone, np.sort(there), ids)
+        stays = ids.isin(there, np.concatenate([tied, last[here]]))
+        places, stay = places[stays], there[stays]
+        # Of rows that share an id, the last one stands for it.
+        stay, at = np.unique(stay[::-1], return_index=True)
+        paths, of_path, lines = lines_of(take(kept, places[::-1][at]))
+        nothing = np.full(stay.size, -1)
+        left = Repeated.of(
+            at=nothing, id=stay, instead=stay, similarity=np.ones(stay.size), stage=nothing, dataset=nothing,
+            path=self._paths.of(paths)[of_path], line=lines,
+        )  # fmt: skip
+        self._lines = Repeated.joined([gone, left])
+        clusters = np.concatenate([last, stay], dtype=np.int32, casting="same_kind")
+        known = np.argsort(tied)
+        at = np.minimum(np.searchsorted(tied[known], clusters), max(tied.size - 1, 0))
+        if tied.size:
+            clusters = np.where(tied[known][at] == clusters, tie[known][at], clusters)
+        self._clusters = clusters
+        self._order = self._in_order()
+
+    def __len__(self) -> int:
+        return self._clusters.size
+
+    def _in_order(self) -> NDArray[np.int64]:
+        """By cluster, the most similar first, then by id, path and line."""
+        import polars as pl
+
+        clusters, lines = self._clusters, self._lines
+        numbers = np.unique(np.concatenate([clusters, lines.id]))
+        pieces = [pl.Series(self._ids.names(numbers[at : at + _PIECE_LINES]), dtype=pl.String)
+                  for at in range(0, numbers.size, _PIECE_LINES)]  # fmt: skip
+        places = np.empty(numbers.size, np.int32)
+        if pieces:
+            places[pl.concat(pieces).arg_sort().to_numpy()] = np.arange(numbers.size)
+        paths = np.argsort(np.argsort(np.array(list(self._paths.known), object)))
+        by_id = places[np.searchsorted(numbers, lines.id)]
+        by_cluster = places[np.searchsorted(numbers, clusters)]
+        return np.lexsort((lines.line, paths[lines.path], by_id, -lines.similarity, by_cluster))
+
+    def pieces(self) -> "Iterator[pl.DataFrame]":
+        """The table, some lines at a time."""
+        import polars as pl
+
+        types = dict.fromkeys(COLUMNS, pl.String) | {"similarity": pl.Float64, "line": pl.Int64}
+        stages, datasets, paths = [*DUPLICATES, None], [*self._datasets.known, None], list(self._paths.known)
+        for first in range(0, len(self), _PIECE_LINES) or (0,):
+            some = self._order[first : first + _PIECE_LINES]
+            lines = self._lines.taken(some)
+            yield pl.DataFrame(
+                {
+                    "cluster": self._ids.names(self._clusters[some]),
+                    "id": self._ids.names(lines.id),
+                    "kept": self._ids.names(lines.instead),
+                    "similarity": lines.similarity,
+                    "stage": [stages[at] for at in lines.stage.tolist()],
+                    "dataset": [datasets[at] for at in lines.dataset.tolist()],
+                    "path": [paths[at] for at in lines.path.tolist()],
+                    "line": lines.line,
+                },
+                types,
+            )
 
 
-def _last_kept(name: str, instead: Mapping[str, str], places: Mapping[str, object]) -> str:
-    """The row that stands for `name` after all stages. Exact duplicates can share an id: that ends the search."""
-    seen = {name}
-    while name not in places and name in instead and instead[name] not in seen:
-        name = instead[name]
-        seen.add(name)
-    return name
+def _last_kept(gone: Repeated, kept: NDArray[np.int64], ids: Ids) -> NDArray[np.int32]:
+    """The row that stands for each one's `instead` after all stages; `kept` are those that are left, in order.
+
+    Exact duplicates can share an id: that ends the search.
+    """
+    here = gone.dataset < 0
+    went = here & ids.isin(gone.id, gone.instead)
+    instead = dict(zip(gone.id[went].tolist(), gone.instead[went].tolist(), strict=True))
+    last = gone.instead.copy()
+    for at in np.flatnonzero(here & ~ids.isin(last, kept)).tolist():
+        name = int(last[at])
+        seen = {name}
+        while not _holds(kept, name) and name in instead and instead[name] not in seen:
+            name = instead[name]
+            seen.add(name)
+        last[at] = name
+    return last
+
+
+def _holds(numbers: NDArray[np.int64], one: int) -> bool:
+    at = int(np.searchsorted(numbers, one))
+    return at < numbers.size and int(numbers[at]) == one
 
 
 def renamed(table: "pl.DataFrame", rename: Callable[[Iterable[str]], Mapping[str, str]]) -> "pl.DataFrame":
@@ -77,10 +248,15 @@ def renamed(table: "pl.DataFrame", rename: Callable[[Iterable[str]], Mapping[str
     return table.with_columns(pl.col(*_IDS).replace(names)) if names else table
 
 
-def parquet_bytes(table: "pl.DataFrame") -> bytes:
-    """The table as a Parquet file: the same bytes for the same rows."""
+def parquet_bytes(pieces: "Iterable[pl.DataFrame]") -> bytes:
+    """The table that the pieces (at least one) make as a Parquet file: the same bytes for the same rows."""
+    from polars.io.plugins import register_io_source
+
+    left = iter(pieces)
+    first = next(left)
     buffer = io.BytesIO()
-    table.write_parquet(buffer, compression="zstd", statistics=False)
+    whole = register_io_source(lambda *_: chain((first,), left), schema=first.schema, is_pure=True)
+    whole.sink_parquet(buffer, compression="zstd", statistics=False, row_group_size=_GROUP_LINES)
     return buffer.getvalue()
 
 

@@ -22,7 +22,7 @@ def drop_exact(entries: Sequence[Entry], context: Context) -> Outcome:
     settings = context.recipe.dedup or UNNAMED
     found = keys(entries, ROW)
     assert found is not None
-    kept, gone, best = _one_of_each(entries, first_of_each(found), settings)
+    kept, gone, best = _one_of_each(entries, first_of_each(*found), settings)
     repeats = Found(gone, best, np.ones(gone.size), np.zeros(gone.size, np.uint8))
     different, claiming, owner = _one_of_each(kept, first_names(kept), settings)
     claims = []

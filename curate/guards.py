@@ -1,27 +1,30 @@
 """Guards: signs that a recipe threw away what it should have kept. They stop the build unless the recipe allows it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from curate.config import Recipe
 from curate.core.errors import DataError
+from curate.duplicates import Texts, ids_among, repeated
 from curate.entries import Rejection
 from curate.guard_settings import Guards
-from curate.rejections import count_reasons, table
+from curate.rejections import count_reasons
 from curate.steps import COMPOSING
 
-_DUPLICATES = frozenset({"exact", "near", "semantic"})
+_DUPLICATES = ("exact", "near", "semantic")
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What the guards saw: `faults` stop a build, `warnings` don't."""
+    """What the guards saw: `faults` stop a build, `warnings` don't. `rows` are the ids that these name."""
 
     faults: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
 
 
 def check_guards(
@@ -39,7 +42,7 @@ def check_guards(
         elif share > default.max_source_loss:
             signs.warnings.append(text)
     total = sum(read.values())
-    for row, size in cluster_sizes(rejections).most_common(_SHOWN):
+    for row, size in largest_clusters(rejections):
         share = size / total
         if size < guards.min_cluster_rows or share <= min(guards.max_cluster_share, default.max_cluster_share):
             continue
@@ -48,6 +51,7 @@ def check_guards(
             signs.faults.append(f"{text} (guards.max_cluster_share is {guards.max_cluster_share:g})")
         else:
             signs.warnings.append(text)
+        signs.rows.append(row)
     return signs
 
 
@@ -71,21 +75,22 @@ def idle_filters(recipe: Recipe, stages: Sequence[Mapping[str, Any]], reports: M
     return [f"these filters leave out nothing: {names}; do they look where they should?"] if idle else []
 
 
-def cluster_sizes(rejections: Sequence[Rejection]) -> Counter[str]:
-    """How many rows say what a row says, itself included: id of the row that is kept -> rows."""
-    import polars as pl  # it takes a moment to load, and `--help` must not
-
-    repeats = table(rejections).filter(
-        pl.col("stage").is_in(_DUPLICATES) & pl.col("instead").is_not_null() & pl.col("dataset").is_null()
-    )
-    sizes = Counter(repeats["instead"].to_list())
-    near = repeats.filter((pl.col("stage") != "exact") & pl.col("id").is_not_null())
-    instead = dict(zip(near["id"].to_list(), near["instead"].to_list(), strict=True))
+def largest_clusters(rejections: Sequence[Rejection]) -> list[tuple[str, int]]:
+    """The ids of the few rows that most rows say the same as, the most first, and how many those are with itself."""
+    ids = ids_among(rejections)
+    found = repeated(rejections, _DUPLICATES, ids, Texts(), Texts())
+    found = found.taken(found.dataset < 0)
+    kept, firsts, sizes = np.unique(found.instead, return_index=True, return_counts=True)
+    near = found.taken((found.stage != _DUPLICATES.index("exact")) & ids.isin(found.id, kept) & (found.id >= 0))
     # Exact duplicates of a row that is itself a near duplicate count for the row that stands for them all.
-    for row in [row for row in instead if row in sizes]:
-        if (kept := instead[row]) != row:
-            sizes[kept] += sizes.pop(row)
-    return Counter({row: size + 1 for row, size in sizes.items()})
+    for row, other in dict(zip(near.id.tolist(), near.instead.tolist(), strict=True)).items():
+        if other != row:
+            at, to = np.searchsorted(kept, [row, other])
+            sizes[to] += sizes[at]
+            sizes[at] = 0
+    most = np.lexsort((firsts, -sizes))[:_SHOWN]
+    most = most[sizes[most] > 0]
+    return list(zip(ids.names(kept[most]), (sizes[most] + 1).tolist(), strict=True))
 
 
 def _why(rejections: Sequence[Rejection], is_only_source: bool) -> str:

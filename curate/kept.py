@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import digest_names, left_out, positions, same, take
+from curate.chosen import Chosen, encoded, left_out, names, positions, same, take
 from curate.config import Recipe
 from curate.core.console import say, warn
 from curate.core.digests import digest_bytes, digest_json
@@ -102,7 +102,7 @@ class Kept:
         new = hashlib.sha256()
         for block in blocks(take(after, left_out(after, before))):
             new.update(block)
-        self._rows = digest_json([self._rows, gone, new.hexdigest(), digest_names(after)])
+        self._rows = digest_json([self._rows, gone, new.hexdigest(), _digest_names(after)])
 
     def tidy(self, *, screens: bool) -> None:
         """Remove what this build did not use: of stages that the recipe lost, and of writers that were killed."""
@@ -212,4 +212,16 @@ def _digest_read(recipe: Recipe, files: Sequence[InputFile], entries: Sequence[E
     for entry in entries if adapted else ():
         if entry.source in adapted:
             made.update(entry.line + b"\n")
-    return digest_json([sources, used, made.hexdigest(), digest_names(entries)])
+    return digest_json([sources, used, made.hexdigest(), _digest_names(entries)])
+
+
+def _digest_names(entries: Sequence[Entry]) -> str:
+    """A digest of the entries' ids in their order."""
+    if isinstance(entries, Chosen):
+        data, ends = entries.whole.ids(entries.numbers)
+    else:
+        given, sizes = encoded(names(entries))
+        data, ends = np.frombuffer(given, np.uint8), np.cumsum(sizes)
+    state = hashlib.sha256(ends.astype("<i8").data)
+    state.update(data.data)
+    return state.hexdigest()

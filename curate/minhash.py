@@ -70,7 +70,8 @@ def sketch(texts: Sequence[str], banding: Banding, *, ignored_share: float | Non
 
 def joined_sketches(parts: Iterable[Sketches], texts: int, shingles: int, bands: int, room: Room) -> Sketches:
     """The sketches of all parts as one, each part taken only when its turn has come; the sums are known before."""
-    made = Sketches(room.empty(shingles, U32), np.zeros(texts + 1, np.int64), room.empty((bands, texts), U32))
+    starts = room.filled(texts + 1, 0, np.int64)
+    made = Sketches(room.empty(shingles, U32), starts, room.empty((bands, texts), U32))
     at = used = 0
     for number, part in enumerate(parts):
         size, more = part.starts.size - 1, part.shingles.size

@@ -119,14 +119,17 @@ def _made_while_reading(
 
 def _sketches(
     made: Sketches | None, known: Sequence[Entry], heads: Sequence[Entry], settings: Dedup, context: Context
-) -> tuple[Sketches, NDArray[np.int64]]:
+) -> tuple[Sketches, NDArray[np.int32]]:
     """Sketches of the compared texts, and which of them is each entry's, the known ones first."""
     if made is not None and isinstance(heads, Chosen):
         total = made.starts.size - 1
-        return made, np.concatenate([np.arange(total - len(known), total), heads.numbers])
+        last = np.arange(total - len(known), total, dtype=np.int32)
+        return made, np.concatenate([last, heads.numbers], dtype=np.int32, casting="same_kind")
     banding = banding_of(settings, context.recipe.seed)
     texts = [chosen_text(entry.row, settings.on) for entry in (*known, *heads)]
-    return sketch(texts, banding, ignored_share=settings.ignored_share, threads=context.threads), np.arange(len(texts))
+    return sketch(texts, banding, ignored_share=settings.ignored_share, threads=context.threads), np.arange(
+        len(texts), dtype=np.int32
+    )
 
 
 def _repeats(nodes: _Nodes, clusters: Clusters, repeated: list[tuple[int, int]], known: int) -> Found:
@@ -134,19 +137,21 @@ def _repeats(nodes: _Nodes, clusters: Clusters, repeated: list[tuple[int, int]],
 
     The first `known` texts of the clusters are those of earlier datasets.
     """
-    instead, similarity = clusters.kept_instead[known:].astype(np.int64) - known, clusters.similarity[known:]
-    best = np.where(instead < 0, ~(instead + known), nodes.heads[np.maximum(instead, 0)])
-    goes = instead != np.arange(instead.size)
+    instead, similarity = clusters.kept_instead[known:], clusters.similarity[known:]
     given = [(-1, row, number, 1.0) for row, number in repeated]
     for text, rows in nodes.several.items():
-        if goes[text]:
-            given += [(text, row, best[text], similarity[text]) for row in rows]
+        best = int(instead[text])
+        if best != text + known:
+            stays = ~best if best < known else nodes.heads[best - known]
+            given += [(text, row, stays, similarity[text]) for row in rows]
         else:
             given += [(text, row, stays, 1.0) for row, stays in rows.items() if row != stays]
+    goes = ~_stays(clusters, known)
     goes[list(nodes.several)] = False
     found = np.empty(goes.sum(), _GONE)
-    for name, column in zip(_GONE.names or (), (np.arange(goes.size), nodes.heads, best, similarity), strict=True):
-        found[name] = column[goes]
+    found["text"], found["row"], found["similarity"] = np.flatnonzero(goes), nodes.heads[goes], similarity[goes]
+    bests = instead[goes].astype(np.int64)
+    found["instead"] = np.where(bests < known, ~bests, nodes.heads[np.maximum(bests - known, 0)])
     found = np.concatenate([np.array(given, _GONE), found])
     found = found[np.argsort(found["text"], kind="stable")]
     rounded = np.array([round(one, 4) for one in found["similarity"].tolist()], np.float64)
@@ -158,9 +163,9 @@ def _kept(
     entries: Sequence[Entry], nodes: _Nodes, clusters: Clusters, known: int
 ) -> tuple[Sequence[Entry], list[list[str]], dict[str, str]]:
     """The rows kept, the conflicts, and the ties; `known` as above."""
-    stays = clusters.kept_instead[known:] == np.arange(known, clusters.kept_instead.size)
+    stays = _stays(clusters, known)
     component = clusters.component[known:]
-    shared = np.bincount(component[stays], minlength=clusters.component.size)[component] > 1
+    shared = (np.bincount(component[stays], minlength=clusters.component.size) > 1)[component]
     alone = stays.copy()
     alone[list(nodes.several)] = False
     kept, conflicts = [nodes.heads[alone]], []
@@ -183,17 +188,25 @@ def _kept(
     return take(entries, np.sort(np.concatenate(kept))), conflicts, ties
 
 
+def _stays(clusters: Clusters, known: int) -> NDArray[np.bool_]:
+    """Which of the texts behind the `known` ones are kept."""
+    instead = clusters.kept_instead
+    stays: NDArray[np.bool_] = instead[known:] == np.arange(known, instead.size, dtype=instead.dtype)
+    return stays
+
+
 def _nodes(entries: Sequence[Entry], settings: Dedup, earlier: _Earlier) -> tuple[_Nodes, list[tuple[int, int]]]:
     """The rows by their compared text, in order of preference inside and out.
 
     Those whose text an earlier dataset has stand apart, with ~ the number of that dataset's row.
     """
     order = in_order(entries, settings)
-    found = keys(entries, PROMPT if settings.on == "prompt" else CHOSEN)
-    if found is None:
+    known_keys = keys(entries, PROMPT if settings.on == "prompt" else CHOSEN)
+    if known_keys is None:
         made = [chosen_key(entry, settings.on) for entry in entries]
-        found = np.frombuffer(b"".join(made), np.uint8).reshape(len(entries), KEY_BYTES)
-    firsts = first_of_each(found[order])
+        known_keys = np.frombuffer(b"".join(made), np.uint8).reshape(-1, KEY_BYTES), np.arange(len(made))
+    found, numbers = known_keys
+    firsts = first_of_each(found, numbers[order])
     is_head = firsts == np.arange(firsts.size)
     several: dict[int, list[int]] = {}
     for at in np.flatnonzero(~is_head).tolist():
@@ -202,12 +215,12 @@ def _nodes(entries: Sequence[Entry], settings: Dedup, earlier: _Earlier) -> tupl
     known = {key: number for number, key in enumerate(earlier.by_key)}
     repeated: list[tuple[int, int]] = []
     for first in np.flatnonzero(is_head).tolist() if known else ():
-        number = known.get(found[order[first]].tobytes())
+        number = known.get(found[numbers[order[first]]].tobytes())
         if number is not None:
             repeated += [(row, ~number) for row in several.pop(first, [int(order[first])])]
             is_head[first] = False
-    numbers = np.cumsum(is_head) - 1
-    by_number = {int(numbers[first]): _stay(entries, node, settings.on) for first, node in several.items()}
+    texts = np.cumsum(is_head) - 1
+    by_number = {int(texts[first]): _stay(entries, node, settings.on) for first, node in several.items()}
     return _Nodes(order[is_head], by_number), repeated
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from curate.accounts import check_account, count_stage
 from curate.balance import dominant_class
 from curate.collector import collector_paused
@@ -23,12 +25,14 @@ from curate.outputs import KEPT_FOLDER, Dataset, check_writable, current_manifes
 from curate.processors import usable_processors
 from curate.review.stage import STAGE as REVIEW
 from curate.review.stage import find_decisions, with_review
+from curate.room import give_back_memory
 from curate.sources import InputFile, find_files
 from curate.split import count_labels
 from curate.stage_files import find_stage_files
 from curate.steps import COMPOSING, Done, Step, make_steps, run_step, wants_screens
 
 if TYPE_CHECKING:
+    from curate.guards import Signs
     from curate.pieces import Reading
     from curate.rejections import Rejections
 
@@ -65,6 +69,8 @@ def build(
     recipe = load_config(recipe_path, Recipe)
     if fix:
         recipe = recipe.model_copy(update={"checks": recipe.checks.model_copy(update={"fix": True})})
+    if memory is not None:
+        give_back_memory()
     context = Context(recipe, recipe_path.parent, usable_processors(), memory)
     target = output if output is not None else find_path(recipe.output, context.folder)
     decisions, journals = find_decisions(target)
@@ -111,7 +117,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     # Imported here: what finds a dataset up to date needs none of these.
     from curate.chosen import together
     from curate.composing import compose, describe_added, merge_ties
-    from curate.duplicates import cluster_table, parquet_bytes, renamed
+    from curate.duplicates import ClusterTable, parquet_bytes, renamed
     from curate.facts import describe_facts
     from curate.guards import check_guards, idle_filters, refuse
     from curate.kept import Kept
@@ -136,20 +142,20 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
     if written + len(run.rejections) != sum(read.values()):
         raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
-    clusters = cluster_table(run.entries, run.rejections, merge_ties(*run.ties))
+    clusters = ClusterTable(run.entries, run.rejections, merge_ties(*run.ties)).pieces()
+    fit = describe_facts(Rows(together(list(sides.rows.values()))))
     if wants_screens(recipe):
         from curate.redaction import redact_ids, redact_rejections
 
         run.rejections = Rejections(redact_rejections(run.rejections, recipe.screens, context.folder))
-        clusters = renamed(clusters, lambda ids: redact_ids(ids, recipe.screens, context.folder))
-        hidden = redact_ids((name for names in run.conflicts for name in names), recipe.screens, context.folder)
-        run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
+        clusters = (renamed(some, lambda ids: redact_ids(ids, recipe.screens, context.folder)) for some in clusters)
+        _hide_ids(run, fit, signs, context)
     run.files["clusters.parquet"] = parquet_bytes(clusters)
     facts = _facts(recipe, run, read)
     facts["inputs"] = [_describe(file, lines) for file in files]
     facts["split"] = count_labels(sides.rows)
     facts |= describe_added(sides)
-    facts["fit"] = describe_facts(Rows(together(list(sides.rows.values()))))
+    facts["fit"] = fit
     warned = [
         *signs.warnings,
         *idle_filters(recipe, run.counts, run.reports),
@@ -160,6 +166,23 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
         warned.append(text)
     facts["warnings"] = warned
     return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files}, inputs_read.check)
+
+
+def _hide_ids(run: _Run, fit: dict[str, Any], signs: "Signs", context: Context) -> None:
+    """Let no id that holds what a screen keeps out be seen in the manifest, the card, the report or the evidence."""
+    from curate.core.contamination.evidence import EVIDENCE_FILE, Evidence
+    from curate.redaction import redact_ids
+
+    evidence = msgspec.json.Decoder(Evidence).decode_lines(run.files.get(EVIDENCE_FILE, b""))
+    named = [*(name for names in run.conflicts for name in names), *fit["listed"], *signs.rows]
+    hidden = redact_ids([*named, *(one.row for one in evidence)], context.recipe.screens, context.folder)
+    run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
+    fit["listed"] = [name for name in fit["listed"] if name not in hidden]  # examples: others do as well
+    for row in filter(hidden.__contains__, signs.rows):
+        signs.warnings[:] = [text.replace(row, hidden[row]) for text in signs.warnings]
+    if EVIDENCE_FILE in run.files:
+        shown = [msgspec.structs.replace(one, row=hidden.get(one.row, one.row)) for one in evidence]
+        run.files[EVIDENCE_FILE] = msgspec.json.Encoder().encode_lines(shown)
 
 
 def _run_steps(run: _Run, steps: Sequence[Step], context: Context) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import first_names, known_ranks, names
+from curate.chosen import first_names, known_ranks, names, take
 from curate.config import Dedup
 from curate.core.rows import Row, encode_row
 from curate.entries import Entry
@@ -16,6 +16,7 @@ from curate.entries import Entry
 UNNAMED = Dedup()
 """What a recipe without near duplicates goes by."""
 _SIGNS = {"longest": -1.0, "shortest": 1.0}
+_SORTED_IDS = 1 << 16  # ids that are in memory at once, and those of as many more rows as have one rank
 
 
 def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
@@ -39,11 +40,37 @@ def in_order(entries: Sequence[Entry], settings: Dedup) -> NDArray[np.int64]:
     if ranks is None:
         make = ranking(settings)
         made = [entry.held.ranks(entry.at, settings) or make(entry.row) for entry in entries]
-        ranks = np.array(made, np.float64).reshape(len(entries), -1 if made else 0)
-    found = names(entries)
-    place = np.empty(len(found), np.int64)
-    place[sorted(range(len(found)), key=found.__getitem__)] = np.arange(len(found))
-    return np.lexsort((place, *ranks.T[::-1]))
+        ranks = list(np.array(made, np.float64).reshape(len(entries), -1 if made else 0).T)
+    order, differs = _by_ranks(ranks, len(entries))
+    del ranks
+    edges = np.flatnonzero(differs)
+    first = 0
+    while first < order.size:
+        # Ids decide between equal ranks: those of whole groups, so many at a time that few are in memory.
+        after = int(np.searchsorted(edges, first + _SORTED_IDS))
+        last = int(edges[after]) if after < edges.size else order.size
+        order[first:last] = _by_names(entries, order[first:last], np.cumsum(differs[first:last]))
+        first = last
+    return order
+
+
+def _by_ranks(ranks: Sequence[NDArray[np.float64]], total: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The positions in the order of the ranks, and which of them differs in rank from the one before it."""
+    telling = [one for one in ranks if (one != one[:1]).any()]
+    order = np.lexsort(telling[::-1]) if telling else np.arange(total)
+    differs = np.zeros(total, np.bool_)
+    for one in telling:
+        in_turn = one[order]
+        differs[1:] |= in_turn[1:] != in_turn[:-1]
+    return order, differs
+
+
+def _by_names(entries: Sequence[Entry], positions: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions of some entries group by group, those of each in the order of their ids."""
+    found = names(take(entries, positions))
+    by_name = np.array(sorted(range(len(found)), key=found.__getitem__), np.int64)
+    ordered: NDArray[np.int64] = positions[by_name[np.argsort(groups[by_name], kind="stable")]]
+    return ordered
 
 
 def ranking(settings: Dedup) -> Callable[[Row], tuple[float, ...]]:

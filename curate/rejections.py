@@ -3,20 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from operator import eq
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import names, raws, sizes, spots, take, together
+from curate.chosen import lines_of, names, raws, sizes, spots, take, together
 from curate.entries import Because, Entry, Rejection, encode_rejections
 
-if TYPE_CHECKING:
-    import polars as pl
-
 _BLOCK_ROWS = 512  # rejections that are objects at once: enough that encoding them is the cost, and not the calls
-_TEXTS = ("stage", "reason", "id", "instead", "dataset", "path")
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -66,7 +62,7 @@ class Repeats(_Several):
         self, stage: str, entries: Sequence[Entry], found: Found, rules: Sequence[Rule], others: Others | None = None
     ) -> None:
         self.stage, self.found, self.rules, self.others = stage, found, rules, others or Others()
-        self._entries = entries
+        self.entries = entries
 
     def __len__(self) -> int:
         return self.found.rows.size
@@ -77,7 +73,7 @@ class Repeats(_Several):
     def __getitem__(self, at: slice) -> "Repeats": ...
     def __getitem__(self, at: int | slice) -> "Rejection | Repeats":
         if isinstance(at, slice):
-            return Repeats(self.stage, self._entries, self.found.taken(at), self.rules, self.others)
+            return Repeats(self.stage, self.entries, self.found.taken(at), self.rules, self.others)
         one = range(len(self))[at]
         return next(iter(self[one : one + 1]))
 
@@ -88,13 +84,13 @@ class Repeats(_Several):
     @property
     def rows(self) -> Sequence[Entry]:
         """The rows that go."""
-        return take(self._entries, self.found.rows)
+        return take(self.entries, self.found.rows)
 
     def instead(self) -> tuple[list[str], list[str | None]]:
         """The ids of the rows that are kept instead, and of those of earlier datasets the datasets."""
         found = self.found.instead
         here = found >= 0
-        known = iter(names(take(self._entries, found[here])))
+        known = iter(names(take(self.entries, found[here])))
         if here.all():
             return list(known), [None] * found.size
         ids = [next(known) if at >= 0 else self.others.ids[~at] for at in found.tolist()]
@@ -128,23 +124,12 @@ class Rejections(_Several):
 
     def __init__(self, *parts: Sequence[Rejection]) -> None:
         self.parts: list[Sequence[Rejection]] = []
-        self._table: pl.DataFrame | None = None
         for part in parts:
             self.add(part)
 
     def add(self, more: Sequence[Rejection]) -> None:
         """Put these behind the others."""
-        self.parts += [part for part in _parts(more) if part]
-        self._table = None
-
-    def table(self) -> "pl.DataFrame":
-        """What `table` makes of them, made once."""
-        if self._table is None:
-            import polars as pl  # it takes a moment to load, and `--help` must not
-
-            types = {**dict.fromkeys(_TEXTS, pl.String), "similarity": pl.Float64, "line": pl.Int64, "size": pl.Int64}
-            self._table = pl.concat([pl.DataFrame(_columns(part), types) for part in (*self.parts, [])])
-        return self._table
+        self.parts += [part for part in parts_of(more) if part]
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -174,7 +159,7 @@ class Rejections(_Several):
 def count_reasons(rejections: Sequence[Rejection]) -> Counter[tuple[str, str]]:
     """How many there are of each stage and reason, in the order in which they come."""
     counts: Counter[tuple[str, str]] = Counter()
-    for part in _parts(rejections):
+    for part in parts_of(rejections):
         if isinstance(part, Repeats):
             found, firsts, sizes_ = np.unique(part.found.rule, return_index=True, return_counts=True)
             for at in np.argsort(firsts).tolist():
@@ -187,7 +172,7 @@ def count_reasons(rejections: Sequence[Rejection]) -> Counter[tuple[str, str]]:
 def rejected_rows(rejections: Sequence[Rejection]) -> Sequence[Entry] | None:
     """The rows that are rejected; None where some of it never were rows."""
     found: list[Sequence[Entry]] = []
-    for part in _parts(rejections):
+    for part in parts_of(rejections):
         rows = part.rows if isinstance(part, Repeats) else [item.held for item in part if isinstance(item.held, Entry)]
         if len(rows) < len(part):
             return None
@@ -197,49 +182,42 @@ def rejected_rows(rejections: Sequence[Rejection]) -> Sequence[Entry] | None:
 
 def rejected_lines(rejections: Sequence[Rejection]) -> Iterator[bytes]:
     """The rejections as lines of JSON with their ends, many at a time."""
-    for part in _parts(rejections):
+    for part in parts_of(rejections):
         for some in _blocks_of(part):
             yield encode_rejections(some.with_texts() if isinstance(some, Repeats) else some)
 
 
-def table(rejections: Sequence[Rejection]) -> "pl.DataFrame":
-    """A line for each: stage, reason, id, instead (the id of the row that is kept), similarity, dataset (that row's,
-    where it is an earlier one), path, line, and size in bytes. What a rejection doesn't have is null.
-    """
-    return (rejections if isinstance(rejections, Rejections) else Rejections(rejections)).table()
+def sizes_by_rule(rejections: Sequence[Rejection]) -> dict[tuple[str, str], NDArray[np.int64]]:
+    """How many bytes the records have that each stage left out for each reason, in the order in which they come."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for part in parts_of(rejections):
+        if isinstance(part, Repeats):
+            own = sizes(part.rows)
+            rules, firsts = np.unique(part.found.rule, return_index=True)
+            for rule in rules[np.argsort(firsts)].tolist():
+                found.setdefault((part.stage, part.rules[rule].reason), []).append(own[part.found.rule == rule])
+        else:
+            for item in part:
+                found.setdefault((item.stage, item.reason), []).append([item.size])
+    return {rule: np.concatenate(some) for rule, some in found.items()}
 
 
-def _columns(part: Sequence[Rejection]) -> dict[str, Any]:
-    if isinstance(part, Repeats):
-        rows, (instead, datasets) = part.rows, part.instead()
-        places = spots(rows)
-        said = [rule.reason for rule in part.rules]
-        return {
-            "stage": [part.stage] * len(part),
-            "reason": [said[rule] for rule in part.found.rule.tolist()],
-            "id": names(rows),
-            "instead": instead,
-            "dataset": datasets,
-            "path": [path for path, _, _ in places],
-            "similarity": part.found.similarity,
-            "line": [line for _, line, _ in places],
-            "size": sizes(rows),
-        }
-    because = [item.because_of for item in part]
-    return {
-        "stage": [item.stage for item in part],
-        "reason": [item.reason for item in part],
-        "id": [item.id for item in part],
-        "instead": [one and one.id for one in because],
-        "dataset": [one and one.dataset for one in because],
-        "path": [item.path for item in part],
-        "similarity": [one and one.similarity for one in because],
-        "line": [item.line for item in part],
-        "size": [item.size for item in part],
-    }
+def sizes_by_path(rejections: Sequence[Rejection]) -> dict[str, NDArray[np.int64]]:
+    """How many bytes the records have that were left out of each file."""
+    found: dict[str, list[Any]] = {}
+    for part in parts_of(rejections):
+        if isinstance(part, Repeats):
+            own, (paths, of, _) = sizes(part.rows), lines_of(part.rows)
+            for number in np.unique(of).tolist():
+                found.setdefault(paths[number], []).append(own[of == number])
+        else:
+            for item in part:
+                found.setdefault(item.path, []).append([item.size])
+    return {path: np.concatenate(some) for path, some in found.items()}
 
 
-def _parts(rejections: Sequence[Rejection]) -> Sequence[Sequence[Rejection]]:
+def parts_of(rejections: Sequence[Rejection]) -> Sequence[Sequence[Rejection]]:
+    """The parts that they are made of: `Repeats`, and others."""
     return rejections.parts if isinstance(rejections, Rejections) else [rejections]
 
 

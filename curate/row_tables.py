@@ -22,7 +22,7 @@ def rows_as_parquet(rows: Iterable[Row]) -> bytes:
     message = pl.Struct({**dict.fromkeys(names, text), "weight": pl.Float64})
     fields = dict.fromkeys(("id", "messages", "tools", "label", "source", "origin", "group", "meta"), text)
     schema: dict[str, Any] = {**fields, "messages": pl.List(message)}
-    return parquet_bytes(pl.DataFrame([_fields(row) for row in rows], schema=schema, orient="row"))
+    return parquet_bytes([pl.DataFrame([_fields(row) for row in rows], schema=schema, orient="row")])
 
 
 def _fields(row: Row) -> dict[str, object]:

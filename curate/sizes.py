@@ -13,17 +13,19 @@ TASK_ROWS: Mapping[str, tuple[int, int]] = {
     "complex instructions": (1_000, 5_000),
 }
 
+_COUNTED = 1 << 16  # sizes that are counted at once
+
 
 def lengths(values: "Sequence[int] | NDArray[np.int64]") -> dict[str, float]:
     """Smallest, median, 90th percentile, largest and mean; percentiles are values that occur. Zeros for no values."""
-    ordered: list[int] = np.sort(np.asarray(values, np.int64)).tolist() or [0]
-    last = len(ordered) - 1
+    ordered = np.sort(np.asarray(values if len(values) else [0], np.int64))
+    last = ordered.size - 1
     return {
-        "min": ordered[0],
-        "median": ordered[last // 2],
-        "p90": ordered[-(-last * 9 // 10)],
-        "max": ordered[-1],
-        "mean": round(sum(ordered) / len(ordered), 1),
+        "min": int(ordered[0]),
+        "median": int(ordered[last // 2]),
+        "p90": int(ordered[-(-last * 9 // 10)]),
+        "max": int(ordered[-1]),
+        "mean": round(int(ordered.sum()) / ordered.size, 1),
     }
 
 
@@ -35,8 +37,11 @@ def median(values: NDArray[np.int64]) -> int:
 
 def count_doublings(values: NDArray[np.int64]) -> Counter[int]:
     """How many of these sizes have how many bits."""
-    bits = np.frexp(values.astype(np.float64))[1]  # exact below 2^53
-    return Counter({power: int(count) for power, count in enumerate(np.bincount(bits)) if count})
+    counts: Counter[int] = Counter()
+    for first in range(0, values.size, _COUNTED):
+        bits = np.frexp(values[first : first + _COUNTED].astype(np.float64))[1]  # exact below 2^53
+        counts.update({power: int(count) for power, count in enumerate(np.bincount(bits)) if count})
+    return Counter(dict(sorted(counts.items())))
 
 
 def advice(rows: int) -> list[str]:

@@ -14,6 +14,7 @@ from curate.entries import Entry
 from curate.keys import CHOSEN, PROMPT, prompt_part
 
 _GROUP, _PROMPT = "group\x00", "prompt\x00"
+_DECIDED = 1 << 16  # rows whose sides are looked up at once
 
 
 def split_rows(
@@ -28,19 +29,27 @@ def split_rows(
     tied = find(entries, ties.keys())
     tie_of = [ties[name] for name in names(take(entries, tied))]
     # Rows of one group have one draw, and no two groups have the same: it stands for the group.
-    merged = _merge(list(zip(draws[tied].tolist(), tie_of, strict=True)))
-    decided = draws.copy()
-    if merged:
-        asked, given = np.array(sorted(merged.items())).T
-        found = np.minimum(np.searchsorted(asked, draws), asked.size - 1)
-        decided = np.where(asked[found] == draws, given[found], draws)
-    order = _in_order(entries, orders)
+    merged = np.array(_merge(list(zip(draws[tied].tolist(), tie_of, strict=True)))).reshape(-1, 2)
     # Test comes first, so that changing the share of val leaves test as it is.
-    edges = (settings.shares.test, settings.shares.test + settings.shares.val)
-    side_of = np.searchsorted(edges, decided, "right")
+    edges = np.array([settings.shares.test, settings.shares.test + settings.shares.val])
+    side_of = np.empty(draws.size, np.uint8)
+    for first in range(0, draws.size, _DECIDED):
+        decided = _decided(draws[first : first + _DECIDED], merged)
+        side_of[first : first + _DECIDED] = np.searchsorted(edges, decided, "right")
     _check(draws, side_of, dict(zip(tied.tolist(), tie_of, strict=True)))
+    del draws  # eight bytes a row
+    order = _in_order(entries, orders)
     by_side = {"test": 0, "val": 1, "train": 2}
     return {side: take(entries, order[side_of[order] == by_side[side]]) for side in SIDES}
+
+
+def _decided(draws: NDArray[np.float64], merged: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The draws that decide: of groups that are tied, that of the one they follow."""
+    if not merged.size:
+        return draws
+    asked, given = merged.T
+    found = np.minimum(np.searchsorted(asked, draws), asked.size - 1)
+    return np.where(asked[found] == draws, given[found], draws)
 
 
 def _draws(entries: Sequence[Entry], settings: Split, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
@@ -53,7 +62,8 @@ def _draws(entries: Sequence[Entry], settings: Split, seed: int) -> tuple[NDArra
 
 def _in_order(entries: Sequence[Entry], orders: NDArray[np.uint64]) -> NDArray[np.int64]:
     order = np.argsort(orders, kind="stable")
-    if (orders[order[1:]] == orders[order[:-1]]).any():
+    in_turn = orders[order]
+    if (in_turn[1:] == in_turn[:-1]).any():
         order = np.array(sorted(range(len(entries)), key=lambda at: (orders[at], entries[at].id)), np.int64)
     return order
 
@@ -92,8 +102,8 @@ def count_labels(sides: Mapping[Side, Sequence[Entry]]) -> dict[str, dict[str, i
     return {side: dict(sorted(labels(rows).items())) for side, rows in sides.items()}
 
 
-def _merge(pairs: Sequence[tuple[float, str]]) -> dict[float, float]:
-    """For each draw in the pairs the smallest of all draws that ties connect it with."""
+def _merge(pairs: Sequence[tuple[float, str]]) -> list[tuple[float, float]]:
+    """Each draw in the pairs, the smallest first, with the smallest of all draws that ties connect it with."""
     parents: dict[float, float] = {}
     first: dict[str, float] = {}
 
@@ -107,10 +117,10 @@ def _merge(pairs: Sequence[tuple[float, str]]) -> dict[float, float]:
     for draw, tie in pairs:
         low, high = sorted((root(draw), root(first.setdefault(tie, draw))))
         parents[high] = low
-    return {draw: root(draw) for draw in parents}
+    return [(draw, root(draw)) for draw in sorted(parents)]
 
 
-def _check(draws: NDArray[np.float64], side_of: NDArray[np.int64], ties: Mapping[int, str]) -> None:
+def _check(draws: NDArray[np.float64], side_of: NDArray[np.uint8], ties: Mapping[int, str]) -> None:
     """Raises: RuntimeError where a group or a tie stands on two sides: that would be a fault of this module."""
     by_draw = np.argsort(draws)
     drawn, sides = draws[by_draw], side_of[by_draw]

@@ -1,6 +1,7 @@
 """The texts of a row that duplicates are looked for in, and keys under which equal texts meet."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +64,28 @@ def exact_key(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
 
 
-def first_of_each(found: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """For each key the position of the first that is equal to it. Shape of the keys: (n, KEY_BYTES)."""
-    firsts = np.arange(len(found))
-    heads = found.reshape(-1, KEY_BYTES).view(np.uint64)[:, 0]
+def first_of_each(found: NDArray[np.uint8], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of the numbers, which name keys, the position of the first whose key is equal.
+
+    Shape of the keys: (n, KEY_BYTES). Where they are on disk, all but the first half of each is looked at only where
+    those of two keys are equal.
+    """
+    heads = found[:, :8].view(np.uint64)[:, 0][numbers]
+    return first_of_equal(heads, lambda some: [found[number].tobytes() for number in numbers[some].tolist()])
+
+
+def first_of_equal(
+    heads: NDArray[np.uint64], contents: Callable[[NDArray[np.int64]], Sequence[str | bytes]]
+) -> NDArray[np.int64]:
+    """For each position the first that has the same content; `contents` is asked only of some whose heads are equal."""
+    firsts = np.arange(heads.size)
     order = np.argsort(heads, kind="stable")
-    same = np.flatnonzero(heads[order[1:]] == heads[order[:-1]])
-    seen: dict[bytes, int] = {}
-    for at in np.unique(order[np.concatenate([same, same + 1])]).tolist():
-        firsts[at] = seen.setdefault(found[at].tobytes(), at)
+    heads = heads[order]
+    same = np.flatnonzero(heads[1:] == heads[:-1])
+    some = np.unique(order[np.concatenate([same, same + 1])])
+    del heads, order  # eight bytes a row each
+    if some.size:
+        seen: dict[str | bytes, int] = {}
+        for at, content in zip(some.tolist(), contents(some), strict=True):
+            firsts[at] = seen.setdefault(content, at)
     return firsts

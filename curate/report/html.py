@@ -12,14 +12,13 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from curate import chosen
-from curate.chosen import find, names, take, together
+from curate.chosen import find, take, together
 from curate.config import Dedup, Side
 from curate.core.normalize import message_text
 from curate.core.rows import Row
-from curate.duplicates import expected_recall, recall_curve
+from curate.duplicates import Texts, expected_recall, ids_among, recall_curve, repeated
 from curate.entries import Entry, Rejection
 from curate.facts import fit_sentences
-from curate.rejections import table
 from curate.report.lengths import length_charts
 from curate.sizes import advice, count_doublings, lengths
 
@@ -78,7 +77,7 @@ def render_report(
     )
     environment.filters.update(visible=visible, count=lambda number: f"{number:,}")
     rows = together(list(sides.values()))
-    sizes = chosen.lengths(rows)[:, 1]
+    sizes = chosen.lengths(rows, 1)
     originals = len(rows) - sum(facts.get("added", {}).values())
     near: Mapping[str, Any] = next((stage for stage in facts["stages"] if stage["name"] == "near"), {})
     by_source, by_rule = length_charts(facts, sides, rejections)
@@ -147,17 +146,23 @@ def _length_bars(sizes: NDArray[np.int64]) -> list[Bar]:
 
 def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[Pair]:
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
-    import polars as pl  # it takes a moment to load, and `--help` must not
-
-    near = table(rejections).with_row_index("at").filter(pl.col("stage").is_in(_NEAR) & pl.col("instead").is_not_null())
-    kept = take(rows, find(rows, set(near["instead"].to_list())))
-    near = near.filter(pl.col("instead").is_in(names(kept))).with_columns(pl.col("id").fill_null(""))
-    near = near.sort("similarity", "id", maintain_order=True).with_columns(tenth=(pl.col("similarity") * 10).floor())
-    shown = near.filter(pl.int_range(pl.len()).over("tenth") < _PAIRS_PER_BIN).head(_SHOWN_PAIRS)
-    by_id = dict(zip(names(kept), range(len(kept)), strict=True))
-    for at, similarity, instead in shown.select("at", "similarity", "instead").iter_rows():
-        item = rejections[at]
-        yield Pair(similarity, item.id or "", _text_of(item.raw), instead, _text(kept[by_id[instead]].row))
+    ids = ids_among(rejections, rows)
+    near = repeated(rejections, _NEAR, ids, Texts(), Texts())
+    of_rows = ids.of(rows)
+    near = near.taken(ids.isin(near.instead, of_rows) & (near.id >= 0))
+    tenths = np.floor(near.similarity * 10)
+    shown: list[int] = []
+    for tenth in np.unique(tenths).tolist():
+        some = np.flatnonzero(tenths == tenth)
+        last = np.sort(near.similarity[some])[:_PAIRS_PER_BIN][-1]
+        some = some[near.similarity[some] <= last]
+        named = ids.names(near.id[some])
+        order = sorted(range(some.size), key=lambda at: (near.similarity[some[at]], named[at]))
+        shown += some[order[:_PAIRS_PER_BIN]].tolist()
+    for at in shown[:_SHOWN_PAIRS]:
+        item = rejections[int(near.at[at])]
+        kept = rows[int(np.flatnonzero(of_rows == near.instead[at])[-1])]
+        yield Pair(float(near.similarity[at]), item.id or "", _text_of(item.raw), kept.id, _text(kept.row))
 
 
 def _text_of(raw: str) -> str:

@@ -1,9 +1,9 @@
 """How long the records were and are: a histogram for each source and each rule, over doublings of bytes."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from curate.chosen import sizes, sources, take, together
 from curate.config import Side
 from curate.entries import Entry, Rejection
-from curate.rejections import table
+from curate.rejections import sizes_by_path, sizes_by_rule
 from curate.sizes import count_doublings, median
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Sizes: TypeAlias = Sequence[int] | NDArray[np.int64]
 
@@ -49,18 +46,10 @@ def length_charts(
     """The charts of the sources and of the rules, all on one scale. A record's length is that of its bytes as read."""
     source_of = {item["path"]: item["name"] for item in facts["inputs"] if item["kind"] == "source"}
     names = {source["name"] for source in facts["sources"]}
-    kept: dict[str, NDArray[np.int64]] = {}
-    rows = together(list(sides.values()))
-    for name, at in sources(rows).items():
-        some = take(rows, at)
-        if facts.get("added"):  # repetitions are no records of a source
-            some = [entry for entry in some if "repeat_of" not in entry.row.meta]
-        if name in names and some:  # and neither are canaries
-            kept[name] = sizes(some)
-    told = table(rejections)
-    ruled = _sizes_by(told, "stage", "reason")
+    kept = _kept_sizes(together(list(sides.values())), names, repeated=bool(facts.get("added")))
+    ruled = sizes_by_rule(rejections)
     dropped: dict[str, NDArray[np.int64]] = {}
-    for (path,), found in _sizes_by(told, "path").items():
+    for path, found in sizes_by_path(rejections).items():
         if path in source_of:
             source = source_of[path]
             dropped[source] = np.concatenate([dropped.get(source, found[:0]), found])
@@ -73,10 +62,16 @@ def length_charts(
     return sorted(charts, key=lambda one: one.name), rules
 
 
-def _sizes_by(told: "pl.DataFrame", *columns: str) -> dict[tuple[Any, ...], NDArray[np.int64]]:
-    """The sizes of the rejections that have the same in these columns, in the order in which they come."""
-    groups = told.select(*columns, "size").partition_by(*columns, as_dict=True)
-    return {key: found["size"].to_numpy() for key, found in groups.items()}
+def _kept_sizes(rows: Sequence[Entry], names: Collection[str], *, repeated: bool) -> dict[str, NDArray[np.int64]]:
+    """The sizes of the records of each source that are among the rows; of rows that may be `repeated`, each once."""
+    kept: dict[str, NDArray[np.int64]] = {}
+    for name, at in sources(rows).items():
+        some = take(rows, at)
+        if repeated:  # repetitions are no records of a source
+            some = [entry for entry in some if "repeat_of" not in entry.row.meta]
+        if name in names and some:  # and neither are canaries
+            kept[name] = sizes(some)
+    return kept
 
 
 def _powers(some: Sizes) -> Counter[int]:

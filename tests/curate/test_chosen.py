@@ -6,30 +6,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate import chosen
+from curate import chosen, preference
 from curate.accounts import check_account
 from curate.chosen import Chosen, take, together
+from curate.config import Dedup
 from curate.core.normalize import first_of_each
+from curate.core.rows import encode_row
 from curate.entries import Entry, Outcome, reject
+from curate.ids import Ids
 from curate.preference import in_order
 from curate.readers import find_inputs
 from curate.row_lines import blocks
 from curate.split import split_rows
-from tests.curate.row_makers import chat
+from tests.curate.row_makers import chat, make_row
 from tests.curate.test_pieces import context, lines
 
 
 @pytest.fixture(params=["in memory", "mapped"])
 def rows(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Chosen:
     more = [json.dumps(chat(f"row {n} of {n % 3}", label=f"l{n % 4}", group=f"g{n % 5}")).encode() for n in range(30)]
-    (tmp_path / "rows.jsonl").write_bytes(b"\n".join([*lines(), *more]))
-    from curate.pieces import reading
-
     if request.param == "mapped":
         monkeypatch.setattr(chosen, "_FEW_BYTES", 0)
-    given = context(tmp_path, 1)
+    return read_lines(tmp_path, [*lines(), *more])
+
+
+def read_lines(folder: Path, given_lines: list[bytes]) -> Chosen:
+    """The rows that are read of these lines."""
+    from curate.pieces import reading
+
+    (folder / "rows.jsonl").write_bytes(b"\n".join(given_lines))
+    given = context(folder, 1)
     with reading(given, 1, piece_bytes=700) as read:
-        for _ in read.read(given.recipe.sources[0], find_inputs("rows.jsonl", tmp_path)):
+        for _ in read.read(given.recipe.sources[0], find_inputs("rows.jsonl", folder)):
             pass
     return read.rows.all()
 
@@ -43,10 +51,12 @@ def test_columns_say_of_rows_what_their_entries_say(rows: Chosen, tmp_path: Path
     assert chosen.names(some) == chosen.names(apart) == [entry.row.id for entry in apart]
     assert list(chosen.labels(rows).items()) == list(chosen.labels(list(rows)).items())
     assert chosen.sources(some).keys() == chosen.sources(apart).keys() == {"s"}
-    for ask in (chosen.lengths, chosen.sizes, chosen.sound):
+    for ask in (chosen.sizes, chosen.sound):
         assert ask(some).tolist() == ask(apart).tolist()
     for part in (0, 1):
-        assert np.array_equal(np.asarray(chosen.keys(some, part)), np.asarray(chosen.keys(apart, part)))
+        assert chosen.lengths(some, part).tolist() == chosen.lengths(apart, part).tolist()
+        (found, numbers), (made, order) = chosen.keys(some, part) or ((), ()), chosen.keys(apart, part) or ((), ())
+        assert np.asarray(found)[numbers].tolist() == np.asarray(made)[order].tolist()
     assert chosen.keys(some, 2) is chosen.keys(apart, 2) is None
     assert [chosen.labelled(rows), chosen.synthesized(rows), chosen.synthesized(list(rows))] == [True] * 3
     assert b"".join(blocks(some)) == b"".join(entry.line + b"\n" for entry in apart)
@@ -79,5 +89,34 @@ def test_a_changed_row_counts_for_the_one_it_was(rows: Chosen) -> None:
 def test_equal_keys_are_found_also_where_their_first_halves_are_equal() -> None:
     keys = [b"a" * 16, b"a" * 8 + b"b" * 8, b"c" * 16, b"a" * 16, b"c" * 16, b"a" * 8 + b"b" * 8]
     found = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), 16)
-    assert first_of_each(found).tolist() == [0, 1, 2, 0, 2, 1]
-    assert first_of_each(np.empty((0, 16), np.uint8)).size == 0
+    assert first_of_each(found, np.arange(6)).tolist() == [0, 1, 2, 0, 2, 1]
+    assert first_of_each(found, np.array([5, 4, 1, 2])).tolist() == [0, 1, 0, 1]
+    assert first_of_each(np.empty((0, 16), np.uint8), np.arange(0)).size == 0
+
+
+def test_ids_are_numbers_that_lead_back_to_them(rows: Chosen) -> None:
+    named = [entry.id for entry in rows]
+    strange = Entry(rows[1].row, rows[1].place, b"{}")
+    several = [take(rows, np.array([3, 0, 3])), [rows[2], strange], rows]
+    for given in (several, [list(some) for some in several]):  # as they were read, and as entries of their own
+        ids = Ids(given)
+        other = ids.of_names(["elsewhere", named[4], "elsewhere", "nowhere"])
+        assert ids.names(other) == ["elsewhere", named[4], "elsewhere", "nowhere"]
+        assert ids.of(given[2])[[3, 0, 3, 2, 1]].tolist() == [*ids.of(given[0]), *ids.of(given[1])]
+        assert ids.names(ids.of(given[2])[::-1]) == named[::-1]
+        assert ids.isin(other, ids.of(given[2])).tolist() == [False, True, False, False]
+
+
+def test_ids_that_rows_share_are_one_number(tmp_path: Path) -> None:
+    lines = [encode_row(make_row(f"q {n}", id=f"r{n % 3}")) for n in range(7)]
+    found = read_lines(tmp_path, lines)
+    assert chosen.first_names(found).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert chosen.first_names(found[2:5]).tolist() == [0, 1, 2]
+    assert chosen.first_names(found[1:]).tolist() == [0, 1, 2, 0, 1, 2]
+    assert Ids([found]).of(found).tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_preference_is_the_same_in_one_piece_and_in_many(rows: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = in_order(rows, Dedup())
+    monkeypatch.setattr(preference, "_SORTED_IDS", 1)
+    assert in_order(rows, Dedup()).tolist() == whole.tolist()

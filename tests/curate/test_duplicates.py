@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from curate.config import Dedup
 from curate.core.normalize import text_key
 from curate.core.rows import Message, Row, encode_row
-from curate.duplicates import cluster_table, expected_recall, parquet_bytes, recall_curve
+from curate.duplicates import ClusterTable, expected_recall, parquet_bytes, recall_curve
 from curate.entries import Because, Entry, Outcome
 from curate.exact import drop_exact
 from curate.minhash import Banding, sketch
@@ -281,7 +281,8 @@ def test_the_table_of_clusters_leads_from_each_dropped_row_to_one_that_stays() -
     exact = drop_exact(make_entries(rows), make_context())
     near = drop_near(exact.kept, make_context())
     rejections = [*exact.rejections, *near.rejections]
-    table = cluster_table(near.kept, rejections, near.ties)
+    made = ClusterTable(near.kept, rejections, near.ties)
+    table = pl.concat(made.pieces())
     kept = by_id(near.kept)
     dropped = {item.id for item in rejections}
     assert exact.rejections
@@ -294,13 +295,15 @@ def test_the_table_of_clusters_leads_from_each_dropped_row_to_one_that_stays() -
     for (name,), cluster in table.group_by("cluster"):
         survivors = cluster.filter(cluster["id"] == cluster["kept"])["id"].to_list()
         assert len(survivors) == 1 or {near.ties[survivor] for survivor in survivors} == {name}
-    again = cluster_table(near.kept[::-1], rejections[::-1], near.ties)
-    assert parquet_bytes(again) == parquet_bytes(table)
-    assert pl.read_parquet(parquet_bytes(table)).equals(table)
+    again = ClusterTable(near.kept[::-1], rejections[::-1], near.ties)
+    assert parquet_bytes(again.pieces()) == parquet_bytes(made.pieces())
+    assert pl.read_parquet(parquet_bytes(made.pieces())).equals(table)
 
 
 def test_no_duplicates_make_an_empty_table() -> None:
-    assert cluster_table(make_entries([make_row("p")]), [], {}).height == 0
+    made = ClusterTable(make_entries([make_row("p")]), [], {})
+    assert len(made) == 0
+    assert pl.read_parquet(parquet_bytes(made.pieces())).shape == (0, 8)
 
 
 def test_the_histogram_counts_every_duplicate_once() -> None:

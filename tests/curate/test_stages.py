@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.composing import merge_ties
+from curate.core.contamination.evidence import Evidence
 from curate.core.errors import DataError
 from curate.core.jsonl import decode_lines
 from curate.core.rows import Row
@@ -66,15 +67,31 @@ def test_ids_with_personal_data_are_in_no_report(tmp_path: Path) -> None:
         chat("which of them", "this", id="jim.poe@bigcorp.com"),
         chat("which of them", "that", id="joe.coe@bigcorp.com"),
     ]
-    built = build(write_recipe(tmp_path, rows, {"screens": {"personal_data": {"action": "redact"}}}))
-    (repeated,) = decode_lines(built.output / "rejected.jsonl", Rejection)
+    rows += [
+        chat(ITEM, "thirteen", id="jill.loe@bigcorp.com"),
+        chat("Who wrote the play Hamlet?", "William Shakespeare.", id="jack.moe@bigcorp.com"),
+        chat("Who painted the Night Watch?", "Rembrandt van Rijn.", id="fact"),
+    ]
+    (tmp_path / "suite.jsonl").write_text(json.dumps({"id": "q1", "question": ITEM, "answer": "13"}) + "\n")
+    recipe = {
+        "screens": {"personal_data": {"action": "redact"}},
+        "decontaminate": {"against": [{"path": "suite.jsonl"}]},
+        "guards": {"max_cluster_share": 1, "min_cluster_rows": 2},
+    }
+    built = build(write_recipe(tmp_path, rows, recipe))
+    told = [path for path in built.output.iterdir() if path.is_file() and path.stem not in ("train", "val", "test")]
+    assert {"contamination.jsonl", "manifest.json", "card.md", "report.html", "rejected.jsonl"} < {p.name for p in told}
+    assert [path.name for path in told if b"bigcorp" in path.read_bytes()] == []
+    (repeated, leak) = decode_lines(built.output / "rejected.jsonl", Rejection)
+    (evidence,) = decode_lines(built.output / "contamination.jsonl", Evidence)
     assert repeated.because_of is not None
-    assert b"bigcorp" not in (built.output / "rejected.jsonl").read_bytes()
+    assert evidence.row == leak.id
+    assert built.manifest["fit"] == {"looked_at": 25, "facts": 2, "share": 0.08, "listed": ["fact"]}
+    assert sum("are duplicates of one, [" in text for text in built.manifest["warnings"]) == 1
     clusters = pl.read_parquet(built.output / "clusters.parquet")
     assert repeated.id in clusters["id"].to_list()
     assert not clusters.select(pl.any_horizontal(pl.col("cluster", "id", "kept").str.contains("bigcorp")).any()).item()
     assert len(built.manifest["conflicts"]) == 1
-    assert "bigcorp" not in json.dumps(built.manifest["conflicts"])
 
 
 def all_text(folder: Path) -> bytes:

@@ -34,7 +34,7 @@ class Texts(Sequence[str]):
 
     def __init__(self, rows: Sequence[Row], places: NDArray[np.int64], keys: NDArray[np.uint8]) -> None:
         """`places` are row, field (its number in FIELDS) and message of every text; equal texts have equal keys."""
-        firsts = first_of_each(keys)
+        firsts = first_of_each(keys, np.arange(len(keys)))
         heads = np.flatnonzero(firsts == np.arange(firsts.size))
         numbers = np.searchsorted(heads, firsts)
         self._rows, self._heads = rows, places[heads]
