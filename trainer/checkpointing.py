@@ -12,7 +12,7 @@ from trainer.loss import unwrapped
 from trainer.model import free_bytes
 from trainer.sample import Sample
 
-_PROBE_TOKENS = 64  # what is kept grows with the tokens alone; what is freed again may stay with the C library
+_PROBE_TOKENS = 24  # what is kept grows with the tokens alone; what is freed again may stay with the C library
 # What is kept between the passes is most of a step's memory, not all: gradients and the output head need some too.
 SHARE_OF_FREE = 0.5
 

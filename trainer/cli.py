@@ -7,6 +7,7 @@ import click
 
 from curate.core import console
 from trainer.run_commands import diff, list_runs, merge
+from trainer.spared import spare_unused
 
 _FILE = click.Path(path_type=Path)
 
@@ -225,4 +226,5 @@ def _describe(counts: dict[str, Any]) -> str:
 
 def main() -> None:
     """Run the command line and exit."""
+    spare_unused()
     console.run(cli)

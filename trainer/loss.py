@@ -106,8 +106,13 @@ def check_head(model: Any) -> None:
     if layer is None or causal.base_model is causal:
         raise ConfigError(f"{type(causal).__name__} has no output layer that we can reach", where="base")
     ids_BT = torch.arange(1, _PROBE_TOKENS + 1, device=next(causal.parameters()).device)[None]
-    expected = causal(input_ids=ids_BT, use_cache=False).logits.float()
-    ours = head_of(causal)(causal.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state)
+    hidden: list[torch.Tensor] = []
+    watching = causal.base_model.register_forward_hook(lambda _, __, made: hidden.append(made.last_hidden_state))
+    try:
+        expected = causal(input_ids=ids_BT, use_cache=False).logits.float()
+    finally:
+        watching.remove()
+    ours = head_of(causal)(hidden[0]) if hidden else torch.zeros_like(expected)
     if not torch.allclose(ours, expected, rtol=_PROBE_TOLERANCE, atol=_PROBE_TOLERANCE * float(expected.abs().max())):
         raise ConfigError(
             f"{type(causal).__name__} makes its logits in a way we don't know, so the loss would be wrong",

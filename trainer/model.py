@@ -64,11 +64,13 @@ def load_model(
         from transformers import AutoModelForCausalLM
 
         if quantisation == "nf4":
+            from trainer.kept_nf4 import nf4_model
             from trainer.nf4 import dequantise as expand
-            from trainer.nf4 import fits_expanded, nf4_config, use_exact_layers
+            from trainer.nf4 import fits_expanded, use_exact_layers
 
-            options["quantization_config"] = nf4_config(compute)
-        model = AutoModelForCausalLM.from_pretrained(place, **options)
+            model = nf4_model(base, place, options)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(place, **options)
     if quantisation == "nf4":
         use_exact_layers(model)
         if fits_expanded(model, compute) if dequantise == "auto" else dequantise:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from trainer.model import free_bytes
+from trainer.model import free_bytes, threads_of_one
 
 BothWays = tuple[torch.Tensor, torch.Tensor]
 _SHARE_OF_FREE = 0.25  # of the memory, for a second copy of the weights while answers are made
@@ -64,7 +64,12 @@ def packed_both_ways(layers: Iterable[nn.Module]) -> dict[nn.Module, BothWays]:
     plain = [layer for layer in layers if type(layer) is nn.Linear and _is_packable(layer)]
     if not both_ways_bytes(sum(layer.weight.nbytes for layer in plain)):
         return {}
-    return {layer: (arranged(layer.weight.detach()), arranged(layer.weight.detach().T.contiguous())) for layer in plain}
+    with threads_of_one(torch.get_num_threads()) as pool:
+        return dict(zip(plain, pool.map(_both_ways, (layer.weight.detach() for layer in plain)), strict=True))
+
+
+def _both_ways(weight: torch.Tensor) -> BothWays:
+    return arranged(weight), arranged(weight.T.contiguous())
 
 
 def both_ways_bytes(size: float) -> float:
@@ -81,7 +86,11 @@ def _available() -> bool:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return False
     generator = torch.Generator().manual_seed(0)
-    x, weight, bias = (torch.randn(*shape, generator=generator) for shape in ((2, 3, 80), (96, 80), (96,)))
+    x, weight, bias = (
+        # By name: while a plan counts on shapes alone, tensors without numbers are the default.
+        torch.randn(*shape, generator=generator, device="cpu")
+        for shape in ((2, 3, 80), (96, 80), (96,))
+    )
     try:
         return torch.allclose(product(arranged(weight), bias, x), linear(x, weight, bias), atol=1e-4)
     except (AttributeError, TypeError, RuntimeError):  # another torch names or builds them differently

@@ -24,7 +24,7 @@ from trainer.sample import Sample
 from trainer.team import ALONE, Team
 
 Gradients = list[torch.Tensor]
-_TRIED_SHARE = 6  # of the parameters, from the last on
+_TRIED_SHARE = 20  # of the parameters, from the last on: memory peaks in the first block of the backward pass
 _MEASURED_FROM_BASE = ("dpo", "ipo", "kto")
 
 
@@ -53,8 +53,8 @@ class Parts:
     def try_out(self, samples: Sequence[Sample]) -> None:
         """Compute the samples, all in this process, as far as it takes more and more memory, and forget what came out.
 
-        That is until a few blocks into the backward pass, which frees more than it takes; but where the whole model is
-        trained, each gradient is of the size of its weights.
+        That is until a block or two into the backward pass, which frees more than it takes; but where the whole model
+        is trained, each gradient is of the size of its weights.
         """
         few = len(self._parameters) // _TRIED_SHARE + 1
         self._computed(samples, samples, self._parameters if self._config.method == "full" else self._parameters[-few:])

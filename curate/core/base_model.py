@@ -46,8 +46,8 @@ class BaseModel:
         return f"hub:{commit}"
 
     def cache(self) -> Path:
-        """The cache folder for what is converted from this model's GGUF file."""
-        return cache_folder() / "bases" / self.digest().removeprefix("sha256:")[:16]
+        """The cache folder for what is made of this model: converted from its GGUF file, or quantised."""
+        return cache_folder() / "bases" / self.digest().rpartition(":")[2][:16]
 
 
 def find_base(base_id: str, folder: Path) -> BaseModel:

@@ -37,6 +37,12 @@ def test_packed_layers_give_the_products_of_plain_ones(mkldnn: None, rows: tuple
     assert packed_layers(model) == [False, False, False]
 
 
+def test_whether_packing_is_known_is_found_out_with_numbers_also_while_a_plan_counts_on_shapes(mkldnn: None) -> None:
+    packed_weights._available.cache_clear()
+    with torch.device("meta"):
+        assert packed_weights._available()
+
+
 def test_layers_in_training_and_in_halves_are_left_alone(mkldnn: None) -> None:
     model = two_layers()
     model[0].requires_grad_(requires_grad=True)

@@ -14,6 +14,7 @@ from trainer.checkpointing import SHARE_OF_FREE
 from trainer.config import TrainConfig
 from trainer.fit import Inputs, read_datasets
 from trainer.hub import HUB_FIX, check_reachable
+from trainer.kept_nf4 import is_kept
 from trainer.loss import CHUNK_POSITIONS
 from trainer.model import LoadedModel, compute_dtype, free_bytes, processor_threads, quiet_libraries
 from trainer.nf4 import EXPANDED_SHARE
@@ -36,6 +37,7 @@ _PROCESS_BYTES = 0.6e9
 # SmolLM2-135M on two quiet threads at 600 to 2,100 tokens at once. Lean layers keep less than was counted: 0.78 to 0.84
 # on busy threads at 540 to 2,120 tokens in rows of 60 to 1,000, and 0.94 with weights that are expanded each time.
 _SLACK, _LEAN_SLACK = 1.75, 0.95
+_KEPT_BYTES = 0.52  # for each weight that was quantised before: 4 bits, and its share of a block's scale
 # NF4 weights are expanded for each product: LitGPT's table has 2.4 against 3.8 minutes on an A100 for the same steps;
 # on processors it costs 16 to 26 %.
 _PACKED_SLOWER_ON_GPU, _PACKED_SLOWER_HERE = 1.6, 1.2
@@ -138,7 +140,7 @@ def make_plan(inputs: Inputs, table: HardwareTable, more_bases: Sequence[str] = 
         rows=len(rows.samples),
         dropped=rows.dropped,
         work=on_card,
-        here=_option_here(shape_here, work(*samples, config, _threads(config)), config, this_machine()),
+        here=_option_here(inputs.base, shape_here, work(*samples, config, _threads(config)), config, this_machine()),
         options=[_option(shape, on_card, config, one) for one in table.hardware],
         sizes=[_size(name, one, on_card, config) for name, one in [(inputs.base.id, shape), *others]],
         warnings=list(warnings(config, len(rows.samples), shape)),
@@ -151,7 +153,7 @@ def predict_here(base: BaseModel, train: Sequence[Sample], config: TrainConfig, 
     """The memory at the peak of this training on this machine: of the GPU, or without one of the whole process."""
     shape = count_base(base, config, compute_dtype(config.dtype))
     todo = work(train, [], config, _threads(config))
-    return peak(shape, _load_here(shape, todo, config, held_out=held_out))
+    return peak(shape, _load_here(base, shape, todo, config, held_out=held_out))
 
 
 def count_base(base: BaseModel, config: TrainConfig, dtype: torch.dtype) -> Shape:
@@ -243,7 +245,7 @@ def _load(
     return replace(load, checkpointing=config.method != "prefix" and kept > free * SHARE_OF_FREE)
 
 
-def _load_here(shape: Shape, todo: Work, config: TrainConfig, *, held_out: bool) -> Load:
+def _load_here(base: BaseModel, shape: Shape, todo: Work, config: TrainConfig, *, held_out: bool) -> Load:
     dtype = compute_dtype(config.dtype)
     load = _load(shape, todo, config, dtype, threads=_threads(config), held_out=held_out, room_bytes=free_bytes())
     if torch.cuda.is_available():
@@ -252,16 +254,16 @@ def _load_here(shape: Shape, todo: Work, config: TrainConfig, *, held_out: bool)
     if expands == "auto":
         expands = shape.linear * dtype.itemsize <= free_bytes() / EXPANDED_SHARE
     load = replace(load, expanded=load.quantised and bool(expands))
-    # The file that is being quantised stays mapped, and counts as the process's memory as long as there is room.
-    mapped = shape.linear * dtype.itemsize if load.quantised else 0
+    # The file that is read stays mapped, and counts as the process's memory as long as there is room.
+    mapped = shape.linear * (_KEPT_BYTES if is_kept(base, dtype) else dtype.itemsize) if load.quantised else 0
     slack = _LEAN_SLACK if shape.lean and dtype == torch.float32 else _SLACK
     plain = config.method in {"lora", "qlora"} and not (load.packed or config.lora.dora)
     copies = both_ways_bytes(shape.linear * dtype.itemsize) if plain and dtype == torch.float32 else 0.0
     return replace(load, besides=_PROCESS_BYTES + mapped + copies, slack=slack)
 
 
-def _option_here(shape: Shape, todo: Work, config: TrainConfig, machine: Machine) -> Option:
-    load = _load_here(shape, todo, config, held_out=todo.held_out > 0)
+def _option_here(base: BaseModel, shape: Shape, todo: Work, config: TrainConfig, machine: Machine) -> Option:
+    load = _load_here(base, shape, todo, config, held_out=todo.held_out > 0)
     slower = (_PACKED_SLOWER_ON_GPU if machine.on_gpu else _PACKED_SLOWER_HERE) if load.packed else 1
     name = "this machine" + ("" if machine.on_gpu else f", {load.threads} threads")
     seconds = (
