@@ -207,17 +207,22 @@ class _Climb:
         if self._floor(winner) == "open":
             items = self._items(winner, gap_to_floor(winner.mean, self.rules.floor or 0, self.rules.useful))
             return "inconclusive", self._why_floor_open(winner, items), items
+        # That training pays is said of a comparison alone: a prompt may reach all that an adapter by itself does.
+        if len(self.standings) == 1 and (winner.rung == "fine-tune" or not self._does_it(winner)):
+            named = "the base" if winner.rung == "base" else self._named(winner.name)
+            return "inconclusive", f"Only {named} was measured: there is nothing to compare it with.", None
         if winner.rung == "base":
             return self._verdict_for_base(winner)
         return self._unless_constant(winner, _VERDICTS[winner.rung], self._why_winner(winner))
 
     def _verdict_for_base(self, base: Standing) -> tuple[Verdict, str, int | None]:
-        full = base.mean > 1 - self.rules.useful  # there is no room to be usefully better
-        if self._floor(base) == "reached" or full:
+        if self._does_it(base):
             return self._unless_constant(base, "prompt-suffices", self._why_base_does_it(base))
-        if len(self.standings) == 1:
-            return "inconclusive", "Only the base was measured: there is nothing to compare it with.", None
         return "nothing-suffices", self._why_nothing_helps(base), None
+
+    def _does_it(self, standing: Standing) -> bool:
+        """Whether it does the job whatever the others do: no other has room to be usefully better, or it is enough."""
+        return self._floor(standing) == "reached" or standing.mean > 1 - self.rules.useful
 
     def _unless_constant(self, winner: Standing, verdict: Verdict, because: str) -> tuple[Verdict, str, int | None]:
         constant = self.constant

@@ -140,6 +140,12 @@ def test_missing_scores_can_take_a_verdict_away_but_never_make_one() -> None:
 def test_one_contender_alone_is_compared_with_nothing() -> None:
     assert _decide(_nested(118, base=50)).verdict == "inconclusive"
     assert _decide(_nested(118, base=110), replace(RULES, floor=0.8)).verdict == "prompt-suffices"
+    assert _decide(_nested(118, prompt=110), replace(RULES, floor=0.8)).verdict == "prompt-suffices"
+    assert _decide(_nested(118, prompt=50)).verdict == "inconclusive"
+    for right in (2, 100, 118):
+        alone = _decide(_nested(118, adapter=right), replace(RULES, floor=0.0))
+        assert alone.verdict == "inconclusive"
+        assert alone.because == "Only the adapter was measured: there is nothing to compare it with."
 
 
 def test_cheaper_rungs_come_first_and_equal_ones_keep_their_order() -> None:

@@ -32,12 +32,37 @@ def test_clusters_are_flipped_whole_and_exactly() -> None:
     assert sign_flip_p(differences, clusters) == pytest.approx(float((sums >= abs(totals.sum())).mean()))
 
 
-def test_graded_scores_get_scipys_permutation_test() -> None:
-    differences = np.array([0.5, 0.2, -0.1, 0.4, 0.3, 0.6, -0.2, 0.7])
-    every_pattern = stats.permutation_test(
-        (differences,), np.sum, permutation_type="samples", n_resamples=np.inf, vectorized=False
-    )
-    assert sign_flip_p(differences) == pytest.approx(every_pattern.pvalue)
+def test_graded_scores_get_scipys_permutation_test_where_every_pattern_is_tried() -> None:
+    random = np.random.default_rng(5)
+    samples = [random.normal(0.2, 0.4, size) for size in (2, 3, 8, 14)]
+    for differences in [np.array([0.5, 0.2, -0.1, 0.4, 0.3, 0.6, -0.2, 0.7]), *samples]:
+        every_pattern = stats.permutation_test(
+            (differences,), np.sum, permutation_type="samples", n_resamples=np.inf, vectorized=False
+        )
+        assert sign_flip_p(differences) == pytest.approx(every_pattern.pvalue)
+
+
+@pytest.mark.parametrize(("size", "shift"), [(15, 0.2), (60, 0.1), (400, 0.03), (400, 0.0)])
+def test_resampled_p_values_are_those_of_scipy_but_for_chance(size: int, shift: float) -> None:
+    differences = np.random.default_rng(size).normal(shift, 0.3, size)
+    expected = stats.permutation_test(
+        (differences,), np.sum, permutation_type="samples", n_resamples=19_999, rng=np.random.default_rng(1)
+    ).pvalue
+    # Each is a share of 19,999 draws: four standard errors of their difference.
+    assert sign_flip_p(differences) == pytest.approx(expected, abs=4 * (2 * expected * (1 - expected) / 19_999) ** 0.5)
+
+
+def test_one_graded_item_that_differs_is_no_evidence() -> None:
+    assert sign_flip_p([0.5, 0.0, 0.0]) == 1.0
+    assert sign_flip_p([0.3, 0.2, 0.0, 0.0], ["a", "a", "b", "b"]) == 1.0
+
+
+def test_sums_that_are_equal_but_for_rounding_count_as_equal() -> None:
+    """Tenths, whose sums depend on the order of adding, give the p of the same figures as whole numbers."""
+    random = np.random.default_rng(8)
+    for size in (10, 50, 3000):
+        whole = random.integers(-3, 4, size)
+        assert sign_flip_p(whole / 10) == sign_flip_p(whole * 0.25), size
 
 
 def test_no_difference_is_no_evidence() -> None:
