@@ -112,6 +112,7 @@ def test_recorded_answers_about_the_handbook_say_that_retrieval_suffices(tmp_pat
     assert result["ladder"]["winner"] == "base+rag"
     assert all(contender["unscored"] == 0 for contender in result["contenders"])
     assert rate(result, "adapter") < 0.1
+    assert rate(result, "adapter+rag") < rate(result, "base+rag") - 0.2
 
 
 def test_the_handbook_and_its_questions_belong_together() -> None:
@@ -129,7 +130,7 @@ def test_the_handbook_and_its_questions_belong_together() -> None:
 
 @pytest.mark.slow
 def test_the_embedded_model_needs_retrieval_for_the_handbook(tmp_path: Path) -> None:
-    """An adapter that was trained on the handbook's questions knows nothing of the others."""
+    """An adapter that was trained on the handbook's questions knows nothing of the others, passages or not."""
     path = copied(tmp_path, "suite.yaml")
     training = yaml.safe_load((path.parent / "train.yaml").read_text())
     fit(find_inputs(TrainConfig(**training), path.parent))
@@ -139,6 +140,7 @@ def test_the_embedded_model_needs_retrieval_for_the_handbook(tmp_path: Path) -> 
     assert result["ladder"]["verdict"] == "rag-suffices"
     assert rate(result, "base+rag") > 0.25
     assert rate(result, "adapter") < 0.15
+    assert rate(result, "adapter+rag") < rate(result, "base+rag")
     [rag] = [contender for contender in result["contenders"] if contender["rung"] == "rag"]
     assert rag["retrieval"]["recall"]["2"] > 0.9
     assert rag["retrieval"]["answer"]["score_with"] > rag["retrieval"]["answer"]["score_without"]
