@@ -6,6 +6,7 @@ Contenders are asked in turns that a seed decides, so that a server's good and b
 import asyncio
 import math
 import random
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ import msgspec
 
 from curate.core.chat_api import Failure, Reply
 from curate.core.console import Advance, say
-from curate.core.errors import AcidtestError, ServiceError
+from curate.core.errors import ServiceError
 from evalkit.backends.openai_http import Client
 from evalkit.backends.pace import Pace
 from evalkit.calls import Call
@@ -32,10 +33,10 @@ _FIRST = 3
 _FIRST_TRIES = 2
 _BYTES_PER_TOKEN = 4  # of English text; where an endpoint doesn't say what it counted
 _FIXES = {
-    401: "check the key in {key}; `evalkit doctor {url}` tries it out",
+    401: "check the key in {key}; `{doctor}` tries it out",
     402: "see to the account that pays for the key in {key}",
     403: "the key in {key} may not use this model, or the address is wrong",
-    404: "check `model` and `base_url` (most end in /v1); `evalkit doctor {url}` lists the models there",
+    404: "check `model` and `base_url` (most end in /v1); `{doctor}` lists the models there",
     429: "see to the account that pays for the key in {key}: its quota is used up",
 }
 _LAST_S = 15.0  # after Ctrl-C, for answers that are on their way: they are paid for
@@ -82,7 +83,7 @@ class _Pool:
         self._settled = asyncio.Event()
         self._interrupted = asyncio.Event()
         self._stopping = False
-        self._trouble: AcidtestError | None = None
+        self._trouble: Exception | None = None
         self._spent: str | None = None
         self._errors = 0
 
@@ -169,7 +170,7 @@ class _Pool:
             return
         try:
             self._keep(fresh)
-        except AcidtestError as error:  # in a callback of the event loop it would be lost
+        except Exception as error:  # noqa: BLE001 - in a callback any would be lost, and these answers with it
             self._trouble = error
             self._halt()
         self._errors += sum(answer.error is not None for _, answer in fresh)
@@ -234,8 +235,8 @@ class _Pool:
         """Whether no request can succeed, so that the run stops."""
         running = self._running
         if failure.hopeless and (failure.status in _BAD_KEY or endpoint.model not in server.answered):
-            fix = _FIXES.get(failure.status or 0, "check `base_url`; `evalkit doctor {url}` tries it out")
-            named = fix.format(url=endpoint.base_url, key=endpoint.key_env or "key_env (none is named now)")
+            fix = _FIXES.get(failure.status or 0, "check `base_url`; `{doctor}` tries it out")
+            named = fix.format(doctor=_doctor(endpoint), key=endpoint.key_env or "key_env (none is named now)")
             self._stop(f"{endpoint.model} can't be asked: {failure.detail}", endpoint, named)
         elif (failure.wait_s or 0) > running.max_wait_s:
             what = f"the endpoint asks to be left alone for {failure.wait_s:,.0f} s: {failure.detail}"
@@ -251,7 +252,7 @@ class _Pool:
         patience = self._running.give_up_after if server.answered else min(_FIRST, self._running.give_up_after)
         if absent or server.in_a_row >= patience:
             count = f"{server.in_a_row} requests in a row got no answer, the last: " if not absent else ""
-            fix = f"see to it that it runs there; `evalkit doctor {endpoint.base_url}` tries it out"
+            fix = f"see to it that it runs there; `{_doctor(endpoint)}` tries it out"
             self._stop(f"{count}{failure.detail}", endpoint, fix)
             return None
         return failed(failure.detail)
@@ -315,3 +316,9 @@ def _interrupts(halt: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         restore()
+
+
+def _doctor(endpoint: Endpoint) -> str:
+    """The command that tries out this endpoint."""
+    key = f" --key-env {endpoint.key_env}" if endpoint.key_env else ""
+    return f"evalkit doctor {endpoint.base_url} --model {shlex.quote(endpoint.model)}{key}"

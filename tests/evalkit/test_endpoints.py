@@ -18,6 +18,7 @@ import pytest
 
 from curate.core.errors import ConfigError, ServiceError
 from curate.core.rows import Message, Row
+from evalkit.cache import AnswerCache
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate, plan
 from tests.conftest import Run
@@ -120,6 +121,7 @@ def test_a_wrong_key_costs_one_request_and_says_what_to_do(
     assert (ended.returncode, len(endpoint.asked)) == (5, 1)
     assert "m can't be asked: status 401: Incorrect API key: ***" in ended.stderr
     assert "check the key in TEST_KEY" in ended.stderr
+    assert f"evalkit doctor {endpoint.url} --model m --key-env TEST_KEY" in ended.stderr
     assert not (tmp_path / "results" / "result.json").exists()
 
 
@@ -184,6 +186,17 @@ def test_an_endpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
             evaluate(suite_at(tmp_path, url), Choice())
     assert caught.value.where == url
     assert "evalkit doctor" in str(caught.value.fix)
+
+
+def test_answers_that_cannot_be_kept_end_the_run_whatever_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no place for these")
+
+    monkeypatch.setattr(AnswerCache, "put_all", refuse)
+    with pytest.raises(RuntimeError, match="no place for these"):
+        ask(tmp_path, right)
 
 
 @pytest.mark.parametrize(
