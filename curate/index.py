@@ -1,8 +1,9 @@
 """A persistent index of earlier datasets: which rows of a new one repeat a row that was ever added.
 
 The folder holds `index.json` (settings, and the digest of each segment) and one Parquet segment for each addition: ids,
-texts' keys, MinHashes and shingle hashes. Candidates come from datasketch's LSH, filled in memory from the segments or
-kept in Redis; each is verified by exact Jaccard on the stored hashes. Nothing is pickled: keys are rows' numbers.
+texts' keys, MinHashes and shingle hashes. Candidates come from datasketch's LSH, which is kept in Redis, or filled in
+memory with the rows that share a band with those asked about; each is verified by exact Jaccard on the stored hashes.
+Nothing is pickled: keys are rows' numbers.
 """
 
 import os
@@ -35,6 +36,7 @@ REDIS_VARIABLE = "ACIDTEST_REDIS_URL"  # an address can hold a password, and so 
 Storage = Literal["memory", "redis"]
 _ASKED_ROWS = 4096  # rows whose texts are in memory at once
 _KEY_BYTES = 8  # a row's number, highest byte first
+_KEY_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd and without pattern: that of the golden ratio
 
 
 class IndexSettings(Config):
@@ -121,7 +123,8 @@ def add_rows(
             # and a query takes no notice of those.
             with _redis_errors():
                 if opened.settings.storage == "redis":
-                    _fill(_filled_lsh(opened, redis_url), segment, opened.table.height, opened.settings)
+                    numbers = range(opened.table.height, opened.table.height + segment.height)
+                    _fill(_filled_lsh(opened, redis_url), segment, numbers, opened.settings)
             described = {"name": name, "rows": segment.height, "digest": digest_file(folder / name)}
             _write(folder, opened.settings, [*opened.segments, described], opened.basename)
     return Added(len(fresh), len(rows) - len(fresh))
@@ -136,7 +139,7 @@ def find_rows(folder: Path, rows: Sequence[Row], *, redis_url: str | None = None
     settings = opened.settings
     found: list[Match | None] = []
     with _redis_errors():
-        lsh = _filled_lsh(opened, redis_url)
+        lsh = _filled_lsh(opened, redis_url) if settings.storage == "redis" else None
         for first in range(0, len(rows), _ASKED_ROWS):
             some = [chosen_text(row, settings.on) for row in rows[first : first + _ASKED_ROWS]]
             found += _found(some, opened, lsh)
@@ -144,9 +147,14 @@ def find_rows(folder: Path, rows: Sequence[Row], *, redis_url: str | None = None
 
 
 def _found(texts: Sequence[str], opened: "_Index", lsh: Any) -> Iterator[Match | None]:
+    """What the texts repeat; where no LSH is given, one is filled with the rows that they can share a bucket with."""
     settings = opened.settings
     sketches = sketch(texts, settings.banding)
     minima = _minima(sketches.shingles, sketches.starts, settings)
+    if lsh is None:
+        near = np.flatnonzero(_share_band(opened.minima, minima, settings))
+        lsh = _lsh(settings, opened.basename, None)
+        _fill(lsh, opened.table[near], near.tolist(), settings)
     for number, (text, minhash) in enumerate(zip(texts, _as_minhashes(minima, settings), strict=True)):
         same = opened.numbers.get(text_key(text))
         if same is not None:
@@ -182,6 +190,12 @@ class _Index:
     def numbers(self) -> Mapping[bytes, int]:
         """The number of the row with each text's key."""
         return {key: number for number, key in enumerate(self.table["key"])}
+
+    @cached_property
+    def minima(self) -> NDArray[np.uint32]:
+        """The MinHashes of all rows, of shape (n, bands * rows)."""
+        found: NDArray[np.uint32] = self.table["minima"].explode().drop_nulls().to_numpy()
+        return found.reshape(self.table.height, self.settings.bands * self.settings.rows)
 
     def match(self, number: int, similarity: float) -> Match:
         row = self.table.row(number, named=True)
@@ -242,12 +256,28 @@ def _as_minhashes(minima: Iterable[NDArray[np.uint32]], settings: IndexSettings)
         yield MinHash(hashvalues=values, permutations=known, seed=settings.seed, scheme=SCHEME)
 
 
+def _share_band(minima: NDArray[np.uint32], asked: NDArray[np.uint32], settings: IndexSettings) -> NDArray[np.bool_]:
+    """Rows that agree with one of those asked about in all MinHashes of a band; others may be among them by chance."""
+    shared = np.zeros(len(minima), np.bool_)
+    for first in range(0, minima.shape[1], settings.rows):
+        known, wanted = (_band_keys(each[:, first : first + settings.rows]) for each in (minima, asked))
+        shared |= np.isin(known, wanted)
+    return shared
+
+
+def _band_keys(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    keys = np.zeros(len(band), np.uint64)
+    for column in band.T:
+        keys = keys * _KEY_FACTOR + column
+    return keys
+
+
 def _filled_lsh(opened: _Index, redis_url: str | None) -> Any:
     """datasketch's LSH with all rows of the index in it: a Redis that lost them gets them from the segments again."""
     lsh = _lsh(opened.settings, opened.basename, redis_url)
     with_shingles = int((opened.table["shingles"].list.len() > 0).sum())
     if lsh.keys.size() < with_shingles:
-        _fill(lsh, opened.table, 0, opened.settings)
+        _fill(lsh, opened.table, range(opened.table.height), opened.settings)
     return lsh
 
 
@@ -277,13 +307,13 @@ def _redis_parameters(url: str | None) -> dict[str, Any]:
     return parameters | ({"password": parts.password} if parts.password else {})
 
 
-def _fill(lsh: Any, table: pl.DataFrame, first: int, settings: IndexSettings) -> None:
-    """Put the rows that have shingles into the LSH, numbered from `first`."""
+def _fill(lsh: Any, table: pl.DataFrame, numbers: Iterable[int], settings: IndexSettings) -> None:
+    """Put the rows that have shingles into the LSH under these numbers."""
     made = _as_minhashes((minima.to_numpy() for minima in table["minima"]), settings)
     with lsh.insertion_session() as session:
-        for offset, (minhash, size) in enumerate(zip(made, table["shingles"].list.len(), strict=True)):
+        for number, minhash, size in zip(numbers, made, table["shingles"].list.len(), strict=True):
             if size:
-                session.insert((first + offset).to_bytes(_KEY_BYTES, "big"), minhash, check_duplication=False)
+                session.insert(number.to_bytes(_KEY_BYTES, "big"), minhash, check_duplication=False)
 
 
 def _write(folder: Path, settings: IndexSettings, segments: list[dict[str, Any]], basename: str | None = None) -> None:

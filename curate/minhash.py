@@ -141,10 +141,8 @@ def _write_sketches(
     """Write the band keys of the texts, and return their shingles and how many each has."""
     data, ends = texts
     eights, unit = data.view(np.dtype("<u8")), unit_number(banding.unit)
-    made: tuple[NDArray[np.uint32], NDArray[np.int64]] = call(
-        _sketch_texts, data, eights, ends, unit, banding.ngram, *drawn, banding.rows, keys
-    )
-    return made
+    room, counts = call(_sketch_texts, data, eights, ends, unit, banding.ngram, *drawn, banding.rows, keys)
+    return room[: int(counts.sum())].copy(), counts
 
 
 def _by_row(banding: Banding) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
@@ -169,7 +167,8 @@ def _mixed(value: Number) -> Number:
 def _minima(
     shingles: NDArray[np.uint32], a: NDArray[np.uint32], b: NDArray[np.uint32], found: NDArray[np.uint32]
 ) -> None:
-    found[:] = _EMPTY
+    for k in range(found.size):  # a slice takes longer to compile
+        found[k] = _EMPTY
     fours = shingles.size // 4 * 4
     # Four at a time: reading and writing what was found would cost as much as the arithmetic.
     for index in range(0, fours, 4):
@@ -234,6 +233,7 @@ def _sketch_texts(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
     rows: int,
     band_keys: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    # The shingles are what is written to the room, the rest of it anything: to copy takes long to compile.
     # A word takes a byte and a separator at least, so half the bytes bound the words; where characters are words, all.
     bytes_per_word = 1 if unit == CHARACTER else 2
     room = np.empty(data.size // bytes_per_word, U32)
@@ -254,7 +254,7 @@ def _sketch_texts(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
         counts[text] = count
         used += count
         at = ends[text]
-    return room[:used].copy(), counts
+    return room, counts
 
 
 @compiled

@@ -11,16 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from curate.card import render_card
 from curate.config import Side
 from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
 from curate.core.jsonl import atomic_write, read_lines
 from curate.core.records import peek_record, read_record, seal, write_record
 from curate.entries import Entry, Rejection, Rows
-from curate.rejections import rejected_lines
-from curate.report.html import render_report
-from curate.row_lines import blocks
 
 MANIFEST = "manifest.json"
 KEPT_FOLDER = ".kept"  # what stages decided and measured: it can be made again, and no digest depends on it
@@ -82,6 +78,9 @@ def _write_all(dataset: Dataset, folder: Path | None) -> dict[str, Any]:
         with atomic_write(folder / name) as file:
             return _describe(parts, rows.get(name), file)
 
+    # Imported here: what finds a dataset unchanged needs no machine code.
+    from curate.row_lines import blocks
+
     # Rows are copied, digested and written without the interpreter's lock: time for what is made row by row in Python.
     with ThreadPoolExecutor(1) as beside:
         sides = {f"{side}.jsonl": blocks(rows) for side, rows in dataset.sides.items()}
@@ -92,6 +91,11 @@ def _write_all(dataset: Dataset, folder: Path | None) -> dict[str, Any]:
 
 def _other_files(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
     """What is in the files beside those of the sides, each made when it is asked for."""
+    # Imported here, as above.
+    from curate.card import render_card
+    from curate.rejections import rejected_lines
+    from curate.report.html import render_report
+
     if dataset.facts["recipe"]["parquet"]:
         from curate.row_tables import rows_as_parquet
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from curate.accounts import check_account, count_stage
-from curate.balance import dominant_class
 from curate.collector import collector_paused
 from curate.config import Recipe, Side
 from curate.core.config_file import load_config
@@ -27,7 +26,6 @@ from curate.review.stage import STAGE as REVIEW
 from curate.review.stage import find_decisions, with_review
 from curate.room import give_back_memory
 from curate.sources import InputFile, find_files
-from curate.split import count_labels
 from curate.stage_files import find_stage_files
 from curate.steps import COMPOSING, Done, Step, make_steps, run_step, wants_screens
 
@@ -115,6 +113,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     Raises: DataError where no row is left for train, or where a guard stops the build.
     """
     # Imported here: what finds a dataset up to date needs none of these.
+    from curate.balance import dominant_class
     from curate.chosen import together
     from curate.composing import compose, describe_added, merge_ties
     from curate.duplicates import ClusterTable, parquet_bytes, renamed
@@ -122,6 +121,7 @@ def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | Non
     from curate.guards import check_guards, idle_filters, refuse
     from curate.kept import Kept
     from curate.rejections import Rejections
+    from curate.split import count_labels
 
     recipe = context.recipe
     run, lines, inputs_read = _read_all(context, files)

@@ -48,7 +48,9 @@ def copy_parts(
     """Copy the parts of `data` that begin at `starts` to their places in `out`."""
     for part in range(starts.size):
         start, place, size = starts[part], places[part], sizes[part]
-        out[place : place + size] = data[start : start + size]
+        given, copied = data[start : start + size], out[place : place + size]
+        for at in range(size):  # as fast as to assign the slice, and sooner compiled
+            copied[at] = given[at]
 
 
 def call(kernel: Callable[..., Any], *arguments: Any) -> Any:

@@ -3,9 +3,11 @@
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from curate import index
 from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceError
 from curate.core.rows import Row
 from curate.index import Added, IndexSettings, Match, add_rows, create_index, find_rows
@@ -152,3 +154,23 @@ def test_a_redis_that_lost_the_buckets_gets_them_again(tmp_path: Path, redis_url
     redis.Redis.from_url(redis_url).flushall()
     asked = [make_row(f"{text} w1", id="q")]
     assert find_rows(tmp_path / "index", asked, redis_url=redis_url) == [Match("a", "d", 0.9474)]
+
+
+def test_only_rows_that_share_a_band_are_put_into_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = [f"word{n}" for n in range(400)]
+    rows = [make_row(" ".join(words[n : n + 40]), id=f"r{n}") for n in range(0, 360, 40)]
+    create_index(tmp_path / "seen")
+    assert find_rows(tmp_path / "seen", rows) == [None] * len(rows)
+    add_rows(tmp_path / "seen", "old", rows)
+    filled: list[int] = []
+    fill = index._fill
+
+    def noted(lsh: Any, table: Any, numbers: list[int], settings: IndexSettings) -> None:
+        filled.extend(numbers)
+        fill(lsh, table, numbers, settings)
+
+    monkeypatch.setattr(index, "_fill", noted)
+    (found,) = find_rows(tmp_path / "seen", [make_row(" ".join(words[40:79]))])
+    assert found is not None
+    assert found.id == "r40"
+    assert filled == [1]

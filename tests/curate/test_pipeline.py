@@ -3,6 +3,8 @@
 import json
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,17 @@ def test_nothing_is_done_twice(tmp_path: Path) -> None:
     assert train.stat().st_mtime_ns == stamp
     assert not build(recipe, force=True).up_to_date
     assert train.stat().st_mtime_ns != stamp
+
+
+def test_what_is_up_to_date_loads_no_machine_code(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    build(recipe)
+    code = (
+        "import sys; from pathlib import Path; from curate.pipeline import build\n"
+        "assert build(Path(sys.argv[1])).up_to_date\n"
+        "print([name for name in ('numba', 'polars', 'jinja2') if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code, recipe], text=True) == "[]\n"
 
 
 @pytest.mark.parametrize("damage", ["change", "remove", "manifest", "input", "recipe"])
