@@ -17,8 +17,9 @@ from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.jsonl import atomic_write, write_text
 from curate.core.records import peek_record
 from trainer.config import Lora, Method
+from trainer.loss import unwrapped
 from trainer.model import LoadedModel, quiet_libraries
-from trainer.packed_weights import BothWays, packed_both_ways, product
+from trainer.packed_weights import BothWays, FrozenProduct, packed_both_ways, product
 
 # Keys, values and what enters the MLP's last layer are scaled: Liu et al., T-Few (arXiv:2205.05638).
 _IA3_LAYERS = ("k_proj", "v_proj", "down_proj")
@@ -130,15 +131,20 @@ def without_adapter(model: Any) -> Iterator[Any]:
 def direct_updates(model: Any) -> Iterator[None]:
     """Within the block, plain LoRA layers add their update in the matrix product itself: W x + (alpha / r) B A x.
 
-    PEFT's own forward scales and adds in passes over the whole output, a seventh of a small model's time.
+    PEFT's own forward scales and adds in passes over the whole output, a seventh of a small model's time. Where there
+    is room, these layers and the output head multiply by packed weights.
     """
     from peft.tuners import lora
 
     known = lora.Linear, getattr(lora, "Linear4bit", lora.Linear)
     changed = [module for module in model.modules() if type(module) in known and not module.lora_variant]
-    packed = packed_both_ways(module.base_layer for module in changed)
+    head = unwrapped(model).get_output_embeddings() if changed else None
+    packed = packed_both_ways([*(module.base_layer for module in changed), *filter(None, [head])])
     for module in changed:
         module.forward = partial(_forward, module, packed.get(module.base_layer))
+    if head in packed:
+        changed.append(head)
+        head.forward = lambda x: FrozenProduct.apply(x, packed[head], head.bias)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     try:
         yield
     finally:

@@ -72,6 +72,21 @@ def _both_ways(weight: torch.Tensor) -> BothWays:
     return arranged(weight), arranged(weight.T.contiguous())
 
 
+class FrozenProduct(torch.autograd.Function):
+    """W x + b over a frozen W, packed both ways."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, packed: BothWays, bias: torch.Tensor | None) -> torch.Tensor:
+        """The layer's output."""
+        ctx.packed = packed
+        return product(packed[0], bias, x)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        """The gradient of x."""
+        return product(ctx.packed[1], None, upstream), None, None
+
+
 def both_ways_bytes(size: float) -> float:
     """What packing `size` bytes of weights both ways takes; 0 where that is not done."""
     import psutil

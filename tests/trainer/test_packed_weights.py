@@ -4,7 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from curate.core.base_model import BaseModel
 from trainer import packed_weights
+from trainer.adapter import direct_updates, new_adapter
+from trainer.config import Lora
+from trainer.model import load_model
 from trainer.packed_weights import PackedWeights
 
 
@@ -61,3 +65,18 @@ def test_without_the_memory_or_the_library_layers_compute_as_ever(
     model = two_layers()
     with PackedWeights().used_by(model):
         assert packed_layers(model) == [False, False, False]
+
+
+def test_the_frozen_head_multiplies_by_packed_weights_and_passes_its_gradient_back(
+    mkldnn: None, tiny: BaseModel
+) -> None:
+    loaded = new_adapter(load_model(tiny), Lora(r=4), 1)
+    head = loaded.model.get_base_model().get_output_embeddings()
+    x = torch.randn(5, 64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    upstream = torch.randn(5, head.out_features, generator=torch.Generator().manual_seed(1))
+    expected = head(x), torch.autograd.grad(head(x), x, upstream)[0]
+    with direct_updates(loaded.model):
+        assert "forward" in vars(head)
+        found = head(x), torch.autograd.grad(head(x), x, upstream)[0]
+    assert "forward" not in vars(head)
+    torch.testing.assert_close(found, expected)

@@ -258,7 +258,8 @@ def _load_here(base: BaseModel, shape: Shape, todo: Work, config: TrainConfig, *
     mapped = shape.linear * (_KEPT_BYTES if is_kept(base, dtype) else dtype.itemsize) if load.quantised else 0
     slack = _LEAN_SLACK if shape.lean and dtype == torch.float32 else _SLACK
     plain = config.method in {"lora", "qlora"} and not (load.packed or config.lora.dora)
-    copies = both_ways_bytes(shape.linear * dtype.itemsize) if plain and dtype == torch.float32 else 0.0
+    packed = (shape.linear + shape.vocabulary * shape.hidden) * dtype.itemsize  # the output head too
+    copies = both_ways_bytes(packed) if plain and dtype == torch.float32 else 0.0
     return replace(load, besides=_PROCESS_BYTES + mapped + copies, slack=slack)
 
 
