@@ -110,7 +110,7 @@ POINTS = [
     ("curate.balance:balance_rows", [CHECK, SCREENS, SUITES, NEAR, BALANCE]),
     ("curate.mix:mix_rows", KEPT),
     ("curate.composing:split_rows", KEPT),
-    ("curate.outputs:render_report", KEPT),
+    ("curate.report.html:render_report", KEPT),
     ("curate.outputs:write_record", KEPT),
     ("curate.outputs:_remove_old", KEPT),
     ("pathlib:Path.replace", []),
