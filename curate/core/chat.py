@@ -16,7 +16,7 @@ import msgspec
 
 from curate.core.digests import digest_json
 from curate.core.rows import Message, message_dicts
-from curate.core.spelling import spelled_texts
+from curate.core.spelling import Spelling
 from curate.core.template import ChatTemplate, Span, Tools
 
 
@@ -106,7 +106,7 @@ class ChatFormat:
         # A tokenizer without a decoder can't say what its tokens stand for.
         plain = self._tokens.encode(_PLAIN, add_special_tokens=False).ids
         self._tells_loss = _difference(_PLAIN, self._tokens.decode(plain, skip_special_tokens=False)) is None
-        self._spelled = spelled_texts(parts.tokenizer)
+        self._spelling = Spelling(parts.tokenizer)
         added = self._tokens.get_added_tokens_decoder().values()
         self._control_tokens = [token.content for token in added if token.special and token.content.strip()]
 
@@ -163,7 +163,13 @@ class ChatFormat:
         return [one if isinstance(one, TemplateFault) else self._supervised(*one, next(made)) for one in rendered]
 
     def _tokenised(self, texts: Iterable[str]) -> list[Any]:
-        return [self._tokens.encode(text, add_special_tokens=False) for text in texts]
+        """The encoding of each text, or as much of one as masks need."""
+        return [
+            self._spelling.places(self._tokens.encode_batch_fast([text], add_special_tokens=False)[0].ids)
+            if self._spelling.knows_places(text)
+            else self._tokens.encode(text, add_special_tokens=False)
+            for text in texts
+        ]
 
     def _rendered(self, messages: Sequence[Message], tools: Tools) -> "_Rendered":
         try:
@@ -183,7 +189,7 @@ class ChatFormat:
 
     def _lost(self, text: str, ids: list[int]) -> str | None:
         """Where the tokens say something else than the text. Decoding takes long, and most texts need none."""
-        if not self._tells_loss or (self._spelled is not None and self._spelled.fullmatch(text)):
+        if not self._tells_loss or self._spelling.is_whole(text):
             return None
         return _difference(text, self._tokens.decode(ids, skip_special_tokens=False))
 
@@ -272,7 +278,7 @@ def _difference(text: str, decoded: str) -> str | None:
 
 
 def _tokens_inside(encoding: Any, start: int, end: int) -> Sequence[int]:
-    """The tokens that share characters with the span. `encoding` is one of the `tokenizers` package."""
+    """The tokens that share characters with the span. `encoding` is one of the `tokenizers` package or like it."""
     first, last = encoding.char_to_token(start), encoding.char_to_token(max(end - 1, start))
     if first is None or last is None:  # a character that no token stands for, such as whitespace that is dropped
         return [i for i, (a, b) in enumerate(encoding.offsets) if a < end and b > start]

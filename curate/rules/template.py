@@ -1,6 +1,7 @@
 """The template check: every row through the chat template and the tokenizer of the recipe's base model."""
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -91,7 +92,7 @@ def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Enc
         if context.threads <= 1 or len(rows) < _POOL_ROWS:
             made = map(look, pieces)
         else:
-            pool = stack.enter_context(workers(context.threads, _Look, *given))
+            pool = stack.enter_context(workers(context.threads, _look_beside_others, *given))
             made = (each for _, each in pool.in_order(pieces))
         for some in made:
             found += some
@@ -107,3 +108,8 @@ class _Look(Generic[T]):
 
     def __call__(self, rows: Sequence[Row]) -> list[T]:
         return list(map(self._find, self._form.encode_many((row.messages, row.tools) for row in rows)))
+
+
+def _look_beside_others(base: str, folder: Path, find: Callable[[Encoded | TemplateFault], T]) -> _Look[T]:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every processor has a process already
+    return _Look(base, folder, find)

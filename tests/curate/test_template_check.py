@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from curate.core.chat import ChatFormat, Encoded
 from curate.core.rows import Message, Row
+from curate.core.spelling import Spelling
 from curate.rules import template
 from curate.sources import find_files
 from curate.validate import RULES, validate
-from tests.chat_formats import chat_format
+from tests.chat_formats import FAMILIES, chat_format
 from tests.curate.row_makers import make_context, make_entries, make_row
 
 
@@ -64,3 +66,21 @@ def test_the_tokenizer_is_an_input_of_the_dataset(base: Path) -> None:
 def test_counting_tokens_needs_a_base() -> None:
     with pytest.raises(ValueError, match="name it in `base`"):
         make_context(validate={"max_tokens": 5})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_at_once_are_encoded_as_one_by_one_whatever_is_known_of_the_tokenizer(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form: ChatFormat = chat_format(family)
+    special = form.tokenizer.all_special_tokens[0]
+    rows = [make_row(f"quest ion {n}{' é😀' * (n % 2)}", f" ans wer {n}\n" * (n % 4)) for n in range(100)]
+    rows[7] = make_row(f"a {special} in it")
+    rows[8] = Row(id="r", messages=[Message("user", "q")])
+    pairs = [(row.messages, row.tools) for row in rows]
+    many = form.encode_many(pairs)
+    assert many == [form.encode(*pair) for pair in pairs]
+    assert any(isinstance(item, Encoded) for item in many) == (family != "never-stops")
+    assert form.encode_many([]) == []
+    monkeypatch.setattr(Spelling, "is_whole", lambda *_: False)
+    assert many == form.encode_many(pairs)
