@@ -215,3 +215,48 @@ def test_the_embedded_model_needs_retrieval_for_questions_about_encyclopedia_art
     assert result["ladder"]["verdict"] == "rag-suffices"
     assert rate(result, "base+rag") >= rate(result, "base") + 0.15
     assert result["contenders"][1]["retrieval"]["recall"]["1"] > 0.5
+
+
+@pytest.mark.slow
+def test_the_embedded_model_needs_training_to_name_the_intents_of_bank_customers(
+    tmp_path: Path, public_data: Path
+) -> None:
+    """Which of 48 names apply to a message, and how they are written, is behaviour: no fact that could be looked up."""
+    source = public_data / "nlupp_banking"
+    if not source.is_dir():
+        pytest.skip("nlupp_banking is not among the public data sets here")
+    folds = [json.loads((source / f"banking_fold{n}.json").read_text()) for n in range(6)]
+    said = [(f"{n}-{at}", one) for n, fold in enumerate(folds) for at, one in enumerate(fold) if "intents" in one]
+    rows = [
+        Row(
+            id=name,
+            messages=[Message("user", one["text"]), Message("assistant", json.dumps({"intents": one["intents"]}))],
+        )
+        for name, one in said
+    ]
+    write_rows(tmp_path / "train.jsonl", rows[60:])
+    write_rows(tmp_path / "test.jsonl", rows[:60])
+    training = {"base": "embedded:smollm2-135m", "dataset": "train.jsonl", "output": "run", "method": "lora"}
+    rate_and_passes = {"learning_rate": 1e-3, "epochs": 2, "batch_rows": 8, "seed": 7}
+    fit(find_inputs(TrainConfig(**training, **rate_and_passes), tmp_path))
+    names = sorted({name for row in rows for name in json.loads(row.answer)["intents"]})
+    system = f"Which of these intents has the message? {', '.join(names)}. Answer with a JSON object alone."
+    path = suite(
+        tmp_path,
+        name="intents",
+        items="test.jsonl",
+        train="train.jsonl",
+        contenders=[
+            {"name": "base"},
+            {"name": "base+prompt", "system": system, "examples": {"choose": "covering", "count": 5}},
+            {"name": "base+rag", "system": system, "examples": {"choose": "nearest", "count": 5}},
+            {"name": "adapter", "run": "run"},
+        ],
+        generation={"max_tokens": 48},
+        scorers=[{"name": "intents", "kind": "fields", "fields": {"intents": "set"}}],
+        primary="intents",
+        useful_effect=0.1,
+    )
+    result = evaluate(path, Choice()).result
+    assert result["ladder"]["verdict"] == "fine-tune-pays"
+    assert rate(result, "adapter") > rate(result, "base+rag") + 0.1
