@@ -90,6 +90,15 @@ def suite(folder: Path, **settings: Any) -> Path:
     return path
 
 
+def prompted(system: str, *, covering: int, nearest: int) -> list[dict[str, Any]]:
+    """The contenders without an adapter, the last two with so many solved train rows."""
+    return [
+        {"name": "base"},
+        {"name": "base+prompt", "system": system, "examples": {"choose": "covering", "count": covering}},
+        {"name": "base+rag", "system": system, "examples": {"choose": "nearest", "count": nearest}},
+    ]
+
+
 def copied(folder: Path, name: str) -> Path:
     """The sample's suite of this name with its paths led into `folder`, where its dataset is built."""
     place = folder / "samples" / "handbook"
@@ -166,11 +175,7 @@ def test_the_embedded_model_needs_only_a_prompt_to_name_the_city_in_an_order(tmp
         name="orders",
         items="test.jsonl",
         train="train.jsonl",
-        contenders=[
-            {"name": "base"},
-            {"name": "base+prompt", "system": system, "examples": {"choose": "covering", "count": 8}},
-            {"name": "base+rag", "system": system, "examples": {"choose": "nearest", "count": 3}},
-        ],
+        contenders=prompted(system, covering=8, nearest=3),
         generation={"max_tokens": 12},
         scorers=[{"name": "right", "kind": "normalised"}],
         primary="right",
@@ -247,9 +252,7 @@ def test_the_embedded_model_needs_training_to_name_the_intents_of_bank_customers
         items="test.jsonl",
         train="train.jsonl",
         contenders=[
-            {"name": "base"},
-            {"name": "base+prompt", "system": system, "examples": {"choose": "covering", "count": 5}},
-            {"name": "base+rag", "system": system, "examples": {"choose": "nearest", "count": 5}},
+            *prompted(system, covering=5, nearest=5),
             {"name": "adapter", "run": "run"},
         ],
         generation={"max_tokens": 48},
