@@ -215,7 +215,7 @@ class _Updated(torch.autograd.Function):
             packed, base = ctx.packed, ctx.base
             known = product(packed[1], None, upstream) if packed else upstream @ _numbers(base, upstream.dtype)
             for_x = known.addmm_(for_inner, down)
-        return for_x, None, None, for_inner.T @ x, (inner.T @ upstream).T, None
+        return for_x, None, None, for_inner.T @ x, upstream.T @ inner, None
 
 
 def _numbers(base: Any, dtype: torch.dtype) -> torch.Tensor:

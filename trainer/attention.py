@@ -15,6 +15,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from trainer.loan import Share
+
 NAME = "acidtest_packed_rows"
 # On processors a kernel computes all scores of its queries, also those that causality forbids: short pieces waste less.
 _PIECE_TOKENS = 64
@@ -39,13 +41,15 @@ class Pack:
     """Which tokens of a packed sequence belong together: the prefix first, then `spans`, each a row's own tokens.
 
     `predicting` are the positions that the loss looks at. `prompts` says which of the spans, by its number, is no row
-    but the prompt that two answers share, for each span that sees one.
+    but the prompt that two answers share, for each span that sees one. `loan`: others see the start of the prefix too,
+    or this sequence sees, before its own, a prefix that is computed in another.
     """
 
     prefix: int
     spans: list[tuple[int, int]]
     predicting: torch.Tensor
     prompts: dict[int, int] = field(default_factory=dict)
+    loan: Share | None = None
     _pieces: dict[Any, list[Piece]] = field(default_factory=dict, compare=False, repr=False)
 
     def behind(self, count: int) -> "Pack":
@@ -117,6 +121,8 @@ def attend(
     if pack is None:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **more)
         return out, None
+    if pack.loan:
+        key, value = pack.loan.settled(key, value)
     cap = more.get("softcap")
     pieces = pack.pieces(key.shape[2] - query.shape[2], more.get("sliding_window"), query)
     if query.device.type == "cpu" and query.dtype == torch.float32 and not cap:

@@ -60,20 +60,27 @@ def step_batches(lengths: Sequence[int], batch_rows: int, seed: int, steps: int)
     return itertools.islice(itertools.chain.from_iterable(epochs), steps)
 
 
-def split_by_tokens(rows: Sequence[int], lengths: Sequence[int], max_tokens: int, at_once: int = 1) -> list[list[int]]:
+def split_by_tokens(
+    rows: Sequence[int], lengths: Sequence[int], max_tokens: int, at_once: int = 1, ahead: int = 0
+) -> list[list[int]]:
     """The rows in parts of about equal size, so that `at_once` parts have about `max_tokens` together at most.
 
     There are at least `at_once` parts and a multiple of it, as far as there are rows: nobody waits for the last part.
+    The first of each `at_once` parts has `ahead` tokens to compute before its rows.
     """
     total = sum(lengths[row] for row in rows)
-    count = at_once * math.ceil(total / max_tokens)
-    parts: list[list[int]] = [[] for _ in range(min(count, len(rows)))]
-    sizes = [(0, number) for number in range(len(parts))]
+    count = min(at_once * math.ceil(total / max_tokens), len(rows))
+    parts: list[list[int]] = [[] for _ in range(count)]
+    sizes = [(0 if number % at_once else ahead, number) for number in range(count)]
+    heapq.heapify(sizes)
     for row in sorted(rows, key=lambda i: (-lengths[i], i)):
         # The longest first, each to the smallest part so far: within a third of the best there is.
         size, number = heapq.heappop(sizes)
         parts[number].append(row)
         heapq.heappush(sizes, (size + lengths[row], number))
+    for part in parts:
+        if not part:  # it had too much ahead
+            part.append(max(parts, key=len).pop())
     return parts
 
 

@@ -14,6 +14,7 @@ import torch
 
 from trainer.attention import NAME, Pack
 from trainer.batches import Batch, pad, rows_of, weights_of
+from trainer.loan import Share
 from trainer.loss import loss_sum, unwrapped
 from trainer.sample import Sample
 
@@ -21,7 +22,7 @@ _PROBE_ROWS, _PROBE_TOKENS = 3, 24  # enough for rows to see each other, were th
 # Relative: rounding is far below, a row that saw another, or stood at another's positions, far above.
 _PROBE_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 1e-2}
 
-Collate = Callable[[Sequence[Sample], torch.device], Batch]
+Collate = Callable[..., Batch]
 
 
 def shared_prefix(samples: Sequence[Sample]) -> int:
@@ -37,11 +38,15 @@ def shared_prefix(samples: Sequence[Sample]) -> int:
     return limit
 
 
-def pack(samples: Sequence[Sample], device: torch.device) -> Batch:
-    """The samples as one sequence; of a pair, what its answers share beyond the prefix stands there once too."""
+def pack(samples: Sequence[Sample], device: torch.device, loan: Share | None = None) -> Batch:
+    """The samples as one sequence; of a pair, what its answers share beyond the prefix stands there once too.
+
+    A prefix that is borrowed, by `loan`, stands in the lender's sequence.
+    """
     rows = rows_of(samples)
-    prefix = shared_prefix(rows) if len(rows) > 1 else 0
-    ids, positions = list(rows[0].ids[:prefix]), list(range(prefix))
+    borrowed = loan.borrowed if loan else 0
+    prefix = shared_prefix(rows) if len(rows) > 1 else loan.loan.tokens if loan else 0
+    ids, positions = list(rows[0].ids[borrowed:prefix]), list(range(borrowed, prefix))
     spans: list[tuple[int, int]] = []
     prompts: dict[int, int] = {}
     predicting: list[int] = []
@@ -67,7 +72,7 @@ def pack(samples: Sequence[Sample], device: torch.device) -> Batch:
             predicting += [start + at - 1 - seen for at in counted]
             targets += [row.ids[at] for at in counted]
     predicting_N, targets_N = torch.tensor(predicting, device=device), torch.tensor(targets, device=device)
-    rows_apart = Pack(prefix, spans, predicting_N, prompts)
+    rows_apart = Pack(prefix - borrowed, spans, predicting_N, prompts, loan)
     more = {"position_ids": torch.tensor([positions], device=device), "pack": rows_apart}
     return Batch(torch.tensor([ids], device=device), predicting_N, targets_N, more, weights_of(rows, device))
 

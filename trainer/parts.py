@@ -6,16 +6,17 @@ independent until their gradients are added, in the parts' order, so that the su
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 
 from trainer.adapter import direct_updates, trainable, without_adapter
-from trainer.batches import split_by_tokens
+from trainer.batches import Batch, split_by_tokens
 from trainer.checkpointing import needs_recomputing, recomputing
 from trainer.config import TrainConfig
 from trainer.layers import lean_layers
+from trainer.loan import Loan, Share
 from trainer.loss import loss_sum
 from trainer.model import threads_of_one
 from trainer.objectives import log_probabilities, mismatched, share, summed_loss
@@ -25,6 +26,8 @@ from trainer.team import ALONE, Team
 
 Gradients = list[torch.Tensor]
 _TRIED_SHARE = 20  # of the parameters, from the last on: memory peaks in the first block of the backward pass
+_LEAST_LENT = 8  # tokens of a prefix: what they save is more than the keys' way to another thread costs
+_VIRTUAL = ("prefix", "prompt")  # learned tokens stand before the prefix
 _MEASURED_FROM_BASE = ("dpo", "ipo", "kto")
 
 
@@ -32,13 +35,22 @@ class Parts:
     """Computes losses and gradients of rows, `at_once` parts at a time."""
 
     def __init__(
-        self, model: Any, config: TrainConfig, collate: Collate, run: Callable[..., Any], at_once: int, team: Team
+        self,
+        model: Any,
+        config: TrainConfig,
+        collate: Collate,
+        run: Callable[..., Any],
+        at_once: int,
+        team: Team,
+        *,
+        lends: bool = False,
     ) -> None:
         self._model = model
         self._config = config
         self._collate = collate
         self._run = run
         self._at_once = at_once
+        self._lends = lends
         self._team = team
         self._device = next(model.parameters()).device
         self._parameters = list(trainable(model).values())
@@ -65,14 +77,14 @@ class Parts:
         """What `samples` add to the mean loss of the whole step and to its gradients for `parameters`."""
         divisor, drift = share(step, self._config), self._drift(step)
 
-        def compute(part: Sequence[Sample]) -> tuple[float, Sequence[torch.Tensor]]:
-            loss = self._loss(part, drift) / divisor
+        def compute(part: Sequence[Sample], batch: Batch) -> tuple[float, Sequence[torch.Tensor]]:
+            loss = self._loss(part, batch, drift) / divisor
             return float(loss.detach()), torch.autograd.grad(
                 loss, parameters, allow_unused=True, materialize_grads=True
             )
 
         loss, total = 0.0, None
-        for part_loss, gradients in self._run(compute, self._split(samples)):
+        for part_loss, gradients in self._each(compute, self._split(samples)):
             loss += part_loss
             total = list(gradients) if total is None else [a.add_(b) for a, b in zip(total, gradients, strict=True)]
         return loss, [torch.zeros_like(value) for value in parameters] if total is None else total
@@ -81,11 +93,11 @@ class Parts:
         """The mean loss of `samples`: for answers in nats per supervised token."""
         drift = self._drift(samples)
 
-        def compute(part: Sequence[Sample]) -> float:
+        def compute(part: Sequence[Sample], batch: Batch) -> float:
             with torch.no_grad():
-                return float(self._loss(part, drift))
+                return float(self._loss(part, batch, drift))
 
-        mine: float = sum(self._run(compute, self._split(self._team.share_of(samples))))
+        mine: float = sum(self._each(compute, self._split(self._team.share_of(samples))))
         return self._team.summed(mine, [])[0] / share(samples, self._config)
 
     def with_references(self, samples: Sequence[Sample]) -> list[Sample]:
@@ -113,41 +125,85 @@ class Parts:
     def _log_probabilities(self, model: Any, samples: Sequence[Sample]) -> list[list[float]]:
         """The log-probability of each row of each sample."""
 
-        def compute(part: Sequence[Sample]) -> list[float]:
+        def compute(part: Sequence[Sample], batch: Batch) -> list[float]:
             with torch.no_grad():
-                return log_probabilities(model, self._collate(part, self._device), part)[0].tolist()
+                return log_probabilities(model, batch, part)[0].tolist()
 
-        parts, found = self._split(samples), dict[int, list[float]]()
-        for part, logps in zip(parts, self._run(compute, parts), strict=True):
+        rounds, found = self._split(samples), dict[int, list[float]]()
+        parts = [part for together in rounds for part in together.parts]
+        for part, logps in zip(parts, self._each(compute, rounds), strict=True):
             remaining = iter(logps)
             found |= {id(sample): [next(remaining) for _ in sample.rows] for sample in part}
         return [found[id(sample)] for sample in samples]
 
-    def _loss(self, part: Sequence[Sample], drift: float) -> torch.Tensor:
-        return summed_loss(self._model, self._collate(part, self._device), part, self._config, drift)
+    def _loss(self, part: Sequence[Sample], batch: Batch, drift: float) -> torch.Tensor:
+        return summed_loss(self._model, batch, part, self._config, drift)
 
     def largest(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples of the largest parts of a step, of as many as are computed at once."""
-        parts = sorted(self._split(self._team.share_of(samples)), key=lambda part: -sum(sample.size for sample in part))
-        return [sample for part in parts[: self._at_once] for sample in part]
+        rounds = self._split(self._team.share_of(samples))
+        return max((together.samples for together in rounds), key=lambda some: sum(sample.size for sample in some))
 
-    def _split(self, samples: Sequence[Sample]) -> list[list[Sample]]:
+    def _split(self, samples: Sequence[Sample]) -> list["Round"]:
         if not samples:
             return []
-        return split_step(samples, self._config.micro_batch_tokens, self._at_once, packed=self._collate is pack)
+        tokens, packed = self._config.micro_batch_tokens, self._collate is pack
+        return split_step(samples, tokens, self._at_once, packed=packed, lends=self._lends)
+
+    def _each(self, compute: Callable[[Sequence[Sample], Batch], Any], rounds: Sequence["Round"]) -> Iterator[Any]:
+        """What `compute` makes of each part and its batch, in the parts' order."""
+
+        def work(part: Sequence[Sample], loan: Share | None) -> Any:
+            if loan is None:
+                return compute(part, self._collate(part, self._device))
+            try:
+                return compute(part, self._collate(part, self._device, loan))
+            except BaseException as error:
+                loan.loan.fail(error)
+                raise
+
+        for together in rounds:
+            yield from self._run(work, together.parts, together.shares())
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Parts that are computed at once. A prefix of `lent` tokens is computed by the first of them for all."""
+
+    parts: list[list[Sample]]
+    lent: int = 0
+
+    @property
+    def samples(self) -> list[Sample]:
+        """Of all parts."""
+        return [sample for part in self.parts for sample in part]
+
+    def shares(self) -> list[Share | None]:
+        """Each part's side of the loan, if there is one."""
+        if not self.lent or len(self.parts) == 1:
+            return [None] * len(self.parts)
+        loan = Loan(self.lent, len(self.parts) - 1)
+        return [Share(loan), *(Share(loan, number) for number in range(loan.borrowers))]
 
 
 def split_step(
-    samples: Sequence[Sample], micro_batch_tokens: int, at_once: int, *, packed: bool = True
-) -> list[list[Sample]]:
+    samples: Sequence[Sample], micro_batch_tokens: int, at_once: int, *, packed: bool = True, lends: bool = False
+) -> list[Round]:
     """The samples of a step in the parts that are computed, `at_once` at a time."""
     # A packed part computes the prefix that its rows share once, so what counts for its size is what each has of its
     # own. Half of the tokens stay for that: more parts would compute a long prefix more often, for little memory.
     rows = [row for sample in samples for row in sample.rows]
     shared = shared_prefix(rows) if packed and len(rows) > 1 else 0
     own = [sample.size - shared * len(sample.rows) for sample in samples]
-    room = max(micro_batch_tokens - at_once * shared, micro_batch_tokens // 2, 1)
-    return [[samples[row] for row in part] for part in split_by_tokens(range(len(samples)), own, room, at_once)]
+    lent = shared if lends and at_once > 1 and shared >= _LEAST_LENT else 0
+    room = max(micro_batch_tokens - shared * (1 if lent else at_once), micro_batch_tokens // 2, 1)
+    parts = [[samples[row] for row in part] for part in split_by_tokens(range(len(samples)), own, room, at_once, lent)]
+    return [Round(parts[start : start + at_once], lent) for start in range(0, len(parts), at_once)]
+
+
+def lends(config: TrainConfig, recomputing: bool | Literal["auto"]) -> bool:
+    """Whether parts that are computed at once may share a prefix: layers computed again would lend and borrow again."""
+    return recomputing is not True and config.method not in _VIRTUAL
 
 
 @contextmanager
@@ -165,7 +221,9 @@ def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample], team: T
                 yield Parts(model, config, collate, map, 1, team)
                 return
             with threads_of_one(at_once) as pool:
-                yield Parts(model, config, collate, pool.map, at_once, team)
+                yield Parts(
+                    model, config, collate, pool.map, at_once, team, lends=collate is pack and lends(config, wanted)
+                )
 
 
 def _recomputes(model: Any, config: TrainConfig, collate: Collate, samples: Sequence[Sample]) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.train import _bars, _figures, as_text, multiply_adds
+from tests.bench.train import _bars, _figures, _keep_best, as_text, multiply_adds
 
 
 def run_of(rates: list[float], others: list[float], **more: object) -> dict[str, object]:
@@ -19,6 +19,13 @@ def test_a_rate_is_of_the_calmer_half_of_the_passes() -> None:
     found = _figures(run_of([50.0, 200.0, 100.0, 100.0], [1.0, 0.5, 0.0, 0.0]))
     assert (found["tokens_per_s"], found["used_by_others"], found["passes"]) == (100.0, 0.0, 2)
     assert _figures(run_of([50.0], [1.0]))["tokens_per_s"] == 50.0
+
+
+def test_the_best_round_counts_with_the_losses_of_the_first() -> None:
+    runs: dict[str, dict[str, object]] = {}
+    for rate, losses in ((100.0, [1.0, 0.5]), (120.0, [1.0]), (110.0, [])):
+        _keep_best(runs, "padded", {"tokens_per_s": rate, "losses": losses})
+    assert runs == {"padded": {"tokens_per_s": 120.0, "losses": [1.0, 0.5]}}
 
 
 def test_multiply_adds_of_a_token_are_twice_the_frozen_weights_and_thrice_the_adapters() -> None:
@@ -51,6 +58,6 @@ def test_bars_are_met_from_their_own_side() -> None:
         "NF4, time of float32": (1.5, False),
         "largest difference of losses": (0.0005, True),
     }
-    setting = {"threads": 2, "steps": 8, "trl": "1", "matrix_product_gmacs": [70.0], "measured": ["rows"]}
+    setting = {"threads": 2, "steps": 8, "rounds": 3, "trl": "1", "matrix_product_gmacs": [70.0], "measured": ["rows"]}
     text = as_text({"setting": setting, "ours": ours, "peers": peers, "ratios": ratios, "bars": bars})
     assert "| rows, times TRL's best | at least 2.5 | 2 | MISSED |" in text

@@ -56,6 +56,17 @@ def test_parts_lose_nothing_keep_workers_busy_and_about_keep_to_the_budget(
     assert sum(sizes) / len(sizes) <= budget / at_once or len(parts) == len(lengths)
 
 
+@given(LENGTHS, st.integers(2, 4), st.integers(0, 5000))
+def test_what_a_first_part_has_ahead_counts_as_its_work(lengths: list[int], at_once: int, ahead: int) -> None:
+    parts = split_by_tokens(range(len(lengths)), lengths, sum(lengths) + 1, at_once, ahead)
+    assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
+    assert len(parts) == min(at_once, len(lengths))
+    assert all(parts)  # a part with too much ahead has a row all the same: its loss is that row's
+    first, *others = [sum(lengths[row] for row in part) for part in parts]
+    if len(parts[0]) > 1:
+        assert all(ahead + first <= other + max(lengths) for other in others)
+
+
 def test_padding_is_at_the_end_and_predicts_nothing() -> None:
     samples = [Sample("a", [5, 6, 7], [False, True, True]), Sample("b", [8, 9], [False, True])]
     batch = pad(samples, torch.device("cpu"))

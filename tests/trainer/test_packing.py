@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +12,7 @@ from curate.core.base_model import BaseModel
 from tests.models import SHAPES, tiny_base
 from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with_moved_adapter
 from trainer import packed_weights
+from trainer import parts as parts_module
 from trainer.adapter import direct_updates, trainable
 from trainer.attention import NAME, Pack
 from trainer.batches import pad
@@ -17,7 +20,7 @@ from trainer.config import TrainConfig
 from trainer.loss import loss_sum, unwrapped
 from trainer.model import LoadedModel, load_model
 from trainer.packing import pack, row_layout, shared_prefix
-from trainer.parts import parts_of
+from trainer.parts import Round, parts_of
 from trainer.sample import Sample
 
 PREFIX = [7, 3, 99, 12, 5, 5, 61]
@@ -128,22 +131,45 @@ def test_every_token_stands_once_at_its_own_position() -> None:
         assert batch.more["position_ids"][0, start:end].tolist() == list(range(layout.prefix, len(sample.ids) - 1))
 
 
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        assert torch.get_num_threads() == count
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_parts_on_threads_give_the_gradients_of_the_rows(tiny: BaseModel, threads: int) -> None:
-    model = with_moved_adapter(load_model(tiny)).model
     samples = with_prefix(make_samples())
+    assert_same_as_alone(with_moved_adapter(load_model(tiny)).model, samples, threads)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_prefix_computed_for_all_threads_gives_the_gradients_of_the_rows(
+    shaped: LoadedModel, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several times as many rows as parts, so that a prefix is lent in more than one round."""
+    lent = []
+    shares = Round.shares
+    monkeypatch.setattr(parts_module, "_LEAST_LENT", len(PREFIX))
+    monkeypatch.setattr(Round, "shares", lambda together: lent.append(together.lent) or shares(together))
+    assert_same_as_alone(shaped.model, with_prefix(make_samples() * 2), threads)
+    assert len(lent) > 3
+    assert set(lent) == {len(PREFIX)}
+
+
+def assert_same_as_alone(model: Any, samples: list[Sample], threads: int) -> None:
+    """Parts side by side give the loss and gradients of rows alone, and the same bits each time."""
     alone, alone_gradient = one_at_a_time(model, samples)
     supervised = sum(sample.supervised_count for sample in samples)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with parts_of(model, CONFIG, samples) as parts:
-            loss, found = parts.loss_and_gradients(samples)
-            again, found_again = parts.loss_and_gradients(samples)
-            assert parts.mean_loss(samples) == pytest.approx(loss, rel=1e-6)
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(threads), parts_of(model, CONFIG, samples) as parts:
+        loss, found = parts.loss_and_gradients(samples)
+        again, found_again = parts.loss_and_gradients(samples)
+        assert parts.mean_loss(samples) == pytest.approx(loss, rel=1e-6)
     assert loss == again
     assert all(map(torch.equal, found, found_again))
     assert loss == pytest.approx(alone / supervised, rel=1e-5)
@@ -151,7 +177,8 @@ def test_parts_on_threads_give_the_gradients_of_the_rows(tiny: BaseModel, thread
     assert relative(flat * supervised, alone_gradient) < 1e-5
 
 
-def test_a_long_prefix_is_computed_once_a_thread_and_not_once_a_few_rows(tiny: BaseModel) -> None:
+@pytest.mark.parametrize(("threads", "checkpointing"), [(1, False), (2, False), (3, False), (2, True)])
+def test_a_long_prefix_is_computed_once_for_all_threads(tiny: BaseModel, threads: int, checkpointing: bool) -> None:
     model = with_moved_adapter(load_model(tiny)).model
     long = PREFIX * 10
     samples = [Sample(s.row, long + s.ids, [False] * len(long) + s.supervised) for s in make_samples() * 2]
@@ -163,17 +190,41 @@ def test_a_long_prefix_is_computed_once_a_thread_and_not_once_a_few_rows(tiny: B
         .register_forward_pre_hook(lambda _, inputs: computed.append(inputs[0].numel()))
     )
     # All rows with their prefixes are several times as much as this.
-    config = CONFIG.model_copy(update={"micro_batch_tokens": 2 * own})
-    with parts_of(model, config, samples) as parts:
+    config = CONFIG.model_copy(update={"micro_batch_tokens": 2 * own, "checkpointing": checkpointing})
+    with torch_threads(threads), parts_of(model, config, samples) as parts:
         computed.clear()
         loss, _ = parts.loss_and_gradients(samples)
     hook.remove()
     assert len(long) * len(samples) > 2 * own
-    assert sum(computed) == own + len(long) * len(computed)
-    assert len(computed) == torch.get_num_threads()
+    assert len(computed) == threads
+    # Layers that are computed again would lend again: then each part computes the prefix for itself.
+    assert sum(computed) == own + len(long) * (threads if checkpointing else 1)
+    if not checkpointing:  # the prefix counts as work: no thread has much more to do than another
+        assert max(computed) - min(computed) <= max(len(long), *(len(sample.ids) - len(long) for sample in samples))
     with torch.no_grad():
         alone = sum(float(loss_sum(model, pad([sample], CPU))) for sample in samples)
     assert loss == pytest.approx(alone / sum(sample.supervised_count for sample in samples), rel=1e-5)
+
+
+@pytest.mark.parametrize("failing", [0, 1], ids=["the lender", "a borrower"])
+def test_nobody_waits_for_a_part_that_failed(tiny: BaseModel, failing: int) -> None:
+    """What went wrong in one part comes out, and not that another waited in vain."""
+    model = with_moved_adapter(load_model(tiny)).model
+    samples = with_prefix(with_prefix(make_samples()))
+    with torch_threads(2), parts_of(model, CONFIG, samples) as parts:
+        (together, *_) = parts._split(samples)
+        doomed = together.parts[failing]
+
+        def compute(part: Any, batch: Any) -> float:
+            loss = loss_sum(model, batch)
+            if part is doomed:
+                raise RuntimeError("not enough of something")
+            return float(torch.autograd.grad(loss, list(trainable(model).values()))[0].sum())
+
+        assert together.lent == 2 * len(PREFIX)
+        with pytest.raises(RuntimeError, match="not enough of something"):
+            list(parts._each(compute, [together]))
+        assert len(list(parts._each(lambda *_: 0, [together]))) == 2  # the threads are free again
 
 
 @pytest.mark.parametrize("narrow", [packed_weights._NARROW, 1], ids=["plain weights", "packed weights"])

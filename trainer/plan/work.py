@@ -3,12 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import nlargest
 
 from trainer.batches import epoch_batches
 from trainer.config import TrainConfig
 from trainer.packing import shared_prefix
-from trainer.parts import split_step
+from trainer.parts import Round, lends, split_step
 from trainer.sample import Sample
 from trainer.schedule import steps_in_all
 
@@ -17,9 +16,10 @@ from trainer.schedule import steps_in_all
 class Work:
     """A training in numbers. Its steps are computed in `parts`, each one forward and backward pass.
 
-    `tokens` are computed in all steps; a prefix that the rows of a part share counts once. `at_once` of them, and
-    `positions_at_once` of the predictions, are in memory together at most. `held_out` tokens go through a forward pass
-    alone, all times together that the held-out loss is measured. `longest` is the longest row, with preferences a pair.
+    `tokens` are computed in all steps; a prefix that rows share counts once for a part, or for all parts that are
+    computed at once. `at_once` of them, and `positions_at_once` of the predictions, are in memory together at most.
+    `held_out` tokens go through a forward pass alone, all times together that the held-out loss is measured. `longest`
+    is the longest row, with preferences a pair.
     """
 
     steps: int
@@ -40,13 +40,15 @@ def work(train: Sequence[Sample], held_out: Sequence[Sample], config: TrainConfi
     done = batches[:steps]
     passes = tokens = supervised = most = most_positions = 0
     for rows in done:
-        parts = split_step([train[row] for row in rows], config.micro_batch_tokens, threads)
-        sizes = [_computed(part) for part in parts]
-        passes += len(parts)
-        tokens += sum(size for size, _ in sizes)
-        supervised += sum(positions for _, positions in sizes)
-        most = max(most, sum(nlargest(threads, (size for size, _ in sizes))))
-        most_positions = max(most_positions, sum(nlargest(threads, (positions for _, positions in sizes))))
+        rounds = split_step(
+            [train[row] for row in rows], config.micro_batch_tokens, threads, lends=lends(config, config.checkpointing)
+        )
+        for together in rounds:
+            size, positions = _computed(together)
+            passes += len(together.parts)
+            tokens += size
+            supervised += positions
+            most, most_positions = max(most, size), max(most_positions, positions)
     times = steps / len(done)
     return Work(
         steps=steps,
@@ -60,11 +62,15 @@ def work(train: Sequence[Sample], held_out: Sequence[Sample], config: TrainConfi
     )
 
 
-def _computed(part: Sequence[Sample]) -> tuple[int, int]:
-    """How many tokens a part computes, and how many it predicts."""
-    rows = [row for sample in part for row in sample.rows]
-    shared = shared_prefix(rows) * (len(rows) - 1) if len(rows) > 1 else 0
-    return sum(len(row.inputs) for row in rows) - shared, sum(row.supervised_count for row in rows)
+def _computed(together: Round) -> tuple[int, int]:
+    """How many tokens a round computes, and how many it predicts."""
+    size = positions = 0
+    for number, part in enumerate(together.parts):
+        rows = [row for sample in part for row in sample.rows]
+        shared = shared_prefix(rows) if len(rows) > 1 else together.lent
+        size += sum(len(row.inputs) for row in rows) - shared * (len(rows) - 1) - (together.lent if number else 0)
+        positions += sum(row.supervised_count for row in rows)
+    return size, positions
 
 
 def _measures(steps: int, epoch_steps: int, config: TrainConfig) -> int:

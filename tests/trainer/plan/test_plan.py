@@ -59,16 +59,23 @@ def samples(count: int, prefix: int) -> list[Sample]:
     return rows
 
 
-def test_the_work_is_what_the_trainer_packs() -> None:
+@pytest.mark.parametrize(("threads", "prefix", "lent"), [(1, 12, 0), (2, 6, 0), (2, 12, 12), (3, 12, 12)])
+def test_the_work_is_what_the_trainer_packs(threads: int, prefix: int, lent: int) -> None:
     config = make_config(batch_rows=4, epochs=3, micro_batch_tokens=60, held_out_every=4)
-    rows = samples(18, prefix=6)
-    todo = work(rows, rows[:2], config, threads=2)
+    rows = samples(18, prefix)
+    todo = work(rows, rows[:2], config, threads)
     lengths = [len(row.ids) for row in rows]
-    steps = [split_step([rows[i] for i in step], 60, 2) for step in epoch_batches(lengths, 4, config.seed, 0)]
-    sizes = [[pack(part, CPU).ids_BT.numel() for part in parts] for parts in steps]
+    batches = epoch_batches(lengths, 4, config.seed, 0)
+    rounds = [r for step in batches for r in split_step([rows[i] for i in step], 60, threads, lends=True)]
+    assert {together.lent for together in rounds} == {lent}
+    sizes = [
+        sum(pack(part, CPU, loan).ids_BT.numel() for part, loan in zip(r.parts, r.shares(), strict=True))
+        for r in rounds
+    ]
     assert todo.steps == 15
-    assert todo.tokens == 3 * sum(map(sum, sizes))
-    assert todo.at_once == max(sum(sorted(parts)[-2:]) for parts in sizes)
+    assert todo.parts == 3 * sum(len(together.parts) for together in rounds)
+    assert todo.tokens == 3 * sum(sizes)
+    assert todo.at_once == max(sizes)
     assert todo.supervised == 3 * 18 * 3
     # Before the first step, after 4, 8, 12, and at the end.
     assert todo.held_out == 5 * sum(lengths[:2])
