@@ -33,13 +33,13 @@ class Loan:
             self._there[layer, borrower] = both
             self._changed.notify_all()
 
-    def get(self, layer: int, borrower: int | None) -> KeysAndValues:
-        """What was put there, once it is. Raises: what kept another part of the step from putting it there."""
+    def get(self, layer: int, borrower: int | None, *, last: bool = False) -> KeysAndValues:
+        """What was put there, once it is; `last`: nobody else asks for it. Raises: what kept a part from putting it."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure or (layer, borrower) in self._there)
             if self._failure:
                 raise self._failure
-            return self._there[layer, borrower]
+            return self._there.pop((layer, borrower)) if last else self._there[layer, borrower]
 
     def fail(self, failure: BaseException) -> None:
         """Let nobody wait for a part that has failed."""
@@ -88,8 +88,9 @@ class _Lent(torch.autograd.Function):
         whole = [gradient.clone() for gradient in upstream]
         # One after the other, so that the sum has the same bits each time.
         for borrower in range(ctx.loan.borrowers):
-            for mine, found in zip(whole, ctx.loan.get(ctx.layer, borrower), strict=True):
+            for mine, found in zip(whole, ctx.loan.get(ctx.layer, borrower, last=True), strict=True):
                 mine[:, :, : ctx.loan.tokens] += found
+        ctx.loan.get(ctx.layer, None, last=True)  # all borrowers have had it, or there would be no gradients
         return *whole, None, None
 
 
