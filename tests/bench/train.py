@@ -10,10 +10,11 @@ Two kinds of rows, and the start:
 
 TRL is measured padded (in our order, so that the losses can be compared), grouped by length, and packed; the best
 counts. With a prefix all rows are of one length, and there is nothing to group or pack. A rate is of the tokens that
-are no padding, after the first pass, which only warms up, over the half of the passes in which other programs used
-least of the machine; how much they used stands beside it, and where it is much, the figures say little. `--seconds`
-ends a setting of TRL's early (not the padded one on `rows`). A machine's speed changes from minute to minute, so on
-`rows` our loop and TRL's best setting take several rounds in turns, and the best of each counts.
+are no padding, after the first pass, which only warms up, over all passes but those in which other programs used much
+of the machine (at least the calmer half of them counts); how much they used stands beside it. `--seconds` ends TRL's
+packed setting and the one with a prefix early: the others see the same rows as we do. A machine's speed changes from
+minute to minute, so on `rows` our loop and TRL's best setting take several rounds in turns, the best of each counts,
+and a matrix product is measured before each.
 """
 
 import argparse
@@ -39,6 +40,7 @@ LORA = {"r": 16, "alpha": 32}
 PREFIX_TOKENS, OWN_TOKENS, PREFIX_ROWS = 600, 60, 64
 KINDS = ("rows", "prefix", "start")
 _NF4_STEPS = 8  # enough for a rate; the losses are compared in float32
+_CALM = 0.05  # of the machine used by others
 _STARTS = 2  # the first one may read files from disk that the next finds in memory
 # name -> (bar, whether it is the least or the most that will do)
 BARS = {
@@ -92,7 +94,7 @@ def measure(steps: int, seconds: float, rounds: int, kinds: list[str]) -> dict[s
             bench.on_prefix(ours, peers)
         start_s = bench.seconds_to_first_step() if "start" in kinds else None
         products = bench.products
-    bars, ratios = _bars(ours, peers, max(products, default=math.nan), start_s)
+    bars, ratios = _bars(ours, peers, start_s)
     shown = {name: {key: value for key, value in run.items() if key != "losses"} for name, run in peers.items()}
     return {
         "setting": {
@@ -163,13 +165,13 @@ class _Bench:
         for mode in ("float32", "nf4", "nf4 expanded"):
             run_ours(mode)
         for mode in ("padded", "grouped", "packed") if self.trl else ():
-            run_trl(mode, None if mode == "padded" else self.seconds)
+            run_trl(mode, self.seconds if mode == "packed" else None)
         best = max(peers, key=lambda name: float(peers[name]["tokens_per_s"]), default="").removeprefix("rows, ")
         for _ in range(rounds - 1):
             for mode in ("float32", "nf4"):
                 run_ours(mode)
             if best:
-                run_trl(best, self.seconds)
+                run_trl(best, None)
 
     def on_prefix(self, ours: dict[str, Any], peers: dict[str, Any]) -> None:
         """Measure on rows that share a long prompt: real tokens, cut to the sizes that are wanted."""
@@ -233,7 +235,7 @@ class _Bench:
         )
         if done.returncode:
             raise RuntimeError(f"{script.stem} failed:\n{done.stderr[-3000:]}")
-        return _figures(json.loads(out.read_bytes()))
+        return {**_figures(json.loads(out.read_bytes())), "product_gmacs": round(self.products[-1] / 1e9, 1)}
 
 
 def _keep_best(runs: dict[str, Any], name: str, run: dict[str, Any]) -> None:
@@ -246,22 +248,28 @@ def _keep_best(runs: dict[str, Any], name: str, run: dict[str, Any]) -> None:
 
 
 def _figures(run: dict[str, Any]) -> dict[str, Any]:
-    """Rates over the calmer half of the passes, from what a process wrote."""
+    """Rates over the calm passes, and at least the calmer half, from what a process wrote."""
     passes = [[b - a for a, b in zip(x[:3], y[:3], strict=True)] + y[3:] for x, y in pairwise(run["marks"])]
-    passes.sort(key=lambda one: max(0.0, one[2] - one[1]) / one[0])
-    calm = passes[: math.ceil(len(passes) / 2)]
+    passes.sort(key=_used_by_others)
+    calm = [one for at, one in enumerate(passes) if at < len(passes) / 2 or _used_by_others(one) < _CALM]
     seconds, own, everybody, tokens, *work = (sum(column) for column in zip(*calm, strict=True))
     found = {
         "passes": len(calm),
         "tokens_per_s": round(tokens / seconds, 1),
         "tokens_per_processor_s": round(tokens / own, 1),
-        "used_by_others": round(max(0.0, everybody - own) / seconds / (os.cpu_count() or 1), 2),
+        "used_by_others": round(_used_by_others([seconds, own, everybody]), 2),
         "peak_mb": round(run["peak_bytes"] / 1e6),
         "losses": run["losses"],
     }
     if work:
         found["gmacs"] = round(multiply_adds(*work) / seconds / 1e9, 1)
     return found
+
+
+def _used_by_others(one: list[float]) -> float:
+    """The share of the machine that other programs used meanwhile."""
+    seconds, own, everybody, *_ = one
+    return max(0.0, everybody - own) / seconds / (os.cpu_count() or 1)
 
 
 def multiply_adds(computed_tokens: int, supervised: int) -> float:
@@ -283,7 +291,7 @@ def _per_token(layers: list[tuple[int, int]]) -> float:
 
 
 def _bars(
-    ours: dict[str, Any], peers: dict[str, Any], product: float, start_s: float | None = None
+    ours: dict[str, Any], peers: dict[str, Any], start_s: float | None = None
 ) -> tuple[dict[str, Any], dict[str, float]]:
     measured: dict[str, float] = {} if start_s is None else {"seconds from start to first step": start_s}
     ratios: dict[str, float] = {}
@@ -297,7 +305,7 @@ def _bars(
         measured[f"{kind}, times TRL's best"] = own["tokens_per_s"] / best["tokens_per_s"]
         measured[f"{kind}, memory of TRL's best"] = own["peak_mb"] / best["peak_mb"]
     if plain := ours.get("rows, float32"):
-        measured["share of a matrix product's multiply-adds"] = plain["gmacs"] * 1e9 / product
+        measured["share of a matrix product's multiply-adds"] = plain["gmacs"] / plain["product_gmacs"]
         measured["NF4, time of float32"] = plain["tokens_per_s"] / ours["rows, nf4"]["tokens_per_s"]
         if padded := peers.get("rows, padded"):
             pairs = zip(plain["losses"], padded["losses"], strict=True)
