@@ -1,5 +1,7 @@
 """Complete local models, tiny and random: for the mechanics of training and generation, not for quality."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,15 @@ def tiny_base(folder: Path, shape: str = "llama", seed: int = 0) -> Path:
     model.save_pretrained(str(folder))
     chat.tokenizer.save_pretrained(str(folder))
     return folder
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Within the block torch has so many threads, which whatever runs there has to leave as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+        assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)

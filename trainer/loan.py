@@ -1,7 +1,7 @@
 # ruff: noqa: N803 - a tensor's name ends in its shape
-"""A prefix that all rows of a step share, computed once, although the rows are computed on several threads.
+"""A prefix that all rows share that are computed at once, on a thread for each part of them, computed by one thread.
 
-One part of the step has the prefix in its sequence. In each layer it lends the prefix's keys and values to the other
+One part has the prefix in its sequence. In each layer it lends the prefix's keys and values to the other
 parts, which go on as soon as these are there, and going back it adds the gradients that the others find for them to
 its own. It never waits on its way forward, nor they on their way back, so nobody waits for long, or forever.
 
@@ -79,8 +79,7 @@ class _Lent(torch.autograd.Function):
     def forward(ctx: Any, key_1HTD: torch.Tensor, value_1HTD: torch.Tensor, share: Share, layer: int) -> KeysAndValues:
         ctx.loan, ctx.layer, tokens = share.loan, layer, share.loan.tokens
         # Detached: through its tensors the loan would hold the graph that holds the loan, long after the step.
-        both = key_1HTD.detach(), value_1HTD.detach()
-        share.loan.put(layer, None, (both[0][:, :, :tokens], both[1][:, :, :tokens]))
+        share.loan.put(layer, None, (key_1HTD.detach()[:, :, :tokens], value_1HTD.detach()[:, :, :tokens]))
         return key_1HTD.view_as(key_1HTD), value_1HTD.view_as(value_1HTD)
 
     @staticmethod

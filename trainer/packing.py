@@ -22,7 +22,7 @@ _PROBE_ROWS, _PROBE_TOKENS = 3, 24  # enough for rows to see each other, were th
 # Relative: rounding is far below, a row that saw another, or stood at another's positions, far above.
 _PROBE_TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1e-2, torch.float16: 1e-2}
 
-Collate = Callable[..., Batch]
+Collate = Callable[[Sequence[Sample], torch.device], Batch]
 
 
 def shared_prefix(samples: Sequence[Sample]) -> int:

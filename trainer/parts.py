@@ -140,7 +140,7 @@ class Parts:
         return summed_loss(self._model, batch, part, self._config, drift)
 
     def largest(self, samples: Sequence[Sample]) -> list[Sample]:
-        """The samples of the largest parts of a step, of as many as are computed at once."""
+        """The samples of the largest parts of a step that are computed at once."""
         rounds = self._split(self._team.share_of(samples))
         return max((together.samples for together in rounds), key=lambda some: sum(sample.size for sample in some))
 
@@ -154,12 +154,12 @@ class Parts:
         """What `compute` makes of each part and its batch, in the parts' order."""
 
         def work(part: Sequence[Sample], loan: Share | None) -> Any:
-            if loan is None:
-                return compute(part, self._collate(part, self._device))
             try:
-                return compute(part, self._collate(part, self._device, loan))
+                batch = pack(part, self._device, loan) if loan else self._collate(part, self._device)
+                return compute(part, batch)
             except BaseException as error:
-                loan.loan.fail(error)
+                if loan:
+                    loan.loan.fail(error)
                 raise
 
         for together in rounds:
@@ -201,7 +201,7 @@ def split_step(
     return [Round(parts[start : start + at_once], lent) for start in range(0, len(parts), at_once)]
 
 
-def lends(config: TrainConfig, recomputing: bool | Literal["auto"]) -> bool:
+def may_lend(config: TrainConfig, recomputing: bool | Literal["auto"]) -> bool:
     """Whether parts that are computed at once may share a prefix: layers computed again would lend and borrow again."""
     return recomputing is not True and config.method not in _VIRTUAL
 
@@ -221,9 +221,7 @@ def parts_of(model: Any, config: TrainConfig, samples: Sequence[Sample], team: T
                 yield Parts(model, config, collate, map, 1, team)
                 return
             with threads_of_one(at_once) as pool:
-                yield Parts(
-                    model, config, collate, pool.map, at_once, team, lends=collate is pack and lends(config, wanted)
-                )
+                yield Parts(model, config, collate, pool.map, at_once, team, lends=may_lend(config, wanted))
 
 
 def _recomputes(model: Any, config: TrainConfig, collate: Collate, samples: Sequence[Sample]) -> bool:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from curate.core.base_model import BaseModel
 from curate.core.errors import ConfigError
-from tests.models import SHAPES, tiny_base
+from tests.models import SHAPES, tiny_base, torch_threads
 from tests.trainer.conftest import MakeInputs
 from tests.trainer.test_fit import StoppedError, stop_after
 from tests.trainer.test_loss import CPU, gradients, make_samples, relative
@@ -88,13 +88,8 @@ def test_parts_on_threads_give_the_same_gradients(tiny: BaseModel, name: str) ->
     count = sum(sample.supervised_count for sample in samples)
     method = METHODS[name].get("method", "lora")
     config = TrainConfig(base="b", dataset="d", output="o", micro_batch_tokens=64, method=method)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with parts_of(model, config, samples) as parts:
-            loss, found = parts.loss_and_gradients(samples)
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(2), parts_of(model, config, samples) as parts:
+        loss, found = parts.loss_and_gradients(samples)
     assert loss * count == pytest.approx(alone, rel=1e-5)
     assert relative(torch.cat([part.flatten() for part in found]) * count, alone_gradient) < 1e-5
 

@@ -2,8 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from curate.core.base_model import BaseModel, load_chat_format
 from curate.core.chat import ChatFormat
 from curate.core.errors import DataError
 from curate.core.rows import Message, Row
-from tests.models import tiny_base
+from tests.models import tiny_base, torch_threads
 from tests.trainer.conftest import MakeInputs, write_rows
 from tests.trainer.test_fit import StoppedError, stop_after
 from tests.trainer.test_loss import CPU, gradients, relative
@@ -115,7 +113,7 @@ def test_kto_takes_answers_that_are_judged_alone(tiny: BaseModel) -> None:
     now = torch.stack([log_probability(model, row.ids, row.supervised) for row, _ in rows])
     with torch.no_grad(), model.disable_adapter():
         before = torch.stack([log_probability(model, row.ids, row.supervised) for row, _ in rows])
-    with two_threads(), parts_of(model, config, samples) as parts:
+    with torch_threads(2), parts_of(model, config, samples) as parts:
         drift = parts._drift(samples)
         loss, found = parts.loss_and_gradients(parts.with_references(samples))
     gains = [change - drift if good else drift - change for change, (_, good) in zip(now - before, rows, strict=True)]
@@ -146,16 +144,6 @@ def test_judged_rows_are_read_as_curate_and_trl_write_them(tmp_path: Path, tiny:
         read_samples(path, load_chat_format(tiny), config_of(objective="dpo"))
 
 
-@contextmanager
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("shape", ["llama", "mistral", "gemma2"])
 @pytest.mark.parametrize("name", ["rslora", "prompt"])
@@ -169,7 +157,7 @@ def test_loss_and_gradients_are_those_of_the_papers(
     expected = by_the_papers(model, pairs, objective, config.beta)
     expected.backward()
     theirs = gradients(model)
-    with two_threads(), parts_of(model, config, pairs) as parts:
+    with torch_threads(2), parts_of(model, config, pairs) as parts:
         samples = parts.with_references(pairs)
         loss, found = parts.loss_and_gradients(samples)
         assert parts.mean_loss(samples) == pytest.approx(loss, rel=1e-6)

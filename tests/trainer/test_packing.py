@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.base_model import BaseModel
-from tests.models import SHAPES, tiny_base
+from tests.models import SHAPES, tiny_base, torch_threads
 from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with_moved_adapter
 from trainer import packed_weights
 from trainer import parts as parts_module
@@ -129,17 +127,6 @@ def test_every_token_stands_once_at_its_own_position() -> None:
         # The last token is an answer's: nothing is predicted from it, so it is not computed.
         assert batch.ids_BT[0, start:end].tolist() == sample.ids[layout.prefix : -1]
         assert batch.more["position_ids"][0, start:end].tolist() == list(range(layout.prefix, len(sample.ids) - 1))
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        assert torch.get_num_threads() == count
-        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

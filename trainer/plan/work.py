@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from trainer.batches import epoch_batches
 from trainer.config import TrainConfig
 from trainer.packing import shared_prefix
-from trainer.parts import Round, lends, split_step
+from trainer.parts import Round, may_lend, split_step
 from trainer.sample import Sample
 from trainer.schedule import steps_in_all
 
@@ -37,13 +37,10 @@ def work(train: Sequence[Sample], held_out: Sequence[Sample], config: TrainConfi
     lengths = [len(sample.ids) for sample in train]
     steps = steps_in_all(len(train), config)
     batches = epoch_batches(lengths, config.batch_rows, config.seed, 0)
-    done = batches[:steps]
+    done, lends = batches[:steps], may_lend(config, config.checkpointing)
     passes = tokens = supervised = most = most_positions = 0
     for rows in done:
-        rounds = split_step(
-            [train[row] for row in rows], config.micro_batch_tokens, threads, lends=lends(config, config.checkpointing)
-        )
-        for together in rounds:
+        for together in split_step([train[row] for row in rows], config.micro_batch_tokens, threads, lends=lends):
             size, positions = _computed(together)
             passes += len(together.parts)
             tokens += size

@@ -17,7 +17,7 @@ from evalkit.backends.prefixes import common_prefix, prefix_groups
 from evalkit.backends.transformers_local import TransformersLocal
 from evalkit.generate import Answer, Request
 from tests.chat_formats import chat_format
-from tests.models import SHAPES, tiny_base
+from tests.models import SHAPES, tiny_base, torch_threads
 from trainer.adapter import new_adapter, trainable
 from trainer.config import Lora, Method
 from trainer.model import load_model
@@ -115,13 +115,8 @@ def test_several_reading_parts_and_several_batches_change_nothing(
 
 def test_rows_on_several_threads_are_the_same_as_one_by_one(llama: LlamaForCausalLM, stopping: ChatFormat) -> None:
     prompts = random_prompts(7, 23, 9)
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
+    with torch_threads(3):
         made = answers(TransformersLocal(llama, stopping), prompts, 10)
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
     assert facts(made) == one_by_one(llama, stopping, prompts, 10)
 
 
