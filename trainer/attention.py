@@ -16,6 +16,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from trainer.loan import Share
+from trainer.short_rows import Layout, Together, side_by_side
 
 NAME = "acidtest_packed_rows"
 # On processors a kernel computes all scores of its queries, also those that causality forbids: short pieces waste less.
@@ -51,6 +52,7 @@ class Pack:
     prompts: dict[int, int] = field(default_factory=dict)
     loan: Share | None = None
     _pieces: dict[Any, list[Piece]] = field(default_factory=dict, compare=False, repr=False)
+    _layouts: dict[Any, Layout | None] = field(default_factory=dict, compare=False, repr=False)
 
     def behind(self, count: int) -> "Pack":
         """The same rows behind `count` more tokens that all of them see."""
@@ -68,6 +70,13 @@ class Pack:
             prompt = [self.spans[self.prompts[number]]] if number in self.prompts else []
             rows.append((start, end, [*common, *((before + first, before + last) for first, last in prompt)]))
         return rows
+
+    def side_by_side(self, before: int, window: int | None, heads: int, key_heads: int) -> Layout | None:
+        """The rows side by side, where they are short enough for that. All layers of a kind take the same."""
+        key = before, window, heads, key_heads
+        if key not in self._layouts:
+            self._layouts[key] = side_by_side(self.rows(before), before, window, heads, key_heads)
+        return self._layouts[key]
 
     def pieces(self, before: int, window: int | None, like: torch.Tensor) -> list[Piece]:
         """The rows in pieces for one call of an attention kernel each. All layers of a kind take the same ones."""
@@ -123,15 +132,16 @@ def attend(
         return out, None
     if pack.loan:
         key, value = pack.loan.settled(key, value)
-    cap = more.get("softcap")
-    pieces = pack.pieces(key.shape[2] - query.shape[2], more.get("sliding_window"), query)
+    cap, window, before = more.get("softcap"), more.get("sliding_window"), key.shape[2] - query.shape[2]
     if query.device.type == "cpu" and query.dtype == torch.float32 and not cap:
-        result: torch.Tensor = _Attention.apply(query, key, value, pieces, scaling)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        return result, None
+        if layout := pack.side_by_side(before, window, query.shape[1], key.shape[1]):
+            return Together.apply(query, key, value, layout, scaling), None  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        pieces = pack.pieces(before, window, query)
+        return _Attention.apply(query, key, value, pieces, scaling), None  # type: ignore[no-untyped-call]  # torch leaves it untyped
     if query.dtype in _HALVES and (flash := _flash_kernel(query.device.type)):
-        return varlen(flash, (query, key, value), pack, scaling, more.get("sliding_window"), cap), None
+        return varlen(flash, (query, key, value), pack, scaling, window, cap), None
     outs = []
-    for piece in pieces:
+    for piece in pack.pieces(before, window, query):
         key_1HSD, value_1HSD = _joined(key, piece.ranges), _joined(value, piece.ranges)
         span = (query[:, :, piece.start : piece.end], key_1HSD, value_1HSD, piece.mask_LS)
         outs.append(_capped(*span, scaling, cap) if cap else _plain(*span, scaling))
@@ -139,7 +149,7 @@ def attend(
 
 
 class _Attention(torch.autograd.Function):
-    """The pieces' attention on a processor by torch's own kernel; gradients are added where they belong, in place.
+    """The pieces' attention on a processor by torch's own kernel, which keeps no weights; gradients are added in place.
 
     Through `scaled_dot_product_attention` each piece would need gradients of the size of the whole sequence.
     """
@@ -192,7 +202,7 @@ class _Attention(torch.autograd.Function):
             for whole, part in zip((d_key, d_value), d_seen, strict=True):
                 at = 0
                 for first, last in piece.ranges:
-                    whole[:, :, first:last] += part[:, :, at : at + last - first]
+                    whole[:, :, first:last].add_(part[:, :, at : at + last - first])
                     at += last - first
         return d_query, d_key, d_value, None, None
 

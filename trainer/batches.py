@@ -61,27 +61,62 @@ def step_batches(lengths: Sequence[int], batch_rows: int, seed: int, steps: int)
 
 
 def split_by_tokens(
-    rows: Sequence[int], lengths: Sequence[int], max_tokens: int, at_once: int = 1, ahead: int = 0
+    rows: Sequence[int],
+    lengths: Sequence[int],
+    max_tokens: int,
+    at_once: int = 1,
+    ahead: int = 0,
+    costs: Sequence[float] | None = None,
 ) -> list[list[int]]:
-    """The rows in parts of about equal size, so that `at_once` parts have about `max_tokens` together at most.
+    """The rows in parts that take about equally long, so that `at_once` parts have about `max_tokens` together at most.
 
     There are at least `at_once` parts and a multiple of it, as far as there are rows: nobody waits for the last part.
-    The first of each `at_once` parts has `ahead` tokens to compute before its rows.
+    The first of each `at_once` parts has `ahead` tokens to compute before its rows. `costs` says how long each row
+    takes, a token being 1, where it isn't by its length.
     """
     total = sum(lengths[row] for row in rows)
     count = min(at_once * math.ceil(total / max_tokens), len(rows))
+    costs = lengths if costs is None else costs
     parts: list[list[int]] = [[] for _ in range(count)]
-    sizes = [(0 if number % at_once else ahead, number) for number in range(count)]
+    before = [0 if number % at_once else ahead for number in range(count)]
+    sizes: list[tuple[float, int]] = [(size, number) for number, size in enumerate(before)]
     heapq.heapify(sizes)
-    for row in sorted(rows, key=lambda i: (-lengths[i], i)):
+    for row in sorted(rows, key=lambda i: (-costs[i], i)):
         # The longest first, each to the smallest part so far: within a third of the best there is.
         size, number = heapq.heappop(sizes)
         parts[number].append(row)
-        heapq.heappush(sizes, (size + lengths[row], number))
+        heapq.heappush(sizes, (size + costs[row], number))
     for part in parts:
         if not part:  # it had too much ahead
             part.append(max(parts, key=len).pop())
+    _even_out(parts, costs, before)
     return parts
+
+
+def _even_out(parts: list[list[int]], costs: Sequence[float], before: Sequence[float]) -> None:
+    """Let the part that takes longest give the quickest one a row, or get a quicker one for it, as long as that helps.
+
+    `before` is what each part has to do besides its rows.
+    """
+
+    def moved(given: int, taken: int | None) -> float:
+        return costs[given] - (0 if taken is None else costs[taken])
+
+    sizes = [size + sum(costs[row] for row in part) for part, size in zip(parts, before, strict=True)]
+    while len(parts) > 1:
+        long, short = (choose(range(len(parts)), key=sizes.__getitem__) for choose in (max, min))
+        gap = sizes[long] - sizes[short]
+        pairs = itertools.product(parts[long], [*parts[short], *([None] if len(parts[long]) > 1 else [])])
+        given, taken = min(pairs, key=lambda pair: abs(gap - 2 * moved(*pair)))
+        change = moved(given, taken)
+        if abs(gap - 2 * change) > gap - 1:  # less than a token would be gained
+            return
+        parts[long].remove(given)
+        parts[short].append(given)
+        if taken is not None:
+            parts[short].remove(taken)
+            parts[long].append(taken)
+        sizes[long], sizes[short] = sizes[long] - change, sizes[short] + change
 
 
 def pad(samples: Sequence[Sample], device: torch.device) -> Batch:

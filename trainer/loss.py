@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
@@ -96,6 +97,15 @@ def head_of(causal: Any) -> Head:
         return torch.tanh(logits_NV / cap) * cap if cap else logits_NV
 
     return head
+
+
+def head_cost(model: Any) -> float:
+    """How long the output head takes for a token, where the layers before it take 1: by the sizes of their products."""
+    head = unwrapped(model).get_output_embeddings()
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer is not head]
+    # Not by numbers in memory: a quantised layer has fewer.
+    before = sum(layer.in_features * layer.out_features for layer in layers)
+    return head.weight.numel() / before if before else 0.0
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from trainer.checkpointing import needs_recomputing, recomputing
 from trainer.config import TrainConfig
 from trainer.layers import lean_layers
 from trainer.loan import Loan, Share
-from trainer.loss import loss_sum
+from trainer.loss import head_cost, loss_sum
 from trainer.model import threads_of_one
 from trainer.objectives import log_probabilities, mismatched, share, summed_loss
 from trainer.packing import Collate, pack, row_layout, shared_prefix
@@ -51,6 +51,7 @@ class Parts:
         self._run = run
         self._at_once = at_once
         self._lends = lends
+        self._head = head_cost(model)
         self._team = team
         self._device = next(model.parameters()).device
         self._parameters = list(trainable(model).values())
@@ -148,7 +149,7 @@ class Parts:
         if not samples:
             return []
         tokens, packed = self._config.micro_batch_tokens, self._collate is pack
-        return split_step(samples, tokens, self._at_once, packed=packed, lends=self._lends)
+        return split_step(samples, tokens, self._at_once, packed=packed, lends=self._lends, head=self._head)
 
     def _each(self, compute: Callable[[Sequence[Sample], Batch], Any], rounds: Sequence["Round"]) -> Iterator[Any]:
         """What `compute` makes of each part and its batch, in the parts' order."""
@@ -187,17 +188,28 @@ class Round:
 
 
 def split_step(
-    samples: Sequence[Sample], micro_batch_tokens: int, at_once: int, *, packed: bool = True, lends: bool = False
+    samples: Sequence[Sample],
+    micro_batch_tokens: int,
+    at_once: int,
+    *,
+    packed: bool = True,
+    lends: bool = False,
+    head: float = 0.0,
 ) -> list[Round]:
-    """The samples of a step in the parts that are computed, `at_once` at a time."""
+    """The samples of a step in the parts that are computed, `at_once` at a time.
+
+    `head` says how long predicting from a token takes, beside taking it through the blocks: parts take equally long.
+    """
     # A packed part computes the prefix that its rows share once, so what counts for its size is what each has of its
     # own. Half of the tokens stay for that: more parts would compute a long prefix more often, for little memory.
     rows = [row for sample in samples for row in sample.rows]
     shared = shared_prefix(rows) if packed and len(rows) > 1 else 0
     own = [sample.size - shared * len(sample.rows) for sample in samples]
+    costs = [sum(len(row.inputs) - shared + head * row.supervised_count for row in one.rows) for one in samples]
     lent = shared if lends and at_once > 1 and shared >= _LEAST_LENT else 0
     room = max(micro_batch_tokens - shared * (1 if lent else at_once), micro_batch_tokens // 2, 1)
-    parts = [[samples[row] for row in part] for part in split_by_tokens(range(len(samples)), own, room, at_once, lent)]
+    split = split_by_tokens(range(len(samples)), own, room, at_once, lent, costs)
+    parts = [[samples[row] for row in part] for part in split]
     return [Round(parts[start : start + at_once], lent) for start in range(0, len(parts), at_once)]
 
 

@@ -1,3 +1,5 @@
+import random
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,31 @@ def test_what_a_first_part_has_ahead_counts_as_its_work(lengths: list[int], at_o
     first, *others = [sum(lengths[row] for row in part) for part in parts]
     if len(parts[0]) > 1:
         assert all(ahead + first <= other + max(lengths) for other in others)
+
+
+def test_rows_are_exchanged_until_parts_take_equally_long() -> None:
+    # The longest first, each to the shorter part, ends with 70 and 50.
+    lengths = [30, 30, 20, 20, 20]
+    parts = split_by_tokens(range(5), lengths, 200, at_once=2)
+    assert [sum(lengths[row] for row in part) for part in parts] == [60, 60]
+    # Two rows behind 20 tokens take as long as two of which one predicts much.
+    first, second = split_by_tokens(range(4), [30] * 4, 200, at_once=2, ahead=20, costs=[50.0, 30.0, 30.0, 30.0])
+    assert 0 in second
+    assert len(first) == len(second) == 2
+
+
+@given(LENGTHS, st.integers(2, 4), st.integers(0, 500), st.randoms(use_true_random=False))
+def test_no_exchange_brings_the_longest_and_the_shortest_part_nearer(
+    lengths: list[int], at_once: int, ahead: int, chance: random.Random
+) -> None:
+    costs = [length + chance.random() * 20 for length in lengths]
+    parts = split_by_tokens(range(len(lengths)), lengths, 1000, at_once, ahead, costs)
+    took = [sum(costs[row] for row in part) + (0 if number % at_once else ahead) for number, part in enumerate(parts)]
+    longest, shortest = parts[took.index(max(took))], parts[took.index(min(took))]
+    apart = max(took) - min(took)
+    for given_away in longest:
+        instead = [costs[row] for row in shortest] + ([0.0] if len(longest) > 1 else [])
+        assert all(abs(apart - 2 * (costs[given_away] - cost)) > apart - 1.001 for cost in instead)
 
 
 def test_padding_is_at_the_end_and_predicts_nothing() -> None:

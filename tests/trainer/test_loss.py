@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -8,7 +10,7 @@ from tests.models import SHAPES, tiny_base
 from trainer.adapter import new_adapter, trainable
 from trainer.batches import pad
 from trainer.config import Lora
-from trainer.loss import check_head, loss_sum
+from trainer.loss import check_head, head_cost, loss_sum
 from trainer.model import LoadedModel, load_model
 from trainer.sample import Sample
 
@@ -98,6 +100,18 @@ def test_long_answers_are_computed_in_chunks_with_the_same_result(
 
 def test_the_head_of_every_known_shape_is_accepted(shaped: LoadedModel) -> None:
     check_head(shaped.model)
+
+
+@pytest.mark.parametrize("quantisation", [None, "nf4"])
+def test_the_heads_cost_is_its_share_of_the_products_however_they_are_stored(
+    tiny: BaseModel, quantisation: Literal["nf4"] | None
+) -> None:
+    model = load_model(tiny, quantisation=quantisation).model
+    config = model.config
+    heads = config.num_attention_heads + config.num_key_value_heads
+    attention = 2 * config.hidden_size * heads * config.head_dim
+    block = attention + 3 * config.hidden_size * config.intermediate_size
+    assert head_cost(model) == config.vocab_size * config.hidden_size / (config.num_hidden_layers * block)
 
 
 def test_a_head_that_does_more_than_we_know_is_refused(tiny: BaseModel) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from curate.core.base_model import BaseModel
 from tests.models import SHAPES, tiny_base, torch_threads
 from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with_moved_adapter
-from trainer import packed_weights
+from trainer import packed_weights, short_rows
 from trainer import parts as parts_module
 from trainer.adapter import direct_updates, trainable
 from trainer.attention import NAME, Pack
@@ -52,6 +52,14 @@ def one_at_a_time(model: Any, samples: list[Sample]) -> tuple[float, torch.Tenso
     return float(sum(losses).detach()), gradients(model)
 
 
+@pytest.fixture(params=["side by side", "in pieces"])
+def attention(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of attending on processors; rows of a test are short."""
+    if request.param == "in pieces":
+        monkeypatch.setattr(short_rows, "_MOST_SEEN", 0)
+
+
+@pytest.mark.usefixtures("attention")
 @pytest.mark.parametrize("prefixed", [False, True])
 def test_packed_rows_have_the_gradients_of_rows_alone(shaped: LoadedModel, prefixed: bool) -> None:
     samples = with_prefix(make_samples()) if prefixed else make_samples()
@@ -135,6 +143,7 @@ def test_parts_on_threads_give_the_gradients_of_the_rows(tiny: BaseModel, thread
     assert_same_as_alone(with_moved_adapter(load_model(tiny)).model, samples, threads)
 
 
+@pytest.mark.usefixtures("attention")
 @pytest.mark.parametrize("threads", [2, 3])
 def test_a_prefix_computed_for_all_threads_gives_the_gradients_of_the_rows(
     shaped: LoadedModel, threads: int, monkeypatch: pytest.MonkeyPatch
