@@ -89,7 +89,7 @@ def test_a_size_that_is_none_is_refused() -> None:
 
 
 def test_memory_of_arrays_that_went_goes_back_to_the_system() -> None:
-    """Arrays of 4 MB, small ones kept between them: what the C library would keep is the size of them all."""
+    """Arrays of 4 MB, smaller ones kept between them: what the C library would keep is the size of them all."""
     code = (
         "import os, sys, numpy as np\n"
         "from curate import room\n"
@@ -97,7 +97,7 @@ def test_memory_of_arrays_that_went_goes_back_to_the_system() -> None:
         "np.ones(8 << 20, np.uint8)\n"  # from here on the library would keep what is smaller
         "kept, large = [], []\n"
         "for _ in range(32):\n"
-        "    large.append(np.ones(4 << 20, np.uint8)); kept.append(np.ones(2000, np.uint8))\n"
+        "    large.append(np.ones(4 << 20, np.uint8)); kept.append(np.ones(100_000, np.uint8))\n"  # too large for gaps
         "del large\n"
         # Of address space: what is in memory also depends on what else the machine does.
         "print(int(open('/proc/self/statm').read().split()[0]) * os.sysconf('SC_PAGE_SIZE') >> 20)\n"
