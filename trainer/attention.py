@@ -16,7 +16,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from trainer.loan import Share
-from trainer.short_rows import Layout, Together, side_by_side
+from trainer.short_rows import Layout, Together, causal_mask, even_edges, side_by_side
 
 NAME = "acidtest_packed_rows"
 # On processors a kernel computes all scores of its queries, also those that causality forbids: short pieces waste less.
@@ -92,12 +92,10 @@ class Pack:
 def _pieces_of(
     start: int, end: int, seen: list[tuple[int, int]], before: int, longest: int, window: int | None, like: torch.Tensor
 ) -> list[Piece]:
-    count = -(-(end - start) // longest)
-    edges = [start + (end - start) * number // count for number in range(count + 1)]
     others = sum(last - first for first, last in seen)
     return [
         Piece(a, b, [*seen, (before + start, before + b)], _mask(b - a, others + b - start, window, like))
-        for a, b in pairwise(edges)
+        for a, b in pairwise(start + edge for edge in even_edges(end - start, longest))
     ]
 
 
@@ -106,10 +104,7 @@ def _mask(own: int, seen: int, window: int | None, like: torch.Tensor) -> torch.
     windowed = window is not None and seen > window
     if own == seen and not windowed:
         return None
-    visible_LS = torch.ones(own, seen, dtype=torch.bool, device=like.device).tril(seen - own)
-    if window is not None and windowed:
-        visible_LS = visible_LS.triu(seen - own - window + 1)
-    return torch.zeros(own, seen, dtype=like.dtype, device=like.device).masked_fill_(~visible_LS, float("-inf"))
+    return causal_mask(own, seen, window, like.dtype, like.device)
 
 
 def attend(

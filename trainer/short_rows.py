@@ -74,9 +74,9 @@ def side_by_side(rows: Sequence[Row], before: int, window: int | None, heads: in
         seen_RS = torch.cat([shared_S.expand(len(group), -1), before + tokens_RL], dim=1)
         own_RS = torch.cat([torch.zeros(len(group), len(shared_S), dtype=torch.bool), real_RL], dim=1)
         where = keys.add(seen_RS, own_RS)
-        count, blocks = -(-longest // _BLOCK_TOKENS), []
-        for a, b in pairwise(longest * number // count for number in range(count + 1)):
-            mask_LS = _causal(b - a, len(shared_S) + b).repeat(heads // key_heads, 1)
+        blocks = []
+        for a, b in pairwise(even_edges(longest, _BLOCK_TOKENS)):
+            mask_LS = causal_mask(b - a, len(shared_S) + b).repeat(heads // key_heads, 1)
             blocks.append(Block(queries.add(tokens_RL[:, a:b], real_RL[:, a:b]), len(shared_S) + b, mask_LS))
         groups.append(Group(len(group), where, ranges, blocks))
     (queries_X, outputs_X, filled_X), (keys_X, own_keys_X, _) = queries.done(0), keys.done(before)
@@ -94,9 +94,24 @@ def _alike(rows: Sequence[Row]) -> Iterator[list[Row]]:
     yield group
 
 
-def _causal(own: int, seen: int) -> torch.Tensor:
-    visible_LS = torch.ones(own, seen, dtype=torch.bool).tril(seen - own)
-    return torch.zeros(own, seen).masked_fill_(~visible_LS, float("-inf"))
+def even_edges(length: int, most: int) -> list[int]:
+    """Where to cut `length` tokens into pieces of about equal size, none of more than `most`; both ends included."""
+    count = -(-length // most)
+    return [length * number // count for number in range(count + 1)]
+
+
+def causal_mask(
+    own: int,
+    seen: int,
+    window: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | None = None,
+) -> torch.Tensor:
+    """What is added to the scores of the last `own` of `seen` tokens, mask_LS, so that none looks ahead or too far."""
+    visible_LS = torch.ones(own, seen, dtype=torch.bool, device=device).tril(seen - own)
+    if window is not None:
+        visible_LS = visible_LS.triu(seen - own - window + 1)
+    return torch.zeros(own, seen, dtype=dtype, device=device).masked_fill_(~visible_LS, float("-inf"))
 
 
 class _Places:
@@ -148,9 +163,9 @@ class Together(torch.autograd.Function):
         out_XD, weights = queries_XD.new_empty(len(queries_XD), value.shape[3]), []
         for group in layout.groups:
             batch = group.rows * key.shape[1]
-            keys_BSD, values_BSD = (part[group.keys].view(batch, -1, part.shape[1]) for part in (keys_XD, values_XD))
+            keys_BSD, values_BSD = (_batched(part, group.keys, batch) for part in (keys_XD, values_XD))
             for block in group.blocks:
-                own_BLD, out_BLD = (part[block.queries].view(batch, -1, part.shape[1]) for part in (queries_XD, out_XD))
+                own_BLD, out_BLD = (_batched(part, block.queries, batch) for part in (queries_XD, out_XD))
                 scores_BLS = torch.baddbmm(block.mask_LS, own_BLD, keys_BSD[:, : block.seen].mT, alpha=scale)
                 weights.append(scores_BLS.softmax(-1))
                 torch.bmm(weights[-1], values_BSD[:, : block.seen], out=out_BLD)
@@ -168,13 +183,12 @@ class Together(torch.autograd.Function):
         for group in reversed(layout.groups):
             batch = group.rows * ctx.key_heads
             keys, values, d_keys, d_values = (
-                part[group.keys].view(batch, -1, part.shape[1]) for part in (keys_XD, values_XD, for_keys, for_values)
+                _batched(part, group.keys, batch) for part in (keys_XD, values_XD, for_keys, for_values)
             )
             # The last block sees all of its group's keys, so it comes first, and the others are added.
             for block in reversed(group.blocks):
                 own, d_own, d_out = (
-                    part[block.queries].view(batch, -1, part.shape[1])
-                    for part in (queries_XD, for_queries, upstream_XD)
+                    _batched(part, block.queries, batch) for part in (queries_XD, for_queries, upstream_XD)
                 )
                 weights_BLS, seen = weights.pop(), slice(0, block.seen)
                 d_weights_BLS = torch.bmm(d_out, values[:, seen].mT)
@@ -194,6 +208,10 @@ class Together(torch.autograd.Function):
 
 def _flat(part_1ATD: torch.Tensor) -> torch.Tensor:
     return part_1ATD.transpose(1, 2).reshape(-1, part_1ATD.shape[3])
+
+
+def _batched(part_XD: torch.Tensor, where: slice, batch: int) -> torch.Tensor:
+    return part_XD[where].view(batch, -1, part_XD.shape[1])
 
 
 def _in_order(side_by_side_XD: torch.Tensor, layout: Layout, key_heads: int) -> torch.Tensor:
