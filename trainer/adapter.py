@@ -160,10 +160,8 @@ def _forward(module: Any, packed: BothWays | None, x: torch.Tensor) -> torch.Ten
     if _is_exact(module, names, x):
         (name,), base = names, module.base_layer
         weights = module.lora_A[name].weight, module.lora_B[name].weight
-        flat: torch.Tensor = _Updated.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            x.flatten(0, -2), base, packed, *weights, module.scaling[name]
-        )
-        return flat.view(*x.shape[:-1], -1)
+        updated: torch.Tensor = _Updated.apply(x, base, packed, *weights, module.scaling[name])  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return updated
     result: torch.Tensor = module.base_layer(x)
     for name in names:
         down = module.lora_A[name]
@@ -200,23 +198,25 @@ class _Updated(torch.autograd.Function):
         up: torch.Tensor,
         scale: float,
     ) -> Any:
-        inner = x @ down.T
-        ctx.save_for_backward(x, inner, down, up)
+        flat = x.flatten(0, -2)  # in here: outside, each layer would have two more nodes to go back through
+        inner = linear(flat, down)
+        ctx.save_for_backward(flat, inner, down, up)
         ctx.base, ctx.packed, ctx.scale = base, packed, scale
-        known = product(packed[0], base.bias, x) if packed else linear(x, _numbers(base, x.dtype), base.bias)
-        return known.addmm_(inner, up.T, alpha=scale)
+        known = product(packed[0], base.bias, flat) if packed else linear(flat, _numbers(base, x.dtype), base.bias)
+        return known.addmm_(inner, up.T, alpha=scale).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, inner, down, up = ctx.saved_tensors
         packed, base, scale = ctx.packed, ctx.base, ctx.scale
-        for_inner, for_x = upstream @ up, None
+        flat, for_x = upstream.flatten(0, -2), None
+        for_inner = flat @ up
         if ctx.needs_input_grad[0]:
-            known = product(packed[1], None, upstream) if packed else upstream @ _numbers(base, upstream.dtype)
-            for_x = known.addmm_(for_inner, down, alpha=scale)
+            known = product(packed[1], None, flat) if packed else flat @ _numbers(base, flat.dtype)
+            for_x = known.addmm_(for_inner, down, alpha=scale).view(*upstream.shape[:-1], -1)
         # With beta 0 what would be added is not read. The other way round, the last product takes up to twice as long.
         for_down = torch.addmm(down, for_inner.T, x, beta=0, alpha=scale)
-        for_up = torch.addmm(up.T, inner.T, upstream, beta=0, alpha=scale).T
+        for_up = torch.addmm(up.T, inner.T, flat, beta=0, alpha=scale).T
         return for_x, None, None, for_down, for_up, None
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
+from trainer import kernels
 from trainer.loss import unwrapped
 
 _TRIED_TOKENS = 5
@@ -114,20 +115,20 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_BTH: torch.Tensor, weight_H: torch.Tensor, epsilon: float) -> torch.Tensor:
-        norm_BT1 = torch.linalg.vector_norm(x_BTH, dim=-1, keepdim=True)
-        scale_BT1 = norm_BT1.square_().div_(x_BTH.shape[-1]).add_(epsilon).rsqrt_()
-        ctx.save_for_backward(x_BTH, weight_H, scale_BT1)
-        result: torch.Tensor = (x_BTH * scale_BT1).mul_(weight_H)
-        return result
+        x_BTH = x_BTH.contiguous()
+        out_BTH, scale_BT = x_BTH.new_empty(x_BTH.shape), x_BTH.new_empty(x_BTH.shape[:-1])
+        kernels.run(kernels.normed, (x_BTH, weight_H, out_BTH, scale_BT), scale_BT.numel(), x_BTH.shape[-1], epsilon)
+        ctx.save_for_backward(x_BTH, weight_H, scale_BT)
+        return out_BTH
 
     @staticmethod
     def backward(ctx: Any, upstream_BTH: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        # With y = s x w and s = (mean(x^2) + e)^(-1/2): dx = s (w dy - x s^2 mean(x w dy)).
-        x_BTH, weight_H, scale_BT1 = ctx.saved_tensors
-        weighted_BTH = upstream_BTH * weight_H
-        shared_BT1 = torch.linalg.vecdot(weighted_BTH, x_BTH).unsqueeze(-1)
-        shared_BT1.mul_(scale_BT1.square()).div_(-x_BTH.shape[-1])
-        return weighted_BTH.addcmul_(x_BTH, shared_BT1).mul_(scale_BT1), None, None
+        upstream_BTH = upstream_BTH.contiguous()
+        x_BTH, weight_H, scale_BT = ctx.saved_tensors
+        for_x_BTH = x_BTH.new_empty(x_BTH.shape)
+        parts = x_BTH, weight_H, scale_BT, upstream_BTH, for_x_BTH
+        kernels.run(kernels.normed_back, parts, scale_BT.numel(), x_BTH.shape[-1])
+        return for_x_BTH, None, None
 
 
 def _gated(module: Any, x_BTH: torch.Tensor) -> torch.Tensor:
@@ -141,14 +142,18 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        gate, up = gate.contiguous(), up.contiguous()
         ctx.save_for_backward(gate, up)
-        return silu(gate).mul_(up)
+        out = gate.new_empty(gate.shape)
+        kernels.run(kernels.gated, (gate, up, out), gate.numel())
+        return out
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        gate, up = ctx.saved_tensors
-        for_gate = torch.ops.aten.silu_backward(upstream * up, gate)
-        return for_gate, silu(gate).mul_(upstream)
+        upstream = upstream.contiguous()
+        for_gate, for_up = upstream.new_empty(upstream.shape), upstream.new_empty(upstream.shape)
+        kernels.run(kernels.gated_back, (*ctx.saved_tensors, upstream, for_gate, for_up), upstream.numel())
+        return for_gate, for_up
 
 
 def rotate(
@@ -158,8 +163,7 @@ def rotate(
 
     Source: Su et al., RoFormer (arXiv:2104.09864), halves instead of neighbours turned together.
     """
-    angles = cos_BTD.unsqueeze(unsqueeze_dim), sin_BTD.unsqueeze(unsqueeze_dim)
-    q, k = (_Rotated.apply(part, *angles) for part in (q_BNTD, k_BNTD))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    q, k = (_Rotated.apply(part, cos_BTD, sin_BTD, unsqueeze_dim) for part in (q_BNTD, k_BNTD))  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return q, k
 
 
@@ -167,22 +171,26 @@ class _Rotated(torch.autograd.Function):
     """(x1 c - x2 s, x2 c + x1 s) of the halves x1 and x2; backward, the turn the other way."""
 
     @staticmethod
-    def forward(ctx: Any, x_BNTD: torch.Tensor, cos_B1TD: torch.Tensor, sin_B1TD: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(cos_B1TD, sin_B1TD)
-        return _turned(x_BNTD, cos_B1TD, sin_B1TD, 1)
+    def forward(
+        ctx: Any, x_BNTD: torch.Tensor, cos_BTD: torch.Tensor, sin_BTD: torch.Tensor, heads_at: int
+    ) -> torch.Tensor:
+        ctx.save_for_backward(cos_BTD, sin_BTD)
+        ctx.heads_at = heads_at
+        return _turned(x_BNTD, cos_BTD, sin_BTD, heads_at, 1)
 
     @staticmethod
-    def backward(ctx: Any, upstream_BNTD: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        cos_B1TD, sin_B1TD = ctx.saved_tensors
-        return _turned(upstream_BNTD, cos_B1TD, sin_B1TD, -1), None, None
+    def backward(ctx: Any, upstream_BNTD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        cos_BTD, sin_BTD = ctx.saved_tensors
+        return _turned(upstream_BNTD, cos_BTD, sin_BTD, ctx.heads_at, -1), None, None, None
 
 
-def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, sense: int) -> torch.Tensor:
-    half = x.shape[-1] // 2
-    turned = x * cos
-    turned[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sense)
-    turned[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sense)
-    return turned
+def _turned(x: torch.Tensor, cos_BTD: torch.Tensor, sin_BTD: torch.Tensor, heads_at: int, sense: int) -> torch.Tensor:
+    x_BTND = x.movedim(heads_at, 2).contiguous()
+    batch, tokens, heads, size = x_BTND.shape
+    out_BTND = x_BTND.new_empty(x_BTND.shape)
+    angles = (part.expand(batch, tokens, size).contiguous() for part in (cos_BTD, sin_BTD))
+    kernels.run(kernels.turned, (x_BTND, *angles, out_BTND), (batch * tokens, heads, size), sense)
+    return out_BTND.movedim(2, heads_at)
 
 
 def _rotary_sources(causal: Any) -> list[Any]:

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from trainer import kernels
+
 # A row's first and last token, and the ranges of keys that it sees before its own.
 Row = tuple[int, int, list[tuple[int, int]]]
 _MOST_SEEN = 256  # keys; behind more, the weights would be a great part of what a block keeps
@@ -143,8 +145,8 @@ class _Places:
 class Together(torch.autograd.Function):
     """The rows' attention, out_1TND from query_1NTD, key_1HTD and value_1HTD.
 
-    With weights W = softmax(s Q K') and out = W V, and with d for gradients: dV = W' d, dS = W (d V' - sum(W d V')),
-    dQ = s dS K, dK = s dS' Q. Source of the former: Vaswani et al. (arXiv:1706.03762).
+    With weights W = softmax(s Q K') and out = W V, and with d for gradients: dV = W' d, dS = s W (d V' - sum(W d V')),
+    dQ = dS K, dK = dS' Q. Source of the former: Vaswani et al. (arXiv:1706.03762).
     """
 
     @staticmethod
@@ -191,18 +193,17 @@ class Together(torch.autograd.Function):
                     _batched(part, block.queries, batch) for part in (queries_XD, for_queries, upstream_XD)
                 )
                 weights_BLS, seen = weights.pop(), slice(0, block.seen)
-                d_weights_BLS = torch.bmm(d_out, values[:, seen].mT)
-                d_scores_BLS = torch._softmax_backward_data(d_weights_BLS, weights_BLS, -1, torch.float32)
+                d_scores_BLS = torch.bmm(d_out, values[:, seen].mT)
+                rows = weights_BLS.shape[0] * weights_BLS.shape[1]
+                kernels.run(kernels.softmax_back, (weights_BLS, d_scores_BLS), rows, block.seen, ctx.scale)
                 torch.bmm(d_scores_BLS, keys[:, seen], out=d_own)
                 for whole, left, right in ((d_keys, d_scores_BLS, own), (d_values, weights_BLS, d_out)):
                     if block is group.blocks[-1]:
                         torch.bmm(left.mT, right, out=whole)
                     else:
                         whole[:, seen].add_(torch.bmm(left.mT, right))
-        d_query_TND = (
-            for_queries.index_select(0, layout.outputs_X).mul_(ctx.scale).view(-1, ctx.heads, keys_XD.shape[1])
-        )
-        d_key, d_value = (_in_order(part, layout, ctx.key_heads) for part in (for_keys.mul_(ctx.scale), for_values))
+        d_query_TND = for_queries.index_select(0, layout.outputs_X).view(-1, ctx.heads, keys_XD.shape[1])
+        d_key, d_value = (_in_order(part, layout, ctx.key_heads) for part in (for_keys, for_values))
         return d_query_TND.transpose(0, 1)[None], d_key, d_value, None, None
 
 
