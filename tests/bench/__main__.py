@@ -1,5 +1,6 @@
 """Every benchmark there is, one after the other, into BENCHMARKS.md: `python -m tests.bench [NAME ...]`.
 
+Each is a section, which says when and on what it was measured. Where some are named, the others stay as they are.
 A benchmark is a module here that prints one JSON object with --json and has a function `as_text` that makes Markdown
 of it. It ends with 1 where a bar is missed.
 """
@@ -33,17 +34,29 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(there)}", file=sys.stderr)
         return 2
-    sections, worst = [], 0
+    sections, worst = _sections(TARGET.read_text() if TARGET.exists() else ""), 0
     for name in arguments or there:
         print(f"benchmark {name}", file=sys.stderr)
         command = [sys.executable, "-m", f"tests.bench.{name}", "--json"]
         done = subprocess.run(command, check=False, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         worst = max(worst, min(abs(done.returncode), 1))  # a signal that ended it is below zero
-        sections.append(f"## {name}\n\n{_section(name, done.stdout)}\n")
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    measured = f"Measured on {datetime.now(UTC):%Y-%m-%d}, {machine}.\n"
-    TARGET.write_text("\n".join([_HEAD, measured, *sections]))
+        sections[name] = f"{_measured()}\n\n{_section(name, done.stdout)}"
+        TARGET.write_text(_HEAD + "".join(f"\n## {one}\n\n{sections[one]}\n" for one in there if one in sections))
     return worst
+
+
+def _sections(text: str) -> dict[str, str]:
+    """What stands in the file so far, by benchmark."""
+    parts = (part.partition("\n") for part in f"\n{text}".split("\n## ")[1:])
+    return {name.strip(): rest.strip() for name, _, rest in parts}
+
+
+def _measured() -> str:
+    """Today's date, and this machine."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    machine = [models[0] if models else platform.machine(), f"{os.cpu_count()} cores", platform.system()]
+    return f"Measured on {datetime.now(UTC):%Y-%m-%d}: {', '.join(machine)}, Python {platform.python_version()}."
 
 
 def names() -> list[str]:

@@ -1,5 +1,11 @@
 """`make bench`: every benchmark is found, and one that fails is said and stops no other."""
 
+import json
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from tests.bench import __main__ as everything
@@ -25,6 +31,27 @@ def test_every_module_that_is_run_by_itself_is_a_benchmark() -> None:
 def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert everything.main(["speed"]) == 2
     assert "no benchmark is called speed" in capsys.readouterr().err
+
+
+def test_a_section_that_is_measured_again_takes_its_place_and_the_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "BENCHMARKS.md"
+    target.write_text("# Benchmarks\n\n## train\n\nold | train\n\n## build\n\nold build\n\n### part\n\nkept\n")
+    monkeypatch.setattr(everything, "TARGET", target)
+    answers = {"build": json.dumps(RESULT), "pii": "no JSON"}
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, answers[command[2].rpartition(".")[2]])
+
+    monkeypatch.setattr(everything.subprocess, "run", run)
+    assert everything.main(["pii", "build"]) == 1
+    text = target.read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## build", "## train", "## pii"]
+    assert "old build" not in text
+    assert text.count(f"Measured on {datetime.now(UTC):%Y-%m-%d}: ") == 2
+    assert "## train\n\nold | train\n\n## pii\n\nMeasured on" in text
+    assert text.endswith("This benchmark failed.\n")
 
 
 def test_tables_show_bars_ratios_and_what_is_missing() -> None:
