@@ -15,7 +15,7 @@ from curate.core.machine_code import Number, call, compiled_for_floats, floats_a
 
 F32, I32 = np.float32, np.int32
 _BIAS, _FRACTION_BITS = I32(127), I32(23)  # of a float32
-_LEAST, _MOST = F32(-87), F32(89)  # e^-87 is the least float32 number but for a few, e^89 is none any more
+_LEAST, _MOST = F32(-87), F32(89)  # e^-87 is nearly the least number with all its bits, e^89 beyond the largest
 
 
 @compiled_for_floats
