@@ -1,8 +1,9 @@
 # ruff: noqa: N806 - an array's name ends in its shape
 """What a training computes besides products, each as one or two passes over memory: machine code for float32.
 
-Every function takes the addresses of arrays, of which the last ones are its results: to ask a tensor for more than its
-address takes longer than to compute a short row. Shapes: X tokens, H width, N heads, D head size, M any numbers.
+Every function takes the addresses of arrays and writes to the last ones: to make an array of a tensor takes three calls
+of torch, in each of which another thread may take the interpreter. Shapes: X tokens, H width, N heads, D head size, S
+keys, M any numbers.
 """
 
 from collections.abc import Callable, Sequence
