@@ -4,10 +4,9 @@
 Shapes: T tokens, L of a piece of a row, S that the piece sees, N query heads, H key heads, D head size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from trainer.gpu_attention import flash_kernel, flexible, flexible_kernel, rows_mask, varlen
 from trainer.loan import Share
 from trainer.short_rows import Layout, Together, causal_mask, even_edges, side_by_side
 
@@ -53,6 +53,7 @@ class Pack:
     loan: Share | None = None
     _pieces: dict[Any, list[Piece]] = field(default_factory=dict, compare=False, repr=False)
     _layouts: dict[Any, Layout | None] = field(default_factory=dict, compare=False, repr=False)
+    _masks: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def behind(self, count: int) -> "Pack":
         """The same rows behind `count` more tokens that all of them see."""
@@ -87,6 +88,13 @@ class Pack:
                 piece for row in self.rows(before) for piece in _pieces_of(*row, before, longest, window, like)
             ]
         return self._pieces[key]
+
+    def mask(self, before: int, window: int | None, query: torch.Tensor) -> Any:
+        """Which keys each query sees, for the flexible kernel. All layers of a kind take the same."""
+        key = before, window, query.shape[2], query.device
+        if key not in self._masks:
+            self._masks[key] = rows_mask(self.rows(before), query.shape[2], before, window, query.device)
+        return self._masks[key]
 
 
 def _pieces_of(
@@ -133,8 +141,11 @@ def attend(
             return Together.apply(query, key, value, layout, scaling), None  # type: ignore[no-untyped-call]  # torch leaves it untyped
         pieces = pack.pieces(before, window, query)
         return _Attention.apply(query, key, value, pieces, scaling), None  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    if query.dtype in _HALVES and (flash := _flash_kernel(query.device.type)):
-        return varlen(flash, (query, key, value), pack, scaling, window, cap), None
+    inputs = query, key, value
+    if query.dtype in _HALVES and (flash := flash_kernel(query.device.type)):
+        return varlen(flash, inputs, pack.rows(before), scaling, window, cap), None
+    if kernel := flexible_kernel(*inputs, cap):
+        return flexible(kernel, inputs, pack.mask(before, window, query), scaling, cap), None
     outs = []
     for piece in pack.pieces(before, window, query):
         key_1HSD, value_1HSD = _joined(key, piece.ranges), _joined(value, piece.ranges)
@@ -200,56 +211,6 @@ class _Attention(torch.autograd.Function):
                     whole[:, :, first:last].add_(part[:, :, at : at + last - first])
                     at += last - first
         return d_query, d_key, d_value, None, None
-
-
-@cache
-def _flash_kernel(device: str) -> Callable[..., torch.Tensor] | None:
-    """FlashAttention's kernel for sequences of different lengths, on a GPU where the library is installed."""
-    from transformers.utils import is_flash_attn_2_available
-
-    if device != "cuda" or not is_flash_attn_2_available():
-        return None
-    from flash_attn import flash_attn_varlen_func  # type: ignore[import-not-found]  # it installs on GPUs only
-
-    kernel: Callable[..., torch.Tensor] = flash_attn_varlen_func
-    return kernel
-
-
-def varlen(
-    kernel: Callable[..., torch.Tensor],
-    inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    pack: Pack,
-    scale: float | None,
-    window: int | None,
-    cap: float | None,
-) -> torch.Tensor:
-    """The rows' attention, out_1TND, by one call of `flash_attn_varlen_func` or what computes the same.
-
-    Each row's keys are laid out behind those that it sees, its own last: the kernel aligns the last query with the last
-    key, which is what each row's causality is. Source: Dao, FlashAttention-2 (arXiv:2307.08691), README from 2.1 on.
-    """
-    query, key, value = inputs
-    before = key.shape[2] - query.shape[2]
-    rows = pack.rows(before)
-    ranges = [[*seen, (before + start, before + end)] for start, end, seen in rows]
-    own = [end - start for start, end, _ in rows]
-    visible = [sum(last - first for first, last in row) for row in ranges]
-    at = torch.cat([torch.arange(first, last) for row in ranges for first, last in row]).to(query.device)
-    edges = [torch.tensor([0, *accumulate(sizes)], dtype=torch.int32, device=query.device) for sizes in (own, visible)]
-    out_TND = kernel(
-        query[0].transpose(0, 1),
-        key[0].transpose(0, 1)[at],
-        value[0].transpose(0, 1)[at],
-        *edges,
-        max(own),
-        max(visible),
-        softmax_scale=scale,
-        causal=True,
-        window_size=(-1, -1) if window is None else (window - 1, 0),
-        softcap=cap or 0.0,
-        deterministic=True,
-    )
-    return out_TND[None]
 
 
 def _joined(part_1HTD: torch.Tensor, ranges: Sequence[tuple[int, int]]) -> torch.Tensor:
