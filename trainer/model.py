@@ -19,6 +19,9 @@ from trainer.hub import HUB_FIX, check_reachable
 
 Quantisation = Literal["nf4"] | None
 DtypeName = Literal["auto", "float32", "bfloat16"]
+# oneDNN compiles a product anew for each number of rows, 0.3 MB of machine code, and keeps the last 1,024; torch's own
+# store keeps as many more, on each thread. Few batches are of one length, so all that would be kept for nothing.
+_KEPT_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def load_model(
 
     Raises: ConfigError for a model that can't be used, ServiceError where it can't be reached.
     """
+    for name, count in _KEPT_PRODUCTS.items():  # read at the first product
+        os.environ.setdefault(name, count)
     check_reachable(base)
     chat = load_chat_format(base)
     compute = compute_dtype(dtype)

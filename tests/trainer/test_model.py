@@ -1,5 +1,9 @@
+import ctypes
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ from curate.core.errors import ConfigError, ServiceError
 from tests.trainer.test_loss import CPU, gradients, make_samples, with_moved_adapter
 from trainer.batches import pad
 from trainer.loss import loss_sum
-from trainer.model import load_model
+from trainer.model import _KEPT_PRODUCTS, load_model
 
 
 @pytest.mark.parametrize("evaluated_before", [False, True])
@@ -81,3 +85,50 @@ def test_without_a_network_a_hub_model_is_refused_at_once(monkeypatch: pytest.Mo
         load_model(BaseModel("nobody/has-this-model", hub_id="nobody/has-this-model"))
     assert "nobody/has-this-model" in str(caught.value)
     assert "embedded:smollm2-135m" in str(caught.value)
+
+
+_MANY_LENGTHS = """
+import ctypes, sys
+from pathlib import Path
+import torch
+from curate.core.base_model import find_base
+from trainer.model import _KEPT_PRODUCTS, load_model
+from trainer.packed_weights import PackedWeights, _available
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordered small mapped mapped_bytes a b used free top".split()]
+
+def used():
+    info = library.mallinfo2()
+    return info.used + info.mapped_bytes
+
+library = ctypes.CDLL(None)
+library.mallinfo2.restype = Info
+load_model(find_base(sys.argv[1], Path.cwd()))
+layer = torch.nn.Linear(64, 64).requires_grad_(False)
+if not _available():
+    sys.exit("no oneDNN")
+with torch.inference_mode(), PackedWeights().used_by(torch.nn.Sequential(layer)):
+    layer(torch.ones(200, 64))
+    before = used()
+    for rows in range(1, 200):
+        layer(torch.ones(rows, 64))
+    print(used() - before)
+"""
+
+
+def test_products_for_lengths_that_went_by_are_not_all_kept(tiny: BaseModel) -> None:
+    if not hasattr(ctypes.CDLL(None), "mallinfo2"):
+        pytest.skip("this C library doesn't count what it gave")
+
+    def grown(**chosen: str) -> int:
+        plain = {name: value for name, value in os.environ.items() if name not in _KEPT_PRODUCTS}
+        command = [sys.executable, "-c", _MANY_LENGTHS, tiny.id]
+        done = subprocess.run(command, env=plain | chosen, capture_output=True, text=True, check=False)
+        if "no oneDNN" in done.stderr:
+            pytest.skip("this torch has no oneDNN products")
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    as_libraries_would = dict.fromkeys(_KEPT_PRODUCTS, "1024")  # what a user chose stays
+    assert grown() < grown(**as_libraries_would) / 2
