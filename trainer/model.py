@@ -22,6 +22,8 @@ DtypeName = Literal["auto", "float32", "bfloat16"]
 # oneDNN compiles a product anew for each number of rows, 0.3 MB of machine code, and keeps the last 1,024; torch's own
 # store keeps as many more, on each thread. Few batches are of one length, so all that would be kept for nothing.
 _KEPT_PRODUCTS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
+for _name, _count in _KEPT_PRODUCTS.items():
+    os.environ.setdefault(_name, _count)  # it is read at the first product, which may be one that a plan tries
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,6 @@ def load_model(
 
     Raises: ConfigError for a model that can't be used, ServiceError where it can't be reached.
     """
-    for name, count in _KEPT_PRODUCTS.items():  # read at the first product
-        os.environ.setdefault(name, count)
     check_reachable(base)
     chat = load_chat_format(base)
     compute = compute_dtype(dtype)
