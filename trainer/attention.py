@@ -4,20 +4,20 @@
 Shapes: T tokens, L of a piece of a row, S that the piece sees, N query heads, H key heads, D head size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from trainer.gpu_attention import flash_kernel, flexible, flexible_kernel, rows_mask, varlen
+from trainer.gpu_attention import flash_kernel, flexible, flexible_kernel, plain, rows_mask, varlen
 from trainer.loan import Share
 from trainer.short_rows import Layout, Together, causal_mask, even_edges, side_by_side
 
+T = TypeVar("T")
 NAME = "acidtest_packed_rows"
 # On processors a kernel computes all scores of its queries, also those that causality forbids: short pieces waste less.
 _PIECE_TOKENS = 64
@@ -51,9 +51,7 @@ class Pack:
     predicting: torch.Tensor
     prompts: dict[int, int] = field(default_factory=dict)
     loan: Share | None = None
-    _pieces: dict[Any, list[Piece]] = field(default_factory=dict, compare=False, repr=False)
-    _layouts: dict[Any, Layout | None] = field(default_factory=dict, compare=False, repr=False)
-    _masks: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    _made: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def behind(self, count: int) -> "Pack":
         """The same rows behind `count` more tokens that all of them see."""
@@ -73,28 +71,30 @@ class Pack:
         return rows
 
     def side_by_side(self, before: int, window: int | None, heads: int, key_heads: int) -> Layout | None:
-        """The rows side by side, where they are short enough for that. All layers of a kind take the same."""
-        key = before, window, heads, key_heads
-        if key not in self._layouts:
-            self._layouts[key] = side_by_side(self.rows(before), before, window, heads, key_heads)
-        return self._layouts[key]
+        """The rows side by side, where they are short enough for that."""
+        setting = before, window, heads, key_heads
+        return self._once(("layout", *setting), lambda: side_by_side(self.rows(before), *setting))
 
     def pieces(self, before: int, window: int | None, like: torch.Tensor) -> list[Piece]:
-        """The rows in pieces for one call of an attention kernel each. All layers of a kind take the same ones."""
-        key = before, window, like.dtype, like.device
-        if key not in self._pieces:
-            longest = _PIECE_TOKENS if like.device.type == "cpu" else max(end for _, end in self.spans)
-            self._pieces[key] = [
-                piece for row in self.rows(before) for piece in _pieces_of(*row, before, longest, window, like)
-            ]
-        return self._pieces[key]
+        """The rows in pieces for one call of an attention kernel each."""
 
-    def mask(self, before: int, window: int | None, query: torch.Tensor) -> Any:
-        """Which keys each query sees, for the flexible kernel. All layers of a kind take the same."""
-        key = before, window, query.shape[2], query.device
-        if key not in self._masks:
-            self._masks[key] = rows_mask(self.rows(before), query.shape[2], before, window, query.device)
-        return self._masks[key]
+        def made() -> list[Piece]:
+            longest = _PIECE_TOKENS if like.device.type == "cpu" else max(end for _, end in self.spans)
+            return [piece for row in self.rows(before) for piece in _pieces_of(*row, before, longest, window, like)]
+
+        return self._once(("pieces", before, window, like.dtype, like.device), made)
+
+    def mask(self, before: int, window: int | None, like: torch.Tensor) -> Any:
+        """Which keys each query sees, for the flexible kernel."""
+        setting = before, window, like.device
+        return self._once(("mask", *setting), lambda: rows_mask(self.rows(before), *setting))
+
+    def _once(self, key: Any, make: Callable[[], T]) -> T:
+        """What `make` makes: all layers of a kind take the same."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
 
 
 def _pieces_of(
@@ -150,7 +150,7 @@ def attend(
     for piece in pack.pieces(before, window, query):
         key_1HSD, value_1HSD = _joined(key, piece.ranges), _joined(value, piece.ranges)
         span = (query[:, :, piece.start : piece.end], key_1HSD, value_1HSD, piece.mask_LS)
-        outs.append(_capped(*span, scaling, cap) if cap else _plain(*span, scaling))
+        outs.append(plain(*span, scaling, cap))
     return torch.cat(outs, dim=2).transpose(1, 2).contiguous(), None
 
 
@@ -216,37 +216,6 @@ class _Attention(torch.autograd.Function):
 def _joined(part_1HTD: torch.Tensor, ranges: Sequence[tuple[int, int]]) -> torch.Tensor:
     pieces = [part_1HTD[:, :, start:end] for start, end in ranges]
     return torch.cat(pieces, dim=2) if len(pieces) > 1 else pieces[0]
-
-
-def _plain(
-    query_1NLD: torch.Tensor,
-    key_1HSD: torch.Tensor,
-    value_1HSD: torch.Tensor,
-    mask_LS: torch.Tensor | None,
-    scale: float | None,
-) -> torch.Tensor:
-    grouped, causal = query_1NLD.shape[1] != key_1HSD.shape[1], mask_LS is None
-    return scaled_dot_product_attention(
-        query_1NLD, key_1HSD, value_1HSD, attn_mask=mask_LS, is_causal=causal, scale=scale, enable_gqa=grouped
-    )
-
-
-def _capped(
-    query_1NLD: torch.Tensor,
-    key_1HSD: torch.Tensor,
-    value_1HSD: torch.Tensor,
-    mask_LS: torch.Tensor | None,
-    scale: float | None,
-    cap: float,
-) -> torch.Tensor:
-    """Attention whose scores are squeezed between -cap and cap, which torch has no fast kernel for."""
-    group, own, size = query_1NLD.shape[1] // key_1HSD.shape[1], *query_1NLD.shape[2:]
-    scores_1NLS = query_1NLD @ key_1HSD.repeat_interleave(group, 1).transpose(2, 3)
-    scores_1NLS = torch.tanh(scores_1NLS * (size**-0.5 if scale is None else scale) / cap) * cap
-    if mask_LS is None:
-        mask_LS = scores_1NLS.new_full((own, own), float("-inf")).triu(1)
-    weights_1NLS = (scores_1NLS + mask_LS).softmax(-1)
-    return weights_1NLS @ value_1HSD.repeat_interleave(group, 1)
 
 
 AttentionInterface.register(NAME, attend)

@@ -1,10 +1,9 @@
-# ruff: noqa: N806 - a tensor's name ends in its shape
+# ruff: noqa: N803, N806 - a tensor's name ends in its shape
 """Attention within packed rows on a GPU: one call of a kernel for all rows, FlashAttention's or else torch's flexible.
 
 Shapes: T tokens, N query heads, H key heads, D head size, K keys, those of learned virtual tokens included.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from curate.core.console import warn
 from trainer.short_rows import Row
 
 Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # query_1NTD, key_1HKD, value_1HKD
@@ -86,7 +86,7 @@ def _tried_kernel(
     kernel: Kernel = torch.compile(flex_attention)
     if computes_attention(kernel, device, dtype, sizes, cap):
         return kernel
-    warnings.warn("torch's flexible attention doesn't work here, so rows attend one after the other", stacklevel=2)
+    warn("torch's flexible attention doesn't work here, so rows attend one after the other")
     return None
 
 
@@ -103,33 +103,49 @@ def computes_attention(
     rows: list[Row] = [(0, 5, []), (5, 90, [(0, 5)]), (90, 200, [(0, 5)])]
     shapes = (heads, size), (key_heads, size), (key_heads, value_size)
     made = torch.Generator().manual_seed(0)
-    inputs: Any = tuple(
+    query, key, value = inputs = tuple(
         torch.randn(1, count, 200, wide, generator=made).to(device, dtype).requires_grad_() for count, wide in shapes
     )
     upstream_1TND = torch.randn(1, 200, heads, value_size, generator=made).to(device, dtype)
-    mask = rows_mask(rows, 200, 0, None, device)
+    mask = rows_mask(rows, 0, None, device)
     try:
-        found = flexible(kernel, inputs, mask, None, cap)
+        found = flexible(kernel, (query, key, value), mask, None, cap)
         gradients = torch.autograd.grad(found, inputs, upstream_1TND)
     except Exception:  # noqa: BLE001 - a compiler may fail in any way; there are other ways to attend
         return False
-    expected = _by_full_scores(inputs, visible_keys(rows, 200, 0, None, device), cap)
+    at_T = torch.arange(200, device=device)
+    visible_TK = visible_keys(rows, 200, 0, None, device)(None, None, at_T[:, None], at_T)
+    mask_TK = torch.zeros(200, 200, device=device, dtype=dtype).masked_fill_(~visible_TK, float("-inf"))
+    expected = plain(query, key, value, mask_TK, None, cap).transpose(1, 2)
     pairs = zip((found, *gradients), (expected, *torch.autograd.grad(expected, inputs, upstream_1TND)), strict=True)
     most = _TOLERANCE.get(dtype, _HALF_TOLERANCE)
     return all(bool((a - b).abs().max() <= most * b.abs().max()) for a, b in pairs)
 
 
-def _by_full_scores(inputs: Inputs, visible: Callable[..., torch.Tensor], cap: float | None) -> torch.Tensor:
-    query, key, value = inputs
-    q_T1, k_K = (torch.arange(part.shape[2], device=query.device) for part in (query, key))
-    visible_TK = visible(None, None, q_T1[:, None], k_K)
+def plain(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask_TK: torch.Tensor | None,
+    scale: float | None,
+    cap: float | None,
+) -> torch.Tensor:
+    """Attention by scores that `mask_TK` is added to, out_1NTD; None: each query sees the keys up to its own.
+
+    With `cap`, scores are squeezed between -cap and cap, which torch has no fast kernel for.
+    """
     if not cap:
-        out = scaled_dot_product_attention(query, key, value, attn_mask=visible_TK, enable_gqa=True)
-        return out.transpose(1, 2)
-    group = query.shape[1] // key.shape[1]
-    scores = query @ key.repeat_interleave(group, 1).transpose(2, 3) * query.shape[3] ** -0.5
-    weights = (torch.tanh(scores / cap) * cap).masked_fill(~visible_TK, float("-inf")).softmax(-1)
-    return (weights @ value.repeat_interleave(group, 1)).transpose(1, 2)
+        grouped, causal = query.shape[1] != key.shape[1], mask_TK is None
+        return scaled_dot_product_attention(
+            query, key, value, attn_mask=mask_TK, is_causal=causal, scale=scale, enable_gqa=grouped
+        )
+    group, own, size = query.shape[1] // key.shape[1], *query.shape[2:]
+    scores_1NTK = query @ key.repeat_interleave(group, 1).transpose(2, 3)
+    scores_1NTK = torch.tanh(scores_1NTK * (size**-0.5 if scale is None else scale) / cap) * cap
+    if mask_TK is None:
+        mask_TK = scores_1NTK.new_full((own, own), float("-inf")).triu(1)
+    weights_1NTK = (scores_1NTK + mask_TK).softmax(-1)
+    return weights_1NTK @ value.repeat_interleave(group, 1)
 
 
 def flexible(kernel: Kernel, inputs: Inputs, mask: Any, scale: float | None, cap: float | None) -> torch.Tensor:
@@ -148,11 +164,12 @@ def flexible(kernel: Kernel, inputs: Inputs, mask: Any, scale: float | None, cap
     return out_1NTD[:, :, :tokens].transpose(1, 2).contiguous()
 
 
-def rows_mask(rows: Sequence[Row], tokens: int, before: int, window: int | None, device: torch.device) -> Any:
+def rows_mask(rows: Sequence[Row], before: int, window: int | None, device: torch.device) -> Any:
     """What `flexible` takes to let each row see itself and what it shares, as torch's BlockMask."""
     from torch.nn.attention.flex_attention import create_block_mask
 
-    queries, keys = (-(-count // _BLOCK) * _BLOCK for count in (tokens, before + tokens))
+    tokens = rows[-1][1]
+    queries, keys = (count + -count % _BLOCK for count in (tokens, before + tokens))
     sees = visible_keys(rows, queries, before, window, device)
     return create_block_mask(sees, None, None, queries, keys, device=device, BLOCK_SIZE=_BLOCK)
 

@@ -9,8 +9,6 @@ import torch
 from trainer.attention import Pack, attend
 from trainer.short_rows import Together, side_by_side
 
-PREFIX, SPANS, PROMPTS = 5, [(5, 12), (12, 15), (15, 21), (21, 22)], {1: 0, 2: 0}
-
 
 def test_long_rows_are_computed_in_pieces_that_together_are_the_row() -> None:
     generator = torch.Generator().manual_seed(6)

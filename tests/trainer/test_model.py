@@ -89,10 +89,7 @@ def test_without_a_network_a_hub_model_is_refused_at_once(monkeypatch: pytest.Mo
 
 _MANY_LENGTHS = """
 import ctypes, sys
-from pathlib import Path
 import torch
-from curate.core.base_model import find_base
-from trainer.model import _KEPT_PRODUCTS, load_model
 from trainer.packed_weights import PackedWeights, _available
 
 class Info(ctypes.Structure):
