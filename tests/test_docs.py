@@ -1,4 +1,4 @@
-"""What the documents say has to be so: commands, files, versions, numbering."""
+"""What the documents say has to be so: commands, files, versions, decision records."""
 
 import re
 import tomllib
@@ -12,7 +12,22 @@ import evalkit.cli
 import trainer.cli
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "DECISIONS.md")
+RECORDS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+LAB = sorted(path for path in (ROOT / "docs" / "lab").glob("*.md") if path.name != "README.md")
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in (
+        "*.md",
+        "docs/*/*.md",
+        "curate/**/*.md",
+        "trainer/**/*.md",
+        "evalkit/**/*.md",
+        "rubrics/*.md",
+        "samples/*/README.md",
+    )
+    for path in ROOT.glob(pattern)
+)
+MAX_RECORD_LINES = 35  # a decision that needs more is two, or belongs in the lab
 PROGRAMS = {"curate": curate.cli.cli, "trainer": trainer.cli.cli, "evalkit": evalkit.cli.cli}
 
 
@@ -51,7 +66,7 @@ def test_local_links_lead_somewhere(document: str) -> None:
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'src="([^"]+)"', text):
         if "://" not in target:
-            assert (ROOT / target).exists(), f"{document} links to {target}"
+            assert ((ROOT / document).parent / target).exists(), f"{document} links to {target}"
 
 
 def test_the_changelog_knows_the_version() -> None:
@@ -59,12 +74,24 @@ def test_the_changelog_knows_the_version() -> None:
     assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
 
 
-def test_decisions_are_numbered_dated_and_short() -> None:
-    text = (ROOT / "DECISIONS.md").read_text()
-    entries = re.findall(r"^## (\d+)\. .+? \((\d{4}-\d{2}-\d{2})\)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert len(entries) == len(re.findall(r"^## ", text, re.MULTILINE)), "each heading is `## N. Title (YYYY-MM-DD)`"
-    assert [int(number) for number, _, _ in entries] == list(range(1, len(entries) + 1))
-    assert all(len(body.strip().splitlines()) <= 10 for _, _, body in entries)
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_a_decision_record_has_its_parts_and_is_short(record: Path) -> None:
+    text = record.read_text()
+    title, _, status, *_ = text.splitlines()
+    assert re.match(rf"# {int(record.name[:4])}\. \S", title)
+    assert re.match(r"Status: (accepted|replaced by \S+) \d{4}-\d{2}-\d{2}", status)
+    assert re.findall(r"^## (.+)", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+    assert len(text.splitlines()) <= MAX_RECORD_LINES
+
+
+def test_decision_records_are_numbered_without_a_gap() -> None:
+    assert [int(record.name[:4]) for record in RECORDS] == list(range(1, len(RECORDS) + 1))
+
+
+@pytest.mark.parametrize("pages", [RECORDS, LAB], ids=["adr", "lab"])
+def test_an_index_lists_every_page_of_its_folder(pages: list[Path]) -> None:
+    index = (pages[0].parent / "README.md").read_text()
+    assert not [page.name for page in pages if f"]({page.name})" not in index]
 
 
 def _walk(path: str, command: click.Command) -> list[tuple[str, click.Command]]:
