@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blake2b import digests
 from curate.config import Dedup, Split
 from curate.core.machine_code import call, copy_parts
 from curate.core.normalize import KEY_BYTES, first_of_equal
-from curate.core.seeding import stable_prefix
+from curate.core.seeding import stable_seeds
 from curate.entries import Entry
 from curate.fields import NO_VALUE
 from curate.stored import Spool
@@ -381,7 +380,8 @@ def known_draws(
 def draw_names(split: Split, seed: int, found: Sequence[str]) -> NDArray[np.uint64]:
     """For each id the number that decides its place on its side: the column `orders`."""
     data, sizes = encoded(found)
-    return digests(stable_prefix(seed if split.seed is None else split.seed), data, np.cumsum(sizes))
+    draws = stable_seeds(seed if split.seed is None else split.seed, data, np.cumsum(sizes).tolist())
+    return np.frombuffer(draws, "<u8")
 
 
 def first_names(entries: Sequence[Entry]) -> NDArray[np.int64]:

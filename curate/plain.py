@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blake2b import digest, room_for
-from curate.core.digests import canonical_json
+from curate.core.digests import blake2b_of_each, canonical_json
 from curate.core.machine_code import U8, U64, Number, call, compiled
 from curate.core.normalize import KEY_BYTES
 from curate.core.rows import SCENE, Message, Row
@@ -55,13 +54,22 @@ def work_out(scanned: Scanned, tools: Mapping[int, object], prompts: Mapping[int
     for at, prompt in prompts.items():
         asked_forms[lasts[at] - 1] = more.put(prompt.lower())
     tails = [_LINE_END + canonical_json(tools[at]) if at in tools else b"" for at in range(lasts.size)] if tools else []
-    keys = np.empty((lasts.size, 2 * KEY_BYTES), U8)
     clear, asked = np.empty(lasts.size, np.bool_), np.zeros(roles.size, np.bool_)
-    data = more.joined()
-    call(_work_out, data, forms, (roles, _KINDS, lasts), _HEADS, _laid_out(tails), keys.view(U64), (clear, asked))
+    data, tail = more.joined(), _laid_out(tails)
+    longest = max(len(role_head(role)) for role in ROLES)
+    most = int((forms[:, 1] - forms[:, 0] + longest + 2).sum()) + tail[0].size
+    room = np.empty((2, most), U8)
+    ends = np.empty((2, lasts.size), np.int64)
+    call(_work_out, data, forms, (roles, _KINDS, lasts), _HEADS, tail, (room, ends), (clear, asked))
+    keys = np.stack([_keys(texts, last) for texts, last in zip(room, ends, strict=True)], 1).reshape(-1, 2 * KEY_BYTES)
     clear &= _sums(odd, lasts) == 0
     clear &= _sound_orders(scanned)
     return WorkedOut(keys, _lengths(scanned.lengths, is_scene, lasts), clear, gathered(data, asked_forms, asked, lasts))
+
+
+def _keys(texts: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The keys of texts that stand one behind the other; shape (n, KEY_BYTES)."""
+    return np.frombuffer(blake2b_of_each(texts.data, ends.tolist(), KEY_BYTES), U8).reshape(-1, KEY_BYTES)
 
 
 class _Side:
@@ -174,31 +182,38 @@ def _work_out(
     roles: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]],
     heads: tuple[NDArray[np.uint8], NDArray[np.int64]],
     tails: tuple[NDArray[np.uint8], NDArray[np.int64]],
-    keys: NDArray[np.uint64],
+    texts: tuple[NDArray[np.uint8], NDArray[np.int64]],
     told: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> None:
-    """Write each row's keys, whether its texts are clear (of those that are ASCII), and which messages are its prompt.
+    """Write what each row's keys are made of, and say whether its texts are clear and which messages are its prompt.
 
-    `forms` are the places of the messages' texts, or of what stands for them.
+    Args:
+        data: the bytes that all places are in.
+        forms: the places of the messages' texts, or of what stands for them; (m, 2).
+        roles: each message's role, what kind each role is, and how many messages the rows up to each have.
+        heads: what stands for each role.
+        tails: what stands for each row's tools.
+        texts: room for what the keys are made of, (2, bytes), and for where each row's ends there, (2, n).
+            First what stands for the whole row, then what stands for its prompt.
+        told: room for whether each row's texts are clear, of those that are ASCII, and for which messages are asked.
     """
     clear, asked = told
+    room, ends = texts
+    whole, prompt, whole_ends, prompt_ends = room[0], room[1], ends[0], ends[1]
     of_message, kinds, lasts = roles
     head_data, head_ends = heads
     tail_data, tail_ends = tails
-    size = _most_bytes(forms, lasts, head_ends, tail_ends)
-    whole_eights, prompt_eights, state = room_for(size), room_for(size), np.empty(8, np.uint64)
-    whole, prompt = whole_eights.view(np.uint8), prompt_eights.view(np.uint8)
-    first = 0
+    first, used, prompt_used = 0, 0, 0
     for row in range(lasts.size):
         last = lasts[row]
         answer = last
         for message in range(first, last):
             if kinds[of_message[message]] == _ANSWER:
                 answer = message
-        used, prompt_used = 0, 0
+        begin, prompt_begin = used, prompt_used
         is_fine: Number = True
         for message in range(first, last):
-            if used:
+            if used > begin:
                 whole[used] = 0x0A
                 used += 1
             role = of_message[message]
@@ -209,7 +224,7 @@ def _work_out(
             is_fine = is_fine and fine
             if message < answer and kinds[role] != _SCENE:
                 asked[message] = True
-                if end > used and prompt_used:
+                if end > used and prompt_used > prompt_begin:
                     prompt[prompt_used] = 0x20
                     prompt_used += 1
                 for at in range(U64(used), U64(end)):
@@ -221,33 +236,7 @@ def _work_out(
         # The line end that a tail begins with parts it from messages: without one there is nothing to part.
         if tail_ends.size:
             used = _copied(tail_data, tail_ends, row, whole, used)
-        digest(whole, whole_eights, used, 16, state)
-        keys[row, 0], keys[row, 1] = state[0], state[1]
-        digest(prompt, prompt_eights, prompt_used, 16, state)
-        keys[row, 2], keys[row, 3] = state[0], state[1]
-
-
-@compiled
-def _most_bytes(
-    forms: NDArray[np.int64],
-    lasts: NDArray[np.int64],
-    head_ends: NDArray[np.int64],
-    tail_ends: NDArray[np.int64],
-) -> Number:
-    """At least as many bytes as what stands for any one row has."""
-    longest_head = 0
-    for role in range(head_ends.size):
-        longest_head = max(longest_head, head_ends[role] - (head_ends[role - 1] if role else 0))
-    most, first = 0, 0
-    for row in range(lasts.size):
-        size = (lasts[row] - first) * (longest_head + 2)
-        for message in range(first, lasts[row]):
-            size += forms[message, 1] - forms[message, 0]
-        if tail_ends.size:
-            size += tail_ends[row] - (tail_ends[row - 1] if row else 0)
-        most = max(most, size)
-        first = lasts[row]
-    return most
+        whole_ends[row], prompt_ends[row] = used, prompt_used
 
 
 @compiled

@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.blake2b import digests
 from curate.chosen import draw_names, find, known_draws, labels, names, take
 from curate.config import SIDES, Side, Split
 from curate.core.normalize import KEY_BYTES
-from curate.core.seeding import stable_fraction, stable_prefix, stable_seed
+from curate.core.seeding import stable_fraction, stable_seed, stable_seeds
 from curate.entries import Entry
 from curate.keys import CHOSEN, PROMPT, prompt_part
 
@@ -84,10 +83,9 @@ def draw_all(
 ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
     """The same for many rows at once; `groups` are those of the rows that have one, by number."""
     chosen = _seed(settings, seed)
-    first = stable_prefix(chosen)
     prompts = keys[:, PROMPT * KEY_BYTES : CHOSEN * KEY_BYTES].tobytes().hex().encode()
-    ends = np.arange(1, len(names) + 1) * (2 * KEY_BYTES)
-    sides = digests(first + _PROMPT.encode(), prompts, ends)
+    ends = range(2 * KEY_BYTES, len(prompts) + 1, 2 * KEY_BYTES)
+    sides = np.frombuffer(stable_seeds(chosen, prompts, ends, _PROMPT), "<u8").astype(np.uint64)
     for at, group in groups.items() if settings.by == "group" else ():
         sides[at] = stable_seed(chosen, _GROUP + group)
     return sides / 2.0**64, draw_names(settings, seed, names)

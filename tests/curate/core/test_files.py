@@ -1,18 +1,28 @@
 """Files and digests: atomic, numbered, the same everywhere."""
 
+import hashlib
 import subprocess
 import sys
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.core.digests import canonical_json, digest_bytes, digest_file, digest_folder, digest_json, digest_text
+from curate.core.digests import (
+    blake2b_of_each,
+    canonical_json,
+    digest_bytes,
+    digest_file,
+    digest_folder,
+    digest_json,
+    digest_text,
+)
 from curate.core.errors import DataError, ServiceError, os_errors
 from curate.core.jsonl import atomic_folder, atomic_write, decode_lines, read_lines, write_lines, write_text
 from curate.core.rows import Message, Row, content_id, encode_row
-from curate.core.seeding import stable_fraction
+from curate.core.seeding import stable_fraction, stable_seed, stable_seeds
 
 
 def test_lines_know_their_number_and_offset(tmp_path: Path) -> None:
@@ -158,3 +168,16 @@ def test_stable_fractions_spread_evenly() -> None:
     values = [stable_fraction(7, str(i)) for i in range(4000)]
     counts = [sum(low / 10 <= v < (low + 1) / 10 for v in values) for low in range(10)]
     assert all(320 < count < 480 for count in counts)  # 400 each, four standard deviations either way
+
+
+@given(st.binary(max_size=130), st.lists(st.binary(max_size=300)))
+def test_the_digests_of_many_texts_are_those_of_each(start: bytes, texts: list[bytes]) -> None:
+    wanted = [hashlib.blake2b(start + text, digest_size=16).digest() for text in texts]
+    assert blake2b_of_each(b"".join(texts), accumulate(map(len, texts)), 16, start) == b"".join(wanted)
+
+
+@given(st.integers(0, 2**31), st.lists(st.text()))
+def test_the_seeds_of_many_keys_are_those_of_each(seed: int, keys: list[str]) -> None:
+    encoded = [key.encode() for key in keys]
+    found = stable_seeds(seed, b"".join(encoded), accumulate(map(len, encoded)), "side\x00")
+    assert found == b"".join(stable_seed(seed, f"side\x00{key}").to_bytes(8, "little") for key in keys)
