@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.generate import Answer, Request
 from evalkit.prompts import Questions
 from evalkit.records import Generation

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.core.console import Advance, progress, say, warn
 from curate.core.errors import ServiceError
-from curate.core.places import find_path
+from curate.core.paths import find_path
 from evalkit.answer_sheet import AnswerSheet
 from evalkit.cache import AnswerCache, open_cache
 from evalkit.calls import Call, Calls

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.records import Generation, Score
 
 T = TypeVar("T", Generation, Score)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from curate.core.visible import visible
 
 if TYPE_CHECKING:
-    from curate.core.contamination.evidence import Evidence
+    from curate.core.text.leaks.evidence import Evidence
     from evalkit.ladder import Ladder
 
 _SHOWN = 160  # characters of what was found
@@ -47,9 +47,9 @@ def find_overlap(
 
     Raises: ConfigError or ServiceError where the embedder can't be loaded.
     """
-    from curate.core.contamination.items import suite_of_rows
-    from curate.core.contamination.search import find_contamination
-    from curate.core.contamination.settings import Against, Characters, Decontaminate, Paraphrases
+    from curate.core.text.leaks.items import suite_of_rows
+    from curate.core.text.leaks.search import find_contamination
+    from curate.core.text.leaks.settings import Against, Characters, Decontaminate, Paraphrases
 
     short = Characters().short_threshold
     settings = Decontaminate(

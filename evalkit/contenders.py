@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from curate.core.seeding import stable_seed
 from evalkit.documents.passages import Passage
 from evalkit.suite import Contender

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import msgspec
 from pydantic import ValidationError
 
-from curate.core.chat_api import Failure, Reply
+from curate.core.chat.openai_wire import Failure, Reply
 from curate.core.errors import ConfigError
-from curate.core.rows import Message
+from curate.core.rows.row import Message
 from curate.core.visible import visible
 from evalkit.backends.openai_http import Client, request_body
 from evalkit.endpoint import Endpoint, Running

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from curate.core.chat_api import check_key_is_safe, checked_address
+from curate.core.chat.openai_wire import check_key_is_safe, checked_address
 from curate.core.config_file import Config
 from curate.core.prices import TokenPrice
 

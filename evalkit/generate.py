@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from curate.core.console import Advance
-from curate.core.rows import Message
+from curate.core.rows.row import Message
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

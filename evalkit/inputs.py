@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.core.base_model import BaseModel, find_base
+from curate.core.chat.base_model import BaseModel, find_base
 from curate.core.config_file import load_config
 from curate.core.digests import digest_file, digest_json
-from curate.core.embedding import Embedder, find_embedder
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.places import find_path
+from curate.core.paths import find_path
 from curate.core.records import read_record, versions
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
+from curate.core.text.embedding import Embedder, find_embedder
 from evalkit.documents.config import DocumentsConfig
 from evalkit.documents.reading import DocumentFiles, find_files
 from evalkit.prompt_files import read_items

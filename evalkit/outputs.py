@@ -10,9 +10,9 @@ import msgspec
 
 from curate.core.digests import digest_file
 from curate.core.errors import DataError
-from curate.core.jsonl import decode_lines, write_lines, write_text
+from curate.core.files import decode_lines, write_lines, write_text
 from curate.core.records import environment, peek_record, read_record, seal, write_record
-from curate.core.rows import Row, encode_row
+from curate.core.rows.row import Row, encode_row
 from evalkit.exports.tables import write_csv, write_parquet
 from evalkit.judge.grades import FILE_NAME as JUDGMENTS
 from evalkit.judge.grades import Judgment

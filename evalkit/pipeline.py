@@ -10,7 +10,7 @@ from typing import Any
 
 from curate.core.console import say, warn
 from curate.core.digests import digest_json
-from curate.core.places import find_path
+from curate.core.paths import find_path
 from curate.core.records import peek_record
 from curate.core.visible import visible
 from evalkit.answering import Answered, answer_all

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from curate.core.errors import DataError, os_errors
-from curate.core.jsonl import read_lines
-from curate.core.rows import Message, Row
+from curate.core.files import read_lines
+from curate.core.rows.row import Message, Row
 from evalkit.spool import Spool
 
 _PROMPTS = ("prompt", "question", "text", "instruction", "goal")  # what such files call the column, in this order

@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from curate.core.base_model import load_chat_format
-from curate.core.chat import ChatFormat, TemplateFault
+from curate.core.chat.base_model import load_chat_format
+from curate.core.chat.chat_format import ChatFormat, TemplateFault
 from curate.core.digests import digest_json, digest_text
 from curate.core.errors import ConfigError, ProvenanceError
-from curate.core.places import load_function
-from curate.core.rows import Message, Row
+from curate.core.paths import load_function
+from curate.core.rows.row import Message, Row
 from evalkit.contenders import covering_examples, messages_for, question_text, solved
 from evalkit.endpoint import Endpoint
 from evalkit.generate import Answer, Request, failed

@@ -6,7 +6,7 @@ from typing import Any
 
 import regex  # type: ignore[import-untyped]  # ships no types
 
-from curate.core.refusals import REFUSALS
+from curate.core.text.refusals import REFUSALS
 
 _LIMIT_S = 0.5  # for one pattern on one answer
 _ENGLISH = "en"
@@ -30,8 +30,8 @@ def _languages(texts: Sequence[str]) -> list[str]:
     """The language of each text; English where it is open."""
     if not texts:
         return []
-    from curate.core.language.telling import UNDETERMINED, tell_languages
-    from curate.core.language.words import split_words
+    from curate.core.text.language.detect import UNDETERMINED, tell_languages
+    from curate.core.text.language.script_words import split_words
 
     told = tell_languages(split_words(texts))["language"].to_list()
     return [_ENGLISH if language == UNDETERMINED else language for language in told]

@@ -17,8 +17,8 @@ import yaml
 from curate.core.config_file import load_config
 from curate.core.digests import digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.jsonl import write_lines, write_text
-from curate.core.rows import Row, encode_row
+from curate.core.files import write_lines, write_text
+from curate.core.rows.row import Row, encode_row
 from evalkit.outputs import Results
 from evalkit.records import Score
 from evalkit.result import cluster_names

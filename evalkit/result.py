@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.errors import DataError
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.classes import class_tables
 from evalkit.contamination import Overlap, held_to_clean
 from evalkit.economics import Expense, economics

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from curate.core.embedding import Embedder
-from curate.core.rows import Row
+from curate.core.rows.row import Row
+from curate.core.text.embedding import Embedder
 from evalkit.contenders import question_text
 from evalkit.documents.config import DocumentsConfig
 from evalkit.documents.passages import Passage

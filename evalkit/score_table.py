@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.errors import DataError
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.records import Score
 from evalkit.stats.interval import is_binary
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from curate.core.errors import AcidtestError
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from curate.core.visible import without_surrogates
 from evalkit.records import Generation, Score
 from evalkit.rules import Mark, OfGeneration, Rule, Together, Unscored

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from curate.core.visible import visible
 from evalkit.contenders import question_text
 from evalkit.score_table import Floats, mean_of

@@ -11,7 +11,7 @@ from typing import TypeVar, overload
 import msgspec
 
 from curate.core.digests import digest_parts
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from curate.core.errors import DataError
-from curate.core.rows import encode_row
+from curate.core.rows.row import encode_row
 from evalkit.outputs import Results
 from evalkit.result import cluster_names
 from evalkit.score_table import Floats, mean_of, tabulate

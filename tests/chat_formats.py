@@ -4,7 +4,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from curate.core.chat import ChatFormat, chat_parts
+from curate.core.chat.chat_format import ChatFormat, chat_parts
 
 TOOLS = [
     {

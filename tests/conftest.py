@@ -54,7 +54,7 @@ def run_cli() -> Run:
     """Runs a command as a user does, in a process of its own: `run_cli("curate", "build", path, cwd=...)`."""
 
     def run(program: str, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        code = f"import sys; from {program}.cli import main; sys.argv[0] = {program!r}; main()"
+        code = f"import runpy, sys; sys.argv[0] = {program!r}; runpy.run_module({program!r}, run_name='__main__')"
         command = [sys.executable, "-c", code, *map(str, arguments)]
         settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 600, **options}
         return subprocess.run(command, check=False, **settings)  # type: ignore[call-overload, no-any-return]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-import curate.cli
+import curate.cli.main
 import evalkit.cli
 import trainer.cli
 
@@ -28,7 +28,7 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
 )
 MAX_RECORD_LINES = 35  # a decision that needs more is two, or belongs in the lab
-PROGRAMS = {"curate": curate.cli.cli, "trainer": trainer.cli.cli, "evalkit": evalkit.cli.cli}
+PROGRAMS = {"curate": curate.cli.main.cli, "trainer": trainer.cli.cli, "evalkit": evalkit.cli.cli}
 
 
 def _commands(document: str) -> list[list[str]]:

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from curate.core.chat import ChatFormat
+from curate.core.chat.chat_format import ChatFormat
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.jsonl import atomic_write, write_text
+from curate.core.files import atomic_write, write_text
 from curate.core.records import peek_record
 from trainer.config import Lora, Method
 from trainer.loss import unwrapped

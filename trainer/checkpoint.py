@@ -7,7 +7,7 @@ import msgspec
 import torch
 
 from curate.core.console import say, warn
-from curate.core.jsonl import atomic_write
+from curate.core.files import atomic_write
 
 Tensors = dict[str, torch.Tensor]
 

@@ -51,7 +51,7 @@ def inspect(target: Path, base: str | None, ids: tuple[str, ...], first: int, *,
       trainer inspect train.yaml --row toolcalls-17
       trainer inspect demo/dataset --base embedded:smollm2-135m --rows 5
     """
-    from curate.core.base_model import load_chat_format
+    from curate.core.chat.base_model import load_chat_format
     from trainer.inspection import inspect_files, lines, what_to_inspect
 
     found, max_length, paths = what_to_inspect(target, base)

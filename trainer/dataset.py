@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.core.chat import ChatFormat, TemplateFault
+from curate.core.chat.chat_format import ChatFormat, TemplateFault
 from curate.core.console import progress, warn
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.places import find_path
+from curate.core.paths import find_path
 from curate.core.records import read_record
 from curate.core.seeding import stable_seed
 from trainer.config import TrainConfig

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from curate.core.base_model import BaseModel, find_base, load_chat_format
+from curate.core.chat.base_model import BaseModel, find_base, load_chat_format
 from curate.core.console import say, warn
 from curate.core.digests import digest_json, digest_text
-from curate.core.jsonl import atomic_folder, write_text
-from curate.core.places import find_path
+from curate.core.files import atomic_folder, write_text
+from curate.core.paths import find_path
 from curate.core.records import environment, read_record, versions, write_record
 from curate.core.seeding import stable_seed
 from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
@@ -37,7 +37,7 @@ from trainer.team import Team, joined, team_size
 from trainer.tracking import check_tracker, open_tracker
 
 if TYPE_CHECKING:
-    from curate.core.chat import ChatFormat
+    from curate.core.chat.chat_format import ChatFormat
     from trainer.loop import Trained
     from trainer.model import LoadedModel
 

@@ -1,6 +1,6 @@
 """The Hugging Face hub: whether a model can be had at all, asked once and before anything heavy is loaded."""
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from curate.core.errors import ConfigError, ServiceError
 
 HUB_FIX = "check `base`; without the network, use embedded:smollm2-135m, a local folder, or a model that is cached"

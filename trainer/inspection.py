@@ -7,21 +7,21 @@ from pathlib import Path
 
 import click
 
-from curate.core.base_model import BaseModel, find_base
-from curate.core.chat import ChatFormat, Encoded, TemplateFault
+from curate.core.chat.base_model import BaseModel, find_base
+from curate.core.chat.chat_format import ChatFormat, Encoded, TemplateFault
 from curate.core.config_file import load_config
 from curate.core.console import progress
 from curate.core.errors import ConfigError, DataError
-from curate.core.jsonl import read_lines
-from curate.core.places import find_path
-from curate.core.rows import Row
+from curate.core.files import read_lines
+from curate.core.paths import find_path
+from curate.core.rows.row import Row
 from curate.core.visible import visible
 from trainer.config import TrainConfig
 from trainer.rows import read_rows
 
 _SHOWN_TEXT = 2000  # of a row that has no tokens: enough to recognise it
 
-# Rules of `curate.core.chat` that the summary names by what they mean for training.
+# Rules of `curate.core.chat.chat_format` that the summary names by what they mean for training.
 _NO_STOP, _ALL_MASKED = "no-stop-token", ("nothing-supervised", "no-answer")
 
 

@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from curate.core.console import warn
 from curate.core.digests import digest_folder, digest_json
 from curate.core.errors import AcidtestError, os_errors
-from curate.core.jsonl import atomic_folder, write_text
+from curate.core.files import atomic_folder, write_text
 from curate.core.records import versions
 from trainer.nf4 import nf4_config
 

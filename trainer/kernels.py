@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from curate.core.machine_code import Number, call, compiled_for_floats, floats_at
+from curate.core.numba_kernels import Number, call, compiled_for_floats, floats_at
 
 F32, I32 = np.float32, np.int32
 _BIAS, _FRACTION_BITS = I32(127), I32(23)  # of a float32

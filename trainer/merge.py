@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from curate.core.base_model import BaseModel, find_base, load_chat_format
+from curate.core.chat.base_model import BaseModel, find_base, load_chat_format
 from curate.core.console import say, warn
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceError
-from curate.core.jsonl import atomic_folder
-from curate.core.places import find_path
+from curate.core.files import atomic_folder
+from curate.core.paths import find_path
 from curate.core.records import environment, peek_record, versions, write_record
 from trainer.config import TrainConfig
 from trainer.dataset import read_held_out

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import torch
 
-from curate.core.base_model import BaseModel, load_chat_format, made_once
-from curate.core.chat import ChatFormat
+from curate.core.chat.base_model import BaseModel, load_chat_format, made_once
+from curate.core.chat.chat_format import ChatFormat
 from curate.core.console import say
 from curate.core.errors import AcidtestError, ConfigError, ServiceError, from_os_error
 from trainer.hub import HUB_FIX, check_reachable

@@ -10,7 +10,7 @@ import msgspec
 
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError, os_errors
-from curate.core.jsonl import read_lines, write_lines
+from curate.core.files import read_lines, write_lines
 from curate.core.records import peek_record, read_record
 
 RECORD, STEPS, ADAPTER, MODEL, PICTURE = "run.json", "steps.jsonl", "adapter", "model", "loss.svg"

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from curate.core.chat import TemplateFault
-from curate.core.formats.registry import FORMATS, find_format
-from curate.core.formats.shape import UnfitError
-from curate.core.jsonl import Line, read_lines
-from curate.core.rows import Row, content_id
+from curate.core.chat.chat_format import TemplateFault
+from curate.core.files import Line, read_lines
+from curate.core.rows.formats.format import UnfitError
+from curate.core.rows.formats.registry import FORMATS, find_format
+from curate.core.rows.row import Row, content_id
 
 _ROW_KEYS = frozenset(Row.__struct_fields__)
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from curate.core.chat import ChatFormat, TemplateFault
-from curate.core.rows import SCENE, Message, Row
+from curate.core.chat.chat_format import ChatFormat, TemplateFault
+from curate.core.rows.row import SCENE, Message, Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What at least two of the packages use: rows, files, digests, configuration, records, chat templates, the console."""
+"""What at least two of the packages use: files, digests, configuration, records, rows, chat templates, the console."""

@@ -13,7 +13,7 @@ import msgspec
 
 from curate.core.digests import digest_json
 from curate.core.errors import ProvenanceError, os_errors
-from curate.core.jsonl import atomic_write
+from curate.core.files import atomic_write
 
 # Keys whose values differ from one run to the next on the same inputs: when, where, how fast. At any depth, they
 # stay outside the digest, so that the same inputs, seed and versions give the same digest.

@@ -1,1 +1,1 @@
-"""The stage that holds back rows that give away evaluation items, and the suites it reads them from."""
+"""Rows that give away evaluation items are held back."""

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.chosen import take
-from curate.core.contamination.evidence import TIERS, Evidence, Findings
-from curate.core.contamination.items import Suite
-from curate.core.contamination.search import find_contamination
-from curate.core.contamination.settings import Decontaminate
+from curate.core.text.leaks.evidence import TIERS, Evidence, Findings
+from curate.core.text.leaks.items import Suite
+from curate.core.text.leaks.search import find_contamination
+from curate.core.text.leaks.settings import Decontaminate
 from curate.decontaminate.suites import read_suites
-from curate.entries import Because, Entry, Outcome, Rows, reject
+from curate.table.row_ref import Because, Entry, Outcome, Rows, reject
+from curate.table.selection import take
 
 STAGE = "decontaminate"
 _REASONS = {"quarantine": "quarantined", "drop": "contaminated"}

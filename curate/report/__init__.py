@@ -1,1 +1,1 @@
-"""The dataset as one page: what went in, what came out, why, and what it is good for."""
+"""What people read of a dataset: card, report, statistics, differences."""

@@ -11,16 +11,16 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from curate import chosen
-from curate.chosen import find, take, together
-from curate.config import Dedup, Side
-from curate.core.normalize import message_text
-from curate.core.rows import Row
-from curate.duplicates import Texts, expected_recall, ids_among, recall_curve, repeated
-from curate.entries import Entry, Rejection
-from curate.facts import fit_sentences
+from curate.core.rows.row import Row
+from curate.core.rows.row_text import message_text
+from curate.dedup.cluster_table import Texts, expected_recall, ids_among, recall_curve, repeated
+from curate.recipe.recipe import Dedup, Side
+from curate.report.facts import fit_sentences
 from curate.report.lengths import length_charts
-from curate.sizes import advice, count_doublings, lengths
+from curate.report.sizes import advice, count_doublings, lengths
+from curate.table import selection as chosen
+from curate.table.row_ref import Entry, Rejection
+from curate.table.selection import find, take, together
 
 FOLDER = Path(__file__).parent
 _PAIRS_PER_BIN = 2

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.chosen import sizes, sources, take, together
-from curate.config import Side
-from curate.entries import Entry, Rejection
-from curate.rejections import sizes_by_path, sizes_by_rule
-from curate.sizes import count_doublings, median
+from curate.recipe.recipe import Side
+from curate.report.sizes import count_doublings, median
+from curate.table.rejections import sizes_by_path, sizes_by_rule
+from curate.table.row_ref import Entry, Rejection
+from curate.table.selection import sizes, sources, take, together
 
 Sizes: TypeAlias = Sequence[int] | NDArray[np.int64]
 

@@ -1,1 +1,1 @@
-"""Human review: one engine for every kind of item. No terminal library is imported outside `tui`."""
+"""What `curate review` shows: rows of a dataset, rejected rows, pairs of duplicates."""

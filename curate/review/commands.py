@@ -36,18 +36,18 @@ def review(target: Path, rejected: bool, pairs: bool, classes: tuple[str, ...], 
       curate review demo/dataset --pairs
       curate review rows.jsonl --sample 100 --plain
     """
-    from curate.review.run import check_terminal
+    from curate.core.review.run import check_terminal
 
     if rejected and pairs:
         raise click.UsageError("--rejected and --pairs are two kinds of items: review one, then the other")
     if len(classes) > 9:
         raise click.UsageError("--class: there are nine digits")
     check_terminal(plain=given["plain"])
-    from curate.review.decisions import FILE
-    from curate.review.rejected import PairDeck, RejectedDeck
-    from curate.review.rows import open_rows, row_kind
-    from curate.review.run import Settings, reviewer_name, token_view
-    from curate.review.run import review as run_review
+    from curate.core.review.decisions import FILE
+    from curate.core.review.run import Settings, reviewer_name, token_view
+    from curate.core.review.run import review as run_review
+    from curate.review.rejected_deck import PairDeck, RejectedDeck
+    from curate.review.rows_deck import open_rows, row_kind
 
     deck = PairDeck(target) if pairs else RejectedDeck(target) if rejected else open_rows(target, row_kind(classes))
     folder = target if target.is_dir() else target.parent
@@ -83,8 +83,8 @@ def merge_journals(journals: tuple[Path, ...], output: Path | None, dry_run: boo
     """
     import msgspec
 
-    from curate.core.jsonl import write_lines
-    from curate.review.merge import merge
+    from curate.core.files import write_lines
+    from curate.core.review.merge import merge
 
     merged = merge(journals)
     if as_json:

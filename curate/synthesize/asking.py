@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from curate.core.chat_api import Failure, Reply
+from curate.core.chat.openai_wire import Failure, Reply
 from curate.core.errors import ServiceError
 from curate.synthesize.config import Teacher as Settings
 from curate.synthesize.journal import Journal, Record

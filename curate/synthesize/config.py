@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curate.config import Source
-from curate.core.chat_api import check_key_is_safe, checked_address
+from curate.core.chat.openai_wire import check_key_is_safe, checked_address
 from curate.core.config_file import Config
 from curate.core.prices import TokenPrice
+from curate.recipe.recipe import Source
 
 # What we send ourselves; naming it twice would let one of the two win in silence.
 _OURS = frozenset({"model", "messages", "n", "stream", "temperature", "max_tokens", "max_completion_tokens"})

@@ -10,17 +10,16 @@ from typing import Any
 
 import msgspec
 
-from curate.config import Recipe
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import DataError
-from curate.core.jsonl import write_lines
-from curate.core.places import find_path, load_function
+from curate.core.files import write_lines
+from curate.core.paths import find_path, load_function
 from curate.core.records import environment, versions, write_record
-from curate.core.rows import Row, encode_row
+from curate.core.rows.row import Row, encode_row
 from curate.core.seeding import stable_seed
-from curate.entries import Context, Entry, Rejection, encode_rejection
-from curate.pieces import read_source
-from curate.readers import find_inputs
+from curate.files.records import find_inputs
+from curate.read.chunks import read_source
+from curate.recipe.recipe import Recipe
 from curate.synthesize.asking import Asker
 from curate.synthesize.config import Audit, Synthesize
 from curate.synthesize.journal import Journal, read_journal
@@ -28,6 +27,7 @@ from curate.synthesize.replies import no_reply, read_replies
 from curate.synthesize.requests import Request, Wording, make_requests, read_wording
 from curate.synthesize.spending import Purse, Spent
 from curate.synthesize.teacher import Endpoint, Teacher
+from curate.table.row_ref import Context, Entry, Rejection, encode_rejection
 
 JOURNAL, RECORD = "journal.jsonl", "synthesis.json"
 

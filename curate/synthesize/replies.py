@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from curate.core.answer_schema import BadSchemaError, Schemas
 from curate.core.digests import canonical_json
-from curate.core.rows import SCENE, Row, content_id
-from curate.entries import Because, Rejection, reject_raw
+from curate.core.rows.answer_schema import BadSchemaError, Schemas
+from curate.core.rows.row import SCENE, Row, content_id
 from curate.synthesize.config import Synthesize
 from curate.synthesize.journal import Record
 from curate.synthesize.requests import Request, Wording
+from curate.table.row_ref import Because, Rejection, reject_raw
 
 STAGE = "synthesize"
 _NOT_META = frozenset({"prompt", "answer", *Row.__struct_fields__})

@@ -9,15 +9,15 @@ import jinja2
 import msgspec
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from curate.apportion import draw_order
-from curate.core.answer_schema import read_schema
+from curate.compose.apportion import draw_order
 from curate.core.digests import canonical_json, digest_json, digest_text
 from curate.core.errors import ConfigError, os_errors
-from curate.core.normalize import answer_text, chosen_text
-from curate.core.places import find_path
-from curate.core.rows import Row
-from curate.entries import Entry
+from curate.core.paths import find_path
+from curate.core.rows.answer_schema import read_schema
+from curate.core.rows.row import Row
+from curate.core.rows.row_text import answer_text, chosen_text
 from curate.synthesize.config import Synthesize, Teacher
+from curate.table.row_ref import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from curate.core.chat_api import Failure, Reply, clean, read_failure, read_key, read_reply
+from curate.core.chat.openai_wire import Failure, Reply, clean, read_failure, read_key, read_reply
 from curate.core.errors import ConfigError
 from curate.synthesize.config import Teacher as Settings
 from curate.synthesize.requests import Request

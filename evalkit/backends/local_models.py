@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from evalkit.backends.transformers_local import TransformersLocal
 from trainer.adapter import attach_adapter, using
 from trainer.model import LoadedModel, load_model, set_threads

@@ -12,8 +12,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import msgspec
 
-from curate.core.chat_api import Failure, Reply, is_loopback, read_failure, read_key, read_reply
-from curate.core.rows import Message
+from curate.core.chat.openai_wire import Failure, Reply, is_loopback, read_failure, read_key, read_reply
+from curate.core.rows.row import Message
 from evalkit.backends.timed_socket import TimedSocket, latency_s
 from evalkit.endpoint import Endpoint, Running
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from curate.core.chat_api import Failure, Reply
+from curate.core.chat.openai_wire import Failure, Reply
 from curate.core.console import Advance, say
 from curate.core.errors import ServiceError
 from evalkit.backends.openai_http import Client

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from curate.core.console import Advance
 from curate.core.errors import DataError
-from curate.core.jsonl import decode_lines
+from curate.core.files import decode_lines
 from evalkit.generate import Answer, Request, failed
 from evalkit.records import Generation
 

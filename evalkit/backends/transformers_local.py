@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from curate.core.chat import ChatFormat
+from curate.core.chat.chat_format import ChatFormat
 from curate.core.console import Advance
 from evalkit.backends.prefixes import common_prefix, prefix_groups
 from evalkit.backends.side_by_side import side_by_side

@@ -11,7 +11,7 @@ from typing import Any
 
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import DataError, os_errors
-from curate.core.places import find_path
+from curate.core.paths import find_path
 
 _LARGEST_BYTES = 64 * 2**20  # a document of text alone is far smaller; a log or a dump would fill the memory
 _BLOCKS = ["address", "article", "blockquote", "dd", "div", "dl", "dt", "figcaption", "footer", "form", "header", "li"]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from curate.core.base_model import made_once
+from curate.core.chat.base_model import made_once
 from curate.core.console import progress
 from curate.core.digests import digest_json
-from curate.core.embedding import Embedder
 from curate.core.errors import DataError, ServiceError
 from curate.core.records import versions
+from curate.core.text.embedding import Embedder
 from evalkit.documents.config import DocumentsConfig, Ranking
 from evalkit.documents.passages import Passage, cut
 from evalkit.documents.reading import DocumentFiles, Unreadable, read_sections

@@ -92,7 +92,7 @@ def check_drift(
         logs = one_of_each(logs, settings.one_per, settings.seed)
     meaning = None
     if settings.embedded:
-        from curate.core.embedding import find_embedder
+        from curate.core.text.embedding import find_embedder
         from evalkit.drift.meaning import measure
 
         embedder = find_embedder(settings.embedder, Path.cwd())

@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from curate.core.errors import ConfigError, DataError
-from curate.core.formats.registry import find_format
-from curate.core.formats.shape import UnfitError
-from curate.core.jsonl import read_lines
-from curate.core.rows import SCENE, Message
+from curate.core.files import read_lines
+from curate.core.rows.formats.format import UnfitError
+from curate.core.rows.formats.registry import find_format
+from curate.core.rows.row import SCENE, Message
 from curate.core.seeding import stable_fraction
 
 _THUMB_KEYS = ("thumb", "thumbs", "feedback", "rating", "vote")

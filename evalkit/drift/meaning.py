@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.embedding import Embedder
 from curate.core.seeding import stable_fraction
+from curate.core.text.embedding import Embedder
 from evalkit.drift.logs import Entry
 from evalkit.drift.reference import Reference
 

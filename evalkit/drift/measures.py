@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.answer_schema import BadSchemaError, Schemas
+from curate.core.rows.answer_schema import BadSchemaError, Schemas
 from evalkit.drift.logs import Entry
 from evalkit.refusals import tell_refusals
 from evalkit.rules.json_object import read_object

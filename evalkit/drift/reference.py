@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.jsonl import decode_lines
+from curate.core.files import decode_lines
 from curate.core.records import read_record
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.contenders import question_text
 from evalkit.drift.logs import Entry
 from evalkit.outputs import read_results

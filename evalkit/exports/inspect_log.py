@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.core.jsonl import write_text
-from curate.core.rows import Message, Row
+from curate.core.files import write_text
+from curate.core.rows.row import Message, Row
 from evalkit.outputs import Results
 from evalkit.records import Generation, Score
 

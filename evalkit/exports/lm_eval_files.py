@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from curate.core.jsonl import write_lines, write_text
-from curate.core.rows import Row, message_dicts
+from curate.core.files import write_lines, write_text
+from curate.core.rows.row import Row, message_dicts
 from evalkit.exports.inspect_log import created, file_name
 from evalkit.outputs import Results
 from evalkit.records import Generation, Score

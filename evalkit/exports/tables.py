@@ -6,7 +6,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.core.jsonl import atomic_write
+from curate.core.files import atomic_write
 from evalkit.by_answer import ByAnswer
 from evalkit.exports.parquet import Kind, write_rows
 

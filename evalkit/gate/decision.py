@@ -7,7 +7,7 @@ from typing import Any
 
 from curate.core.config_file import load_config
 from curate.core.digests import digest_file
-from curate.core.jsonl import write_text
+from curate.core.files import write_text
 from curate.core.records import seal
 from evalkit.gate.evidence import Evidence, read_evidence
 from evalkit.gate.findings import Finding, find

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.places import find_path
-from curate.core.rows import Row, encode_row
+from curate.core.paths import find_path
+from curate.core.rows.row import Row, encode_row
 from evalkit.gate.rules import GateRules, LabelledCard
 from evalkit.judge import grades
 from evalkit.judge.card import read_card, void_because

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError
-from curate.core.places import find_path
+from curate.core.paths import find_path
 from evalkit.gate import rules as kinds
 from evalkit.gate.bounds import (
     Bounds,

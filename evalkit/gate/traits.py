@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from curate.core.visible import visible
 from evalkit.contenders import question_text
 from evalkit.records import Generation, Score

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from curate.core.base_model import find_base, load_chat_format
-from curate.core.chat import TemplateFault
+from curate.core.chat.base_model import find_base, load_chat_format
+from curate.core.chat.chat_format import TemplateFault
 from curate.core.console import progress, say, warn
 from curate.core.digests import digest_json
-from curate.core.rows import Message
+from curate.core.rows.row import Message
 from evalkit.cache import open_cache
 from evalkit.calls import Call
 from evalkit.endpoint import Endpoint, Running

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from curate.core.errors import ConfigError, DataError
-from curate.core.jsonl import decode_lines
+from curate.core.files import decode_lines
 from evalkit.rubric import Criterion, Rubric
 
 Grade = bool | int | float | str

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from curate.core.seeding import stable_fraction
 from evalkit.judge import canaries
 from evalkit.judge.asking import Asker

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.judge.canaries import DISGUISES
 from evalkit.judge.judging import questions
 from evalkit.judge.prompt import ask

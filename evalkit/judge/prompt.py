@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curate.core.digests import digest_json, digest_text
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from curate.core.seeding import stable_seed
 from curate.core.visible import visible
 from evalkit.rubric import Criterion, Level

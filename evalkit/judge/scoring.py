@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.core.base_model import find_base
+from curate.core.chat.base_model import find_base
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError
-from curate.core.places import find_path
+from curate.core.paths import find_path
 from evalkit.inputs import Inputs
 from evalkit.judge import grades
 from evalkit.judge.asking import Asker, EndpointJudge, Kept, LocalJudge

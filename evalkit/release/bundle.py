@@ -12,7 +12,7 @@ from typing import Any
 
 from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError, os_errors
-from curate.core.jsonl import atomic_folder
+from curate.core.files import atomic_folder
 from curate.core.records import environment, read_record, seal, write_record
 from evalkit.judge.card import STATES, read_card
 from evalkit.outputs import RESULT

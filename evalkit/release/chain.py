@@ -7,7 +7,7 @@ from typing import Any
 
 from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError
-from curate.core.places import find_path
+from curate.core.paths import find_path
 from curate.core.records import read_record
 from evalkit.judge.card import VOTES, read_card, void_because
 from evalkit.outputs import RESULT, edited_files, read_result

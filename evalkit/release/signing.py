@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.errors import ConfigError, ProvenanceError, ServiceError, os_errors
-from curate.core.jsonl import atomic_write
+from curate.core.files import atomic_write
 
 SUFFIX = ".minisig"
 PASSWORD = "ACIDTEST_SIGNING_PASSWORD"  # noqa: S105 - a variable's name

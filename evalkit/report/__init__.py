@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.core.jsonl import atomic_write, write_text
-from curate.core.rows import Row
+from curate.core.files import atomic_write, write_text
+from curate.core.rows.row import Row
 from evalkit.records import Generation, Score
 from evalkit.report.html import render_html
 from evalkit.report.markdown import render_markdown

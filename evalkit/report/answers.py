@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from curate.core.visible import visible
 from evalkit.by_answer import ByAnswer
 from evalkit.records import Generation, Score

@@ -11,7 +11,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from curate.core.visible import visible
 from evalkit.ladder import Verdict
 from evalkit.records import Generation, Score

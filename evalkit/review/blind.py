@@ -9,12 +9,12 @@ import numpy as np
 from curate.core.digests import digest_json
 from curate.core.errors import ConfigError, DataError
 from curate.core.records import peek_record, read_record, write_record
-from curate.core.rows import Row
+from curate.core.review.decisions import Key
+from curate.core.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
+from curate.core.review.layout import message_blocks
+from curate.core.review.memory_deck import MadeDeck
+from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
-from curate.review.decisions import Key
-from curate.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
-from curate.review.layout import message_blocks
-from curate.review.made import MadeDeck
 from evalkit.outputs import Results
 from evalkit.records import Score
 

@@ -36,7 +36,7 @@ def review_command(results: Path, contenders: tuple[str, str], report: bool, as_
       evalkit review demo/results --contenders base adapter --sample 100
       evalkit review demo/results --contenders base adapter --report
     """
-    from curate.review.run import check_terminal, reviewer_name
+    from curate.core.review.run import check_terminal, reviewer_name
     from evalkit.outputs import read_results
 
     if report:
@@ -49,7 +49,7 @@ def review_command(results: Path, contenders: tuple[str, str], report: bool, as_
             _print_report(found)
         return 0
     check_terminal(plain=given["plain"])
-    from curate.review.run import Settings, review
+    from curate.core.review.run import Settings, review
     from evalkit.review.blind import pair_answers, write_key
     from evalkit.review.labels import check_reviewer
 
@@ -89,10 +89,10 @@ def label_command(results: Path, rubric: Path, criterion: str | None, output: Pa
     Example:
       evalkit judge label demo/results --rubric rubrics/structured_output.yaml --criterion only_the_object
     """
-    from curate.review.run import Settings, check_terminal, review, reviewer_name
+    from curate.core.review.run import Settings, check_terminal, review, reviewer_name
 
     check_terminal(plain=given["plain"])
-    from curate.review.decisions import read_events
+    from curate.core.review.decisions import read_events
     from evalkit.outputs import read_results
     from evalkit.review.labels import FILE, check_reviewer, choose_criterion, label_deck, write_labels
     from evalkit.rubric import load_rubric

@@ -7,14 +7,14 @@ import msgspec
 
 from curate.core.digests import digest_json
 from curate.core.errors import ConfigError, DataError
-from curate.core.jsonl import decode_lines, write_lines
-from curate.core.rows import Row
+from curate.core.files import decode_lines, write_lines
+from curate.core.review.decisions import Event, Key
+from curate.core.review.items import FLAG, SKIP, Block, Choice, Item, Kind
+from curate.core.review.layout import message_blocks
+from curate.core.review.memory_deck import MadeDeck
+from curate.core.review.merge import decided
+from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
-from curate.review.decisions import Event, Key
-from curate.review.items import FLAG, SKIP, Block, Choice, Item, Kind
-from curate.review.layout import message_blocks
-from curate.review.made import MadeDeck
-from curate.review.merge import decided
 from evalkit.outputs import Results
 from evalkit.rubric import Criterion, Rubric
 

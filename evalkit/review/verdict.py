@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from curate.core.errors import DataError
-from curate.review.decisions import Event, read_events
-from curate.review.merge import agreement, decided, kappa
+from curate.core.review.decisions import Event, read_events
+from curate.core.review.merge import agreement, decided, kappa
 from evalkit.outputs import Results
 from evalkit.result import cluster_names
 from evalkit.review.blind import BAD, LEFT, TIE, pair_answers, read_key

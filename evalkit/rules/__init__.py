@@ -9,7 +9,7 @@ from pydantic import Field
 
 from curate.core.config_file import Config
 from curate.core.digests import digest_file
-from curate.core.places import find_path
+from curate.core.paths import find_path
 from evalkit.rules.canary import CanaryConfig, canary
 from evalkit.rules.coherent import CoherentConfig, coherent
 from evalkit.rules.constraints import ConstraintsConfig, constraints

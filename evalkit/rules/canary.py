@@ -8,9 +8,9 @@ import regex  # type: ignore[import-untyped]  # ships no types
 from pydantic import Field
 
 from curate.core.config_file import Config
-from curate.core.jsonl import decode_lines
-from curate.core.places import find_path
-from curate.core.rows import Row
+from curate.core.files import decode_lines
+from curate.core.paths import find_path
+from curate.core.rows.row import Row
 from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 
 _LIMIT_S = 0.5  # for one answer and one canary

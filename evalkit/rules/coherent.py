@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 
 _RUN = 4  # words: shorter runs repeat in good text too

@@ -7,7 +7,7 @@ import msgspec
 from pydantic import Field, TypeAdapter, ValidationError
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.exact import ExactConfig, exact
 from evalkit.rules.json_object import JsonValidConfig, json_valid
 from evalkit.rules.number import NumberConfig, number

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.endpoint import Price
 from evalkit.records import Generation
 from evalkit.rules.outcome import Mark, OfGeneration, Unscored, missed, passed

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.json_object import Reading, read_object
 from evalkit.rules.number import is_close, numbers
 from evalkit.rules.outcome import Mark, OfText, Unscored, missed

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 
 Reading = Literal["whole", "fenced", "first"]
@@ -50,7 +50,7 @@ def json_valid(config: JsonValidConfig) -> OfText:
 
 def json_schema(config: JsonSchemaConfig) -> OfText:
     """The rule. Unscored where the item has no schema or one that is no schema."""
-    from curate.core.answer_schema import BadSchemaError, Schemas
+    from curate.core.rows.answer_schema import BadSchemaError, Schemas
 
     schemas = Schemas()
 

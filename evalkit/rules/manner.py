@@ -7,7 +7,7 @@ import regex  # type: ignore[import-untyped]  # ships no types
 from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.outcome import Mark, OfText, Together, Unscored, missed, passed
 
 _LIMIT_S = 0.5  # for one pattern on one answer
@@ -56,8 +56,8 @@ def language(config: LanguageConfig) -> Together:
     """The rule."""
 
     def score(pairs: Sequence[tuple[Row, str]]) -> list[Mark | Unscored]:
-        from curate.core.language.telling import UNDETERMINED, tell_languages
-        from curate.core.language.words import split_words
+        from curate.core.text.language.detect import UNDETERMINED, tell_languages
+        from curate.core.text.language.script_words import split_words
 
         questions = [] if config.is_ else [_asked(item) for item, _ in pairs]
         told = tell_languages(split_words([answer for _, answer in pairs] + questions))["language"].to_list()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.records import Generation
 
 

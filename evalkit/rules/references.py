@@ -4,7 +4,7 @@ import re
 import string
 import unicodedata
 
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.outcome import Unscored
 
 NO_REFERENCE = Unscored("the item has no target")

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.refusals import tell_refusals
 from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from curate.core.config_file import Config
-from curate.core.embedding import find_embedder
-from curate.core.rows import Row
+from curate.core.rows.row import Row
+from curate.core.text.embedding import find_embedder
 from evalkit.rules.outcome import Mark, Together, Unscored
 from evalkit.rules.references import NO_REFERENCE, references
 

@@ -12,7 +12,7 @@ import re
 from typing import Any, Literal
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.json_object import Reading, read_object
 from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 
 _SHOWN = 60
@@ -30,7 +30,7 @@ class ToolPolicyConfig(Config):
     @field_validator("bounds")
     @classmethod
     def _are_schemas(cls, bounds: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        from curate.core.answer_schema import BadSchemaError, Schemas
+        from curate.core.rows.answer_schema import BadSchemaError, Schemas
 
         for name, schema in bounds.items():
             try:
@@ -42,7 +42,7 @@ class ToolPolicyConfig(Config):
 
 def tool_policy(config: ToolPolicyConfig) -> OfText:
     """The rule. An answer without a call keeps to any policy."""
-    from curate.core.answer_schema import Schemas
+    from curate.core.rows.answer_schema import Schemas
 
     schemas = Schemas()
 

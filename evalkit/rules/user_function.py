@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curate.core.config_file import Config
-from curate.core.places import load_function
-from curate.core.rows import Row
+from curate.core.paths import load_function
+from curate.core.rows.row import Row
 from evalkit.rules.outcome import Mark, OfText, Unscored
 
 

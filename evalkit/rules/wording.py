@@ -8,7 +8,7 @@ import regex  # type: ignore[import-untyped]  # ships no types
 from pydantic import Field, field_validator, model_validator
 
 from curate.core.config_file import Config
-from curate.core.rows import Row
+from curate.core.rows.row import Row
 from evalkit.rules.outcome import Mark, OfText, Unscored, missed, passed
 from evalkit.rules.references import NO_REFERENCE, normalised, references
 

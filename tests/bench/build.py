@@ -50,7 +50,9 @@ PEERS = {
         "            out.write(json.dumps(row) + '\\n')\n",
     ),
 }
-_OURS = "import sys; from pathlib import Path; from curate.pipeline import build; build(Path(sys.argv[1]), force=True)"
+_OURS = (
+    "import sys; from pathlib import Path; from curate.build.build import build; build(Path(sys.argv[1]), force=True)"
+)
 
 
 class _FailedError(Exception):

@@ -49,7 +49,7 @@ def main() -> int:
 
 def measure(kinds: Sequence[str], prompts: int, rounds: int, threads: int) -> dict[str, Any]:
     """All figures: `ours`, `peers`, `ratios` (the peer's processor time over ours), `bars`, and the setting."""
-    from curate.core.base_model import find_base
+    from curate.core.chat.base_model import find_base
     from trainer.model import load_model, set_threads
 
     asked = _requests(kinds, prompts)
@@ -97,7 +97,7 @@ def measure(kinds: Sequence[str], prompts: int, rounds: int, threads: int) -> di
 
 def _requests(kinds: Sequence[str], prompts: int) -> dict[str, Any]:
     """The requests of the sample's contenders for so many of its items."""
-    from curate.pipeline import build
+    from curate.build.build import build
     from evalkit.inputs import read_inputs
     from evalkit.prompts import ask_all
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from curate.screens.personal import find_personal
-from curate.screens.settings import PersonalData
+from curate.recipe.screens import PersonalData
+from curate.screen.personal import find_personal
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "presidio" / "synth_dataset_v2.json"
 KINDS = {

@@ -39,10 +39,10 @@ def write_rows(path: Path, count: int) -> None:
 def measure(path: Path) -> dict[str, float]:
     """Open the file, decide 300 rows, and say what it took. For a process of its own: its peak memory is read."""
     started, used = time.perf_counter(), time.process_time()
-    from curate.review.decisions import Journal
-    from curate.review.layout import Look, item_lines, queue_line, status
-    from curate.review.rows import RowDeck
-    from curate.review.session import Session
+    from curate.core.review.decisions import Journal
+    from curate.core.review.layout import Look, item_lines, queue_line, status
+    from curate.core.review.session import Session
+    from curate.review.rows_deck import RowDeck
 
     deck = RowDeck([path])
     with Journal(path.with_name("decisions.jsonl")) as journal:

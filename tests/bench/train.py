@@ -118,8 +118,8 @@ class _Bench:
     """One run of the benchmark: its folder, its settings, and the rate of a matrix product before each process."""
 
     def __init__(self, folder: Path, trl: Path | None, steps: int, seconds: float) -> None:
-        from curate.core.base_model import find_base, load_chat_format
-        from curate.pipeline import build
+        from curate.build.build import build
+        from curate.core.chat.base_model import find_base, load_chat_format
         from trainer.config import TrainConfig
         from trainer.dataset import read_samples
         from trainer.model import weights_place

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate import pieces
-from curate.config import Recipe, Source
-from curate.core.rows import Message, Row, encode_row
-from curate.entries import Context, Entry, Place, Rejection
-from curate.readers import Input
+from curate.core.rows.row import Message, Row, encode_row
+from curate.files.records import Input
+from curate.read import chunks as pieces
+from curate.recipe.recipe import Recipe, Source
+from curate.table.row_ref import Context, Entry, Place, Rejection
 
 
 def make_row(prompt: str, answer: str = "yes", **more: Any) -> Row:

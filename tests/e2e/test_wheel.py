@@ -27,7 +27,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _run(installed: Path, cwd: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; from {program}.cli import main; sys.argv[0] = {program!r}; main()"
+    code = f"import runpy, sys; sys.argv[0] = {program!r}; runpy.run_module({program!r}, run_name='__main__')"
     environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False

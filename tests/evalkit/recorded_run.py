@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.records import Generation, Score
 from evalkit.result import ContenderInfo, build_result
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from curate.core.errors import ProvenanceError, ServiceError
 from curate.core.records import read_record, write_record
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.pipeline import Choice, evaluate
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
 from tests.evalkit.tiny_world import write_plain_suite, write_suite

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.contamination import LookFor, Overlap, find_overlap
 from evalkit.pipeline import Choice, evaluate
 from evalkit.result import Beside, build_result

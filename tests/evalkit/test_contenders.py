@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.contenders import covering_examples, messages_for, question_text
 from evalkit.suite import Contender
 from tests.evalkit.tiny_world import row

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from curate.core.jsonl import decode_lines
-from curate.core.rows import Message, Row
-from curate.pipeline import build
+from curate.build.build import build
+from curate.core.files import decode_lines
+from curate.core.rows.row import Message, Row
 from evalkit.pipeline import Choice, evaluate
 from evalkit.records import Generation
 from tests.evalkit.tiny_world import write_rows

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from curate.core.errors import ConfigError, ServiceError
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.cache import AnswerCache
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate, plan

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 import torch
 
-from curate.core.base_model import find_base
-from curate.core.jsonl import decode_lines
-from curate.core.rows import Message, Row
+from curate.core.chat.base_model import find_base
+from curate.core.files import decode_lines
+from curate.core.rows.row import Message, Row
 from evalkit.inputs import read_inputs
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate, plan

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from curate.canary import Canaries, plant, write_canaries
+from curate.compose.canaries import Canaries, plant, write_canaries
 from curate.core.errors import DataError
-from curate.core.rows import Message, Row, encode_row
+from curate.core.rows.row import Message, Row, encode_row
 from evalkit.prompt_files import read_items
 
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from curate.core.jsonl import decode_lines
-from curate.core.rows import Message, Row
+from curate.core.files import decode_lines
+from curate.core.rows.row import Message, Row
 from evalkit.inputs import read_inputs
 from evalkit.prompts import Questions, ask_all
 from tests.evalkit.tiny_world import row, write_rows, write_suite

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from transformers.utils.import_utils import is_serve_available
 
-from curate.core.base_model import find_base, load_chat_format
+from curate.core.chat.base_model import find_base, load_chat_format
 from evalkit.doctor import examine
 from evalkit.outputs import read_results
 from evalkit.pipeline import Choice, evaluate

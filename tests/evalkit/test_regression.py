@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.outputs import Results, read_results
 from evalkit.pipeline import Choice, evaluate
 from evalkit.records import Generation, Score

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.contamination import LookFor, find_overlap
 from evalkit.endpoint import Price
 from evalkit.report.charts import forest, picture

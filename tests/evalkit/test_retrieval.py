@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from curate.core.errors import ConfigError
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.documents.passages import Passage
 from evalkit.inputs import read_inputs
 from evalkit.pipeline import Choice, evaluate, plan

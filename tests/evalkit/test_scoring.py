@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from curate.core.errors import ConfigError
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.records import Generation, Score
 from evalkit.rules import make_rule
 from evalkit.rules.exact import ExactConfig

@@ -3,7 +3,7 @@
 import msgspec
 import numpy as np
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.slices import MIN_ITEMS, find_slices, slice_results
 from evalkit.stats.compare import Level
 from tests.evalkit.recorded_run import record_run

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from curate.core.digests import digest_json
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.by_answer import ByAnswer
 from evalkit.calls import Call, Calls
 from evalkit.endpoint import Endpoint

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 
 from curate.core.digests import digest_file
-from curate.core.jsonl import write_lines
+from curate.core.files import write_lines
 from curate.core.records import write_record
-from curate.core.rows import Message, Row, encode_row
+from curate.core.rows.row import Message, Row, encode_row
 from tests.models import tiny_base
 from trainer.config import TrainConfig
 from trainer.fit import find_inputs, fit

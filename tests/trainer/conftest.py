@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from curate.core.base_model import BaseModel
-from curate.core.jsonl import write_lines
-from curate.core.rows import Message, Row, encode_row
+from curate.core.chat.base_model import BaseModel
+from curate.core.files import write_lines
+from curate.core.rows.row import Message, Row, encode_row
 from tests.models import tiny_base
 from trainer.config import TrainConfig
 from trainer.fit import Inputs, find_inputs

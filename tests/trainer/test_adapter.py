@@ -7,9 +7,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from curate.core.errors import DataError, ProvenanceError
-from curate.core.rows import Message
+from curate.core.rows.row import Message
 from tests.models import tiny_base
 from tests.trainer.conftest import MakeInputs, make_row, write_rows
 from trainer.adapter import attach_adapter, using

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from tests.models import SHAPES, tiny_base
 from tests.trainer.conftest import MakeInputs
 from tests.trainer.test_loss import make_samples

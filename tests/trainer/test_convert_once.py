@@ -3,7 +3,7 @@
 import multiprocessing
 from pathlib import Path
 
-from curate.core.base_model import made_once
+from curate.core.chat.base_model import made_once
 
 
 def _convert(target: Path, marks: Path) -> None:

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from curate.core.base_model import BaseModel, load_chat_format
-from curate.core.chat import ChatFormat
+from curate.core.chat.base_model import BaseModel, load_chat_format
+from curate.core.chat.chat_format import ChatFormat
 from curate.core.digests import digest_file
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.records import write_record
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from tests.chat_formats import chat_format
 from tests.trainer.conftest import make_row, write_rows
 from trainer.config import TrainConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from tests.trainer.conftest import write_rows
 from trainer.config import TrainConfig
 from trainer.fit import find_inputs, fit

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from curate.core.base_model import BaseModel, load_chat_format
+from curate.core.chat.base_model import BaseModel, load_chat_format
 from curate.core.digests import digest_file
 from curate.core.errors import ConfigError, DataError
-from curate.core.jsonl import decode_lines
+from curate.core.files import decode_lines
 from curate.core.records import read_record
 from tests.conftest import ROOT
 from tests.trainer.conftest import MakeInputs, make_row, write_rows
@@ -314,7 +314,7 @@ def test_a_full_disk_is_a_message_and_the_run_goes_on_later(
         def refuse(_: int) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        full.setattr("curate.core.jsonl.os.fsync", refuse)
+        full.setattr("curate.core.files.os.fsync", refuse)
         with pytest.raises(ServiceError, match="No space left") as caught:
             fit(inputs, checkpoint_every_s=0)
     assert "free some disk space" in str(caught.value)

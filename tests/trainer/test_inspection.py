@@ -4,10 +4,10 @@ from pathlib import Path
 import click
 import pytest
 
-from curate.core.base_model import BaseModel, load_chat_format
-from curate.core.chat import ChatFormat
+from curate.core.chat.base_model import BaseModel, load_chat_format
+from curate.core.chat.chat_format import ChatFormat
 from curate.core.errors import ConfigError, DataError
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from tests.chat_formats import chat_format
 from tests.conftest import Run
 from tests.trainer.conftest import MakeInputs, make_row, write_rows

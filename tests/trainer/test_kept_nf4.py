@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from trainer import kept_nf4
 from trainer.model import load_model
 

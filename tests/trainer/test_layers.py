@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from tests.models import SHAPES, tiny_base
 from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with_moved_adapter
 from tests.trainer.test_packing import one_at_a_time, with_prefix

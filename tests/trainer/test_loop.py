@@ -1,6 +1,6 @@
 import torch
 
-from curate.core.base_model import load_chat_format
+from curate.core.chat.base_model import load_chat_format
 from tests.trainer.conftest import MakeInputs
 from trainer.adapter import new_adapter, trainable
 from trainer.dataset import read_samples

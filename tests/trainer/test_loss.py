@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from curate.core.errors import ConfigError
 from tests.models import SHAPES, tiny_base
 from trainer.adapter import new_adapter, trainable

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from curate.core.base_model import BaseModel, load_chat_format
+from curate.core.chat.base_model import BaseModel, load_chat_format
 from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceError
 from curate.core.records import read_record
 from tests.conftest import ROOT, Run

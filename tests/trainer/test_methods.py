@@ -9,7 +9,7 @@ from peft import PeftModel
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from curate.core.errors import ConfigError
 from tests.models import SHAPES, tiny_base, torch_threads
 from tests.trainer.conftest import MakeInputs

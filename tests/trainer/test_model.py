@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from curate.core.errors import ConfigError, ServiceError
 from tests.trainer.test_loss import CPU, gradients, make_samples, with_moved_adapter
 from trainer.batches import pad

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from curate.core.base_model import BaseModel, load_chat_format
-from curate.core.chat import ChatFormat
+from curate.core.chat.base_model import BaseModel, load_chat_format
+from curate.core.chat.chat_format import ChatFormat
 from curate.core.errors import DataError
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from tests.models import tiny_base, torch_threads
 from tests.trainer.conftest import MakeInputs, write_rows
 from tests.trainer.test_fit import StoppedError, stop_after

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from trainer import packed_weights
 from trainer.adapter import direct_updates, new_adapter
 from trainer.config import Lora

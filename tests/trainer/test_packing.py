@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from tests.models import SHAPES, tiny_base, torch_threads
 from tests.trainer.test_loss import CPU, gradients, make_samples, relative, with_moved_adapter
 from trainer import packed_weights, short_rows

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from curate.core.errors import ServiceError
 from tests.trainer.conftest import MakeInputs
 from tests.trainer.test_loss import make_samples

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from tests.trainer.conftest import make_row, write_rows
 
 

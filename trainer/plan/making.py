@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from curate.core.base_model import BaseModel, find_base, load_chat_format, made_once
+from curate.core.chat.base_model import BaseModel, find_base, load_chat_format, made_once
 from curate.core.errors import ConfigError
 from trainer.adapter import new_adapter
 from trainer.checkpointing import SHARE_OF_FREE
@@ -27,7 +27,7 @@ from trainer.plan.work import Work, work
 from trainer.sample import Sample
 
 if TYPE_CHECKING:
-    from curate.core.chat import ChatFormat
+    from curate.core.chat.chat_format import ChatFormat
 
 # Bytes for each logit and what is made of it: the logit, in float32 where it isn't, its log-softmax and its gradient.
 _LOGIT_BYTES = {torch.float32: 12, torch.bfloat16: 14}

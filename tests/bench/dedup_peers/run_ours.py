@@ -9,8 +9,8 @@ from pathlib import Path
 imported = time.perf_counter()
 import numpy as np  # noqa: E402 - what the imports take is measured
 
-from curate.config import Dedup  # noqa: E402
-from curate.near import compare_texts  # noqa: E402
+from curate.dedup.near import compare_texts  # noqa: E402
+from curate.recipe.recipe import Dedup  # noqa: E402
 
 texts = json.loads(Path(sys.argv[1]).read_bytes())
 settings, threads = Dedup(threshold=float(sys.argv[3])), int(sys.argv[4])

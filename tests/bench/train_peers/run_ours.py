@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from curate.core.base_model import find_base
+from curate.core.chat.base_model import find_base
 from trainer.adapter import new_adapter, save_adapter, trainable
 from trainer.config import Lora, TrainConfig
 from trainer.dataset import Sample

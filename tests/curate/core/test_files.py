@@ -20,8 +20,8 @@ from curate.core.digests import (
     digest_text,
 )
 from curate.core.errors import DataError, ServiceError, os_errors
-from curate.core.jsonl import atomic_folder, atomic_write, decode_lines, read_lines, write_lines, write_text
-from curate.core.rows import Message, Row, content_id, encode_row
+from curate.core.files import atomic_folder, atomic_write, decode_lines, read_lines, write_lines, write_text
+from curate.core.rows.row import Message, Row, content_id, encode_row
 from curate.core.seeding import stable_fraction, stable_seed, stable_seeds
 
 
@@ -66,7 +66,7 @@ def test_a_full_disk_is_a_service_error_and_leaves_no_trace(tmp_path: Path) -> N
 import resource, signal
 from pathlib import Path
 from curate.core.errors import AcidtestError
-from curate.core.jsonl import atomic_write
+from curate.core.files import atomic_write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceError
-from curate.core.places import cache_folder, find_path, load_function, package_folder
+from curate.core.paths import cache_folder, find_path, load_function, package_folder
 from curate.core.records import environment, peek_record, read_record, seal, write_record
 
 

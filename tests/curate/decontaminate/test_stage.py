@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curate.core.contamination.evidence import EVIDENCE_FILE, TIERS, TOUCHED_FILE, cannot_see, write_findings
-from curate.core.contamination.items import suite_of_rows
-from curate.core.contamination.settings import Against, Decontaminate, Template
+from curate.core.text.leaks.evidence import EVIDENCE_FILE, TIERS, TOUCHED_FILE, cannot_see, write_findings
+from curate.core.text.leaks.items import suite_of_rows
+from curate.core.text.leaks.settings import Against, Decontaminate, Template
 from curate.decontaminate.stage import decontaminate
 from tests.curate.row_makers import make_entries, make_row
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from curate.core.contamination.items import Suite, suite_of_rows
-from curate.core.contamination.settings import Against
 from curate.core.errors import DataError
+from curate.core.text.leaks.items import Suite, suite_of_rows
+from curate.core.text.leaks.settings import Against
 from curate.decontaminate.suites import read_suites
 from tests.curate.row_makers import chat, make_row
 

@@ -13,14 +13,14 @@ import pytest
 
 from curate.core.config_file import load_config, parse_config
 from curate.core.errors import ConfigError, ProvenanceError, ServiceError
-from curate.core.jsonl import decode_lines
+from curate.core.files import decode_lines
 from curate.core.records import read_record
-from curate.core.rows import Message, Row, encode_row
-from curate.entries import Rejection
+from curate.core.rows.row import Message, Row, encode_row
 from curate.synthesize.config import Synthesize
 from curate.synthesize.job import Synthesis, plan_synthesis, run_synthesis
 from curate.synthesize.journal import Journal, read_journal
 from curate.synthesize.teacher import ScriptedTeacher
+from curate.table.row_ref import Rejection
 from tests.conftest import ROOT
 from tests.curate.synthesize.endpoint import Answer, completion, serve, trouble
 

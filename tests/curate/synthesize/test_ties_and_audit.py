@@ -2,11 +2,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.prices import TokenPrice
-from curate.core.rows import Message, Row
-from curate.entries import Entry, Place
+from curate.core.rows.row import Message, Row
 from curate.synthesize.config import Audit, Budget
 from curate.synthesize.job import audit_sample, seed_ties
 from curate.synthesize.spending import Purse
+from curate.table.row_ref import Entry, Place
 
 
 def entry(row_id: str, seed: str | None = None) -> Entry:

@@ -17,7 +17,7 @@ from tests.curate.synthesize.endpoint import completion
 
 ASK = """
 import asyncio, json, sys
-from curate.core.chat_api import Reply
+from curate.core.chat.openai_wire import Reply
 from evalkit.backends.openai_http import Client
 from evalkit.endpoint import Endpoint, Running
 

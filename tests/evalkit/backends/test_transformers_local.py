@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-from curate.core.base_model import find_base, load_chat_format
-from curate.core.chat import ChatFormat
-from curate.core.rows import Message
+from curate.core.chat.base_model import find_base, load_chat_format
+from curate.core.chat.chat_format import ChatFormat
+from curate.core.rows.row import Message
 from evalkit.backends.prefixes import common_prefix, prefix_groups
 from evalkit.backends.transformers_local import TransformersLocal
 from evalkit.generate import Answer, Request

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.core.embedding import DEFAULT_EMBEDDER, Embedder, find_embedder
 from curate.core.errors import DataError, ServiceError
+from curate.core.text.embedding import DEFAULT_EMBEDDER, Embedder, find_embedder
 from evalkit.documents.config import DocumentsConfig
 from evalkit.documents.reading import find_files
 from evalkit.documents.store import FOLDER, Store, fused, open_store

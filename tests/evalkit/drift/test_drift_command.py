@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from tests.conftest import Run
 from tests.evalkit.recorded_run import record_run
 from tests.evalkit.tiny_world import write_dataset

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.errors import DataError
-from curate.core.formats.shape import UnfitError
+from curate.core.rows.formats.format import UnfitError
 from evalkit.drift.logs import _entry, read_logs
 from evalkit.drift.measures import schema_faults
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.pipeline import Choice, evaluate
 from tests.evalkit.judge.recorded import write
 from tests.evalkit.tiny_world import write_plain_suite

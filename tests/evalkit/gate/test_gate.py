@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from curate.core.errors import ConfigError, ProvenanceError
-from curate.core.jsonl import write_lines
-from curate.core.rows import Message, Row, encode_row
+from curate.core.files import write_lines
+from curate.core.rows.row import Message, Row, encode_row
 from evalkit.gate.decision import Gated, gate
 from evalkit.judge.calibrate import Choice as CalibrationChoice
 from evalkit.judge.calibrate import calibrated

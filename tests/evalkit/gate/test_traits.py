@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.gate.traits import in_common, slices
 
 ITEMS = [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from curate.core.errors import ConfigError, ServiceError
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit import generate
 from evalkit.judge.judging import judge_answers
 from evalkit.judge.settings import JudgeConfig

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.judge.prompt import Question, as_data, ask, reply_schema
 from evalkit.judge.reply import Decision, read_reply
 from evalkit.rubric import Criterion, Level

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.review.decisions import Journal
-from curate.review.session import Session
+from curate.core.review.decisions import Journal
+from curate.core.review.session import Session
 from evalkit.cli import cli
 from evalkit.outputs import Results, read_results, write_results
 from evalkit.review.blind import BAD, KEY_FILE, KIND, LEFT, RIGHT, TIE, Pairing, pair_answers, write_key

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.records import Generation
 from evalkit.rules import RuleConfig, make_rule, rule_version
 from evalkit.rules.outcome import OfGeneration

@@ -1,6 +1,6 @@
 import pytest
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.rules.exact import ExactConfig, exact
 from evalkit.rules.outcome import Mark, Unscored
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.rules.json_object import JsonSchemaConfig, JsonValidConfig, Reading, json_schema, json_valid, read_object
 from evalkit.rules.outcome import Mark, Unscored
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.classes import class_table, class_tables
 from evalkit.records import Generation
 from evalkit.rules.label import NONE, LabelConfig, label

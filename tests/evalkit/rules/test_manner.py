@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.rules.manner import (
     ForbiddenConfig,
     LanguageConfig,

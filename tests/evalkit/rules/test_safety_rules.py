@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from curate.canary import Canaries, plant, write_canaries
+from curate.compose.canaries import Canaries, plant, write_canaries
 from curate.core.errors import DataError
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.rules import Mark, Unscored, make_rule
 from evalkit.rules.canary import CanaryConfig
 from evalkit.rules.coherent import CoherentConfig

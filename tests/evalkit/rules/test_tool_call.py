@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.rules.outcome import Mark, Unscored
 from evalkit.rules.tool_call import ToolCallConfig, tool_call
 
@@ -137,7 +137,7 @@ def test_the_real_rows_accept_their_own_targets_and_no_other_rows() -> None:
     pytest.importorskip("bfcl_eval", reason="the package with the real rows is not installed")
     from pathlib import Path
 
-    from curate.core.places import load_function, package_folder
+    from curate.core.paths import load_function, package_folder
 
     samples = Path(__file__).resolve().parents[3] / "samples" / "toolcalls"
     to_row = load_function("bfcl.py:simple_python", samples)

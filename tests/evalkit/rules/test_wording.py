@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from curate.core.rows import Message, Row
+from curate.core.rows.row import Message, Row
 from evalkit.rules import Mark, Rule, RuleConfig, Unscored, make_rule
 from tests.conftest import ROOT
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from tests.models import SHAPES, tiny_base
 from tests.trainer.test_loss import CPU, make_samples
 from trainer.adapter import direct_updates, new_adapter

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.core.base_model import BaseModel
+from curate.core.chat.base_model import BaseModel
 from curate.core.config_file import parse_config
 from curate.core.errors import ConfigError
 from tests.conftest import Run

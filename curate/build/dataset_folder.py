@@ -1,0 +1,184 @@
+"""The dataset folder: written so that readers see the old dataset or the whole new one, and checked afterwards."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from curate.core.digests import digest_file
+from curate.core.errors import DataError, ProvenanceError, os_errors
+from curate.core.files import atomic_write, read_lines
+from curate.core.records import peek_record, read_record, seal, write_record
+from curate.recipe.recipe import Side
+from curate.table.row_ref import Entry, Rejection, Rows
+
+MANIFEST = "manifest.json"
+KEPT_FOLDER = ".kept"  # what stages decided and measured: it can be made again, and no digest depends on it
+_UNFINISHED = ".unfinished-"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What the stages made: the rows of each side, the rejections, the manifest's facts, and further files."""
+
+    sides: dict[Side, Sequence[Entry]]
+    rejections: Sequence[Rejection]
+    facts: dict[str, Any]
+    files: dict[str, bytes] = field(default_factory=dict)
+    check: Callable[[], None] = lambda: None
+    """Raises where the rows are no longer what was read: asked when all are written."""
+
+
+def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the dataset's files and return its manifest; where `output` is None, only make the manifest.
+
+    The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
+    """
+    if output is None:
+        body = {**dataset.facts, "outputs": _write_all(dataset, None), "environment": dict(environment)}
+        return seal(body)
+    with os_errors(output):
+        existed = output.exists()
+        output.mkdir(parents=True, exist_ok=True)
+        for left_over in output.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left_over)
+        staging = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
+    try:
+        outputs = _write_all(dataset, staging)
+        dataset.check()
+        body = {**dataset.facts, "outputs": outputs, "environment": dict(environment)}
+        manifest = write_record(staging / MANIFEST, body)
+        with os_errors(output):
+            _remove_old(output, set(outputs))
+            for name in (*outputs, MANIFEST):
+                (staging / name).replace(output / name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if not existed:
+            with suppress(OSError):
+                output.rmdir()  # only where it stayed empty
+    return manifest
+
+
+def _write_all(dataset: Dataset, folder: Path | None) -> dict[str, Any]:
+    """What the manifest says of each of the files, which are written into the folder where there is one."""
+    rows = {f"{side}.jsonl": len(rows) for side, rows in dataset.sides.items()}
+    rows["rejected.jsonl"] = len(dataset.rejections)
+    rows |= {name: made.count(b"\n") for name, made in dataset.files.items() if name.endswith(".jsonl")}
+
+    def write(name: str, parts: Iterable[bytes | memoryview]) -> dict[str, Any]:
+        if folder is None:
+            return _describe(parts, rows.get(name), None)
+        with atomic_write(folder / name) as file:
+            return _describe(parts, rows.get(name), file)
+
+    # Imported here: what finds a dataset unchanged needs no machine code.
+    from curate.table.dataset_lines import blocks
+
+    # Rows are copied, digested and written without the interpreter's lock: time for what is made row by row in Python.
+    with ThreadPoolExecutor(1) as beside:
+        sides = {f"{side}.jsonl": blocks(rows) for side, rows in dataset.sides.items()}
+        waiting = {name: beside.submit(write, name, parts) for name, parts in sides.items()}
+        others = {name: write(name, parts) for name, parts in _other_files(dataset)}
+    return {name: written.result() for name, written in waiting.items()} | others
+
+
+def _other_files(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """What is in the files beside those of the sides, each made when it is asked for."""
+    # Imported here, as above.
+    from curate.report.card import render_card
+    from curate.report.html import render_report
+    from curate.table.rejections import rejected_lines
+
+    if dataset.facts["recipe"]["parquet"]:
+        from curate.table.parquet_rows import rows_as_parquet
+
+        for side, rows in dataset.sides.items():
+            yield f"{side}.parquet", (rows_as_parquet(Rows(rows)),)
+    yield "rejected.jsonl", rejected_lines(dataset.rejections)
+    for name, content in dataset.files.items():
+        yield name, (content,)
+    yield "card.md", (render_card(dataset.facts, dataset.sides["train"]).encode("utf-8", "replace"),)
+    report = render_report(dataset.facts, dataset.sides, dataset.rejections)
+    yield "report.html", (report.encode("utf-8", "replace"),)
+
+
+def _remove_old(output: Path, names: set[str]) -> None:
+    """Remove the manifest, and the files it names that the new dataset doesn't have: nothing stale stays beside it."""
+    old = peek_record(output / MANIFEST)
+    (output / MANIFEST).unlink(missing_ok=True)
+    for name in (old or {}).get("outputs", {}):
+        if name not in names and "/" not in name:
+            (output / name).unlink(missing_ok=True)
+
+
+def _describe(parts: Iterable[bytes | memoryview], rows: int | None, file: IO[bytes] | None) -> dict[str, Any]:
+    """What the manifest says of a file with this content, which goes into `file` where there is one."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part)
+        if file is not None:
+            file.write(part)
+    described: dict[str, Any] = {"digest": f"sha256:{state.hexdigest()}"}
+    return described if rows is None else {**described, "rows": rows}
+
+
+def check_writable(output: Path) -> None:
+    """Raises: DataError where the output folder can't be made or written to, before any work is done."""
+    place = output
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise DataError("a file stands where the output folder should be", where=place, fix="name another folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DataError("no permission to write the dataset", where=place, fix="name another folder with --output")
+
+
+def current_manifest(output: Path, input_digest: str) -> dict[str, Any] | None:
+    """The manifest in `output` where it was made from the same inputs and its files are untouched, else None."""
+    manifest = peek_record(output / MANIFEST)
+    if manifest is None or manifest.get("input_digest") != input_digest or find_changes(output, manifest):
+        return None
+    return manifest
+
+
+def find_changes(output: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What differs between the files in `output` and what the manifest says of them, a sentence each."""
+    changes = []
+    for name, expected in manifest.get("outputs", {}).items():
+        path = output / name
+        if not path.is_file():
+            changes.append(f"{name} is missing")
+        elif digest_file(path) != expected["digest"]:
+            changes.append(f"{name} was changed")
+        elif "rows" in expected and sum(1 for _ in read_lines(path)) != expected["rows"]:
+            changes.append(f"{name} does not have {expected['rows']} rows")
+    return changes
+
+
+def verify_dataset(output: Path) -> dict[str, Any]:
+    """The manifest of a dataset whose files fit it. Raises: ProvenanceError naming each that doesn't."""
+    if not output.is_dir():
+        raise DataError("no such folder", where=output, fix="name the folder that `curate build` wrote")
+    if not (output / MANIFEST).is_file():
+        raise ProvenanceError("the folder has no manifest", where=output / MANIFEST, fix="build it again")
+    manifest = read_record(output / MANIFEST)
+    changes = find_changes(output, manifest)
+    changes += [
+        f"stage {stage['name']}: {stage['kept']} kept and {stage['rejected']} rejected are not {stage['rows_in']} rows"
+        for stage in manifest.get("stages", ())
+        if stage["kept"] + stage["rejected"] != stage["rows_in"]
+    ]
+    if changes:
+        raise ProvenanceError(
+            "\n".join(["the dataset does not fit its manifest", *(f"  {c}" for c in changes)]),
+            where=output,
+            fix="build it again with `curate build --force`",
+        )
+    return manifest

@@ -1,0 +1,292 @@
+"""The commands that run one stage alone: each names its settings, runs a step, and shows what came out."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate.core.console import EPILOG, command_options, print_json, say, warn
+from curate.core.gc_pause import collector_paused
+
+_PATHS = click.argument("paths", nargs=-1, required=True, metavar="FILES...")
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_COMPOSING = frozenset({"balance", "mix"})  # what they leave out is what was asked for, not a fault
+SCREENS = (
+    *("secrets", "personal_data", "toxicity", "repetition"),
+    *("refusals", "boilerplate", "low_information"),
+)
+
+
+def stage_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The arguments and options that every command on rows takes."""
+    options = (
+        _PATHS,
+        click.option("--recipe", type=click.Path(path_type=Path), help="Take the stage's settings from this recipe."),
+        click.option("--format", "form", help="What the records look like; found out where it is left out."),
+        click.option("--output", type=_FOLDER, help="Write kept.jsonl and rejected.jsonl into this folder."),
+        click.option("--dry-run", is_flag=True, help="With --output: say what would be written; write nothing."),
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        command_options,
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@collector_paused()
+def run_command(names: Sequence[str], settings: Mapping[str, Any], **given: Any) -> int:
+    """Run the named stages on the files and show, or write, what came out.
+
+    Returns 1 where a stage that looks for faults leaves rows out and nothing is written: the answer is the exit code.
+    """
+    from curate.build import one_stage as single_stage
+
+    rows = single_stage.read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"])
+    result = single_stage.run_stages(rows, names)
+    if given["as_json"]:
+        print_json(result.summary())
+    else:
+        _print_result(result.stages, result.reports)
+    for text in result.warnings:
+        warn(text)
+    write(result.files, given["output"], dry_run=given["dry_run"])
+    is_check = not _COMPOSING & set(names)
+    return 1 if is_check and result.rejections and given["output"] is None else 0
+
+
+def write(files: Mapping[str, Iterable[bytes | memoryview]], output: Path | None, *, dry_run: bool) -> None:
+    """Write the files where an output was named, and say so."""
+    from curate.build.one_stage import write_files
+
+    if output is None:
+        return
+    names = ", ".join(sorted(files))
+    if dry_run:
+        say(f"dry run: would write {names} into {output}")
+        return
+    write_files(files, output)
+    say(f"wrote {names} into {output}")
+
+
+@click.command(epilog=EPILOG)
+@stage_options
+@click.option("--schema", help="The JSON schema of answers: a .json file, or meta.KEY.")
+@click.option("--base", help="Check every row against this base model's chat template and tokenizer.")
+@click.option("--max-tokens", type=int, help="The longest row that fits, in tokens of --base.")
+@click.option("--fix", is_flag=True, default=None, help="Repair what can be repaired mechanically first.")
+def validate(schema: str | None, base: str | None, max_tokens: int | None, fix: bool | None, **given: Any) -> int:
+    """Check that rows are conversations that end in an answer; exit code 1 where some are not.
+
+    \b
+    Examples:
+      curate validate rows.jsonl
+      curate validate "data/*.jsonl.gz" --schema answer.json --output checked
+      zcat rows.jsonl.gz | curate validate - --json
+    """
+    checks = {"target_schema": schema, "max_tokens": max_tokens, "fix": fix}
+    return run_command(["validate"], {"base": base, "validate": checks}, **given)
+
+
+@click.command(epilog=EPILOG)
+@stage_options
+@click.option("--on", type=click.Choice(["prompt", "answer", "conversation"]), help="What is compared.")
+@click.option("--threshold", type=float, help="The Jaccard similarity from which rows are duplicates (0.7).")
+@click.option("--exact", is_flag=True, help="Exact duplicates only.")
+@click.option("--semantic", type=float, help="Also rows whose meaning is as similar as this, by embeddings (0.95).")
+def dedup(on: str | None, threshold: float | None, exact: bool, semantic: float | None, **given: Any) -> int:
+    """Find exact and near duplicates; of each cluster one row is kept. Exit code 1 where there are some.
+
+    \b
+    Examples:
+      curate dedup rows.jsonl
+      curate dedup a.jsonl b.jsonl --on conversation --threshold 0.8 --output unique
+    """
+    from curate.build.plan import DUPLICATES
+
+    names = DUPLICATES[:1] if exact else DUPLICATES
+    settings: dict[str, Any] = {"on": on, "threshold": threshold}
+    if semantic is not None:
+        settings["semantic"] = {"threshold": semantic}
+    return run_command(names, {"dedup": settings}, **given)
+
+
+@click.command(epilog=EPILOG)
+@stage_options
+@click.option("--against", multiple=True, help="An evaluation suite: a file, a folder or a glob. Again for more.")
+@click.option("--action", type=click.Choice(["quarantine", "drop", "report"]), help="What happens to such rows.")
+@click.option("--ngram", type=int, help="Words in a run that a row and an item share (13).")
+def decontaminate(against: tuple[str, ...], action: str | None, ngram: int | None, **given: Any) -> int:
+    """Find rows that give away evaluation items; exit code 1 where there are some.
+
+    \b
+    Example:
+      curate decontaminate rows.jsonl --against suites/gsm8k.jsonl --output clean
+    """
+    suites = [{"path": str(Path(one).absolute()), "name": one} for one in against] or None
+    if suites is None and given["recipe"] is None:
+        raise click.UsageError("name a suite with --against, or a recipe that does with --recipe")
+    settings = {"decontaminate": {"against": suites, "action": action, "ngram": ngram}}
+    return run_command(["decontaminate"], settings, **given)
+
+
+@click.command(epilog=EPILOG)
+@stage_options
+@click.option("--report", multiple=True, type=click.Choice(SCREENS), help="Count rows that this screen finds.")
+@click.option("--reject", multiple=True, type=click.Choice(SCREENS), help="Leave out rows that this screen finds.")
+@click.option("--redact", multiple=True, type=click.Choice(SCREENS[:2]), help="Replace what this screen finds.")
+@click.option("--language", multiple=True, help="Reject answers in other languages than this (ISO 639-1 code).")
+def screen(
+    report: tuple[str, ...], reject: tuple[str, ...], redact: tuple[str, ...], language: tuple[str, ...], **given: Any
+) -> int:
+    """Look for secrets, personal data, toxicity, repetition, refusals, boilerplate, empty texts.
+
+    Without --report, --reject, --redact or --recipe, every screen reports.
+
+    \b
+    Examples:
+      curate screen rows.jsonl
+      curate screen rows.jsonl --reject secrets --redact personal_data --output clean
+    """
+    actions = {"report": report, "reject": reject, "redact": redact}
+    settings: dict[str, Any] = {name: {"action": action} for action, names in actions.items() for name in names}
+    if language:
+        settings["language"] = {"action": "reject", "expected": list(language)}
+    if not settings and given["recipe"] is None:
+        settings = {name: {"action": "report"} for name in SCREENS}
+    return run_command(["screen"], {"screens": settings}, **given)
+
+
+@click.command(epilog=EPILOG)
+@stage_options
+@click.option("--by", help="label, source, origin, group, language, length, prompt_length, answer_length or meta.KEY.")
+@click.option("--cap", type=int, help="The most rows of any class.")
+@click.option("--floor", type=int, help="The fewest rows of any class.")
+@click.option("--temperature", type=float, help="1 changes nothing, large values make classes equal.")
+@click.option("--seed", type=int, help="Decides which rows go.")
+def balance(
+    by: str | None, cap: int | None, floor: int | None, temperature: float | None, seed: int | None, **given: Any
+) -> int:
+    """Limit how many rows the classes of a field have.
+
+    \b
+    Examples:
+      curate balance rows.jsonl --by label --cap 500 --output balanced
+      curate balance rows.jsonl --by source --temperature 3 --json
+    """
+    settings: dict[str, Any] = {"seed": seed}
+    if by is not None:
+        settings["balance"] = {"rules": [_given(by=by, cap=cap, floor=floor, temperature=temperature)]}
+    elif given["recipe"] is None:
+        raise click.UsageError("name a field with --by, or a recipe with a `balance` block with --recipe")
+    return run_command(["balance"], settings, **given)
+
+
+@click.command(epilog=EPILOG)
+@stage_options
+@click.option("--unit", type=click.Choice(["rows", "tokens"]), help="What shares and size count.")
+@click.option("--synthetic", type=float, help="The part of the mix that synthetic rows should make.")
+@click.option("--max-synthetic", type=float, help="The part that they never exceed.")
+@click.option("--size", type=int, help="The rows or tokens of the whole mix.")
+@click.option("--seed", type=int, help="Decides which rows go.")
+def mix(
+    unit: str | None,
+    synthetic: float | None,
+    max_synthetic: float | None,
+    size: int | None,
+    seed: int | None,
+    **given: Any,
+) -> int:
+    """Mix gold with synthetic rows, as their `origin` says.
+
+    \b
+    Example:
+      curate mix gold.jsonl made.jsonl --synthetic 0.3 --output mixed
+    """
+    block = _given(unit=unit, synthetic=synthetic, max_synthetic=max_synthetic, size=size)
+    return run_command(["mix"], {"seed": seed, "mix": block}, **given)
+
+
+@click.command(epilog=EPILOG)
+@stage_options
+@click.option("--by", type=click.Choice(["group", "row"]), help="What stays together beside near duplicates.")
+@click.option("--val", type=float, help="The part of the rows that val gets (0.1).")
+@click.option("--test", type=float, help="The part of the rows that test gets (0.1).")
+@click.option("--seed", type=int, help="Decides who falls where.")
+def split(by: str | None, val: float | None, test: float | None, seed: int | None, **given: Any) -> int:
+    """Divide rows into train, val and test; near duplicates and groups stay on one side, and no row is left out.
+
+    \b
+    Example:
+      curate split rows.jsonl --val 0.05 --test 0.15 --output parts
+    """
+    from curate.build import one_stage as single_stage
+
+    shares: dict[str, float] = {}
+    if val is not None or test is not None:
+        shares = {"val": val or 0.0, "test": test or 0.0}
+        shares["train"] = 1 - sum(shares.values())
+    settings = {"seed": seed, "split": {"by": by, "shares": shares or None}}
+    rows = single_stage.read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"])
+    counts, files = single_stage.split_result(rows)
+    if given["as_json"]:
+        print_json({"split": counts, "unread": len(rows.unread)})
+    else:
+        labels = sorted({label for side in counts.values() for label in side})
+        lines = [[side, *(each.get(label, 0) for label in labels), sum(each.values())] for side, each in counts.items()]
+        print_table(["side", *labels, "all"], lines)
+    if rows.unread:
+        warn(f"{len(rows.unread)} records could not be read")
+    write(files, given["output"], dry_run=given["dry_run"])
+    return 0
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _print_result(stages: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> None:
+    numbers = [[stage[key] for key in ("name", "rows_in", "kept", "rejected")] for stage in stages]
+    why = [", ".join(f"{reason} {count}" for reason, count in stage["reasons"].items()) for stage in stages]
+    print_table(
+        ["stage", "in", "kept", "rejected", "why"], [[*row, text] for row, text in zip(numbers, why, strict=True)]
+    )
+    if "screen" in reports:
+        click.echo()
+        keys = ("screen", "action", "over", "unmeasured", "kinds")
+        lines = [[one[key] for key in keys] for one in reports["screen"]]
+        kinds = [", ".join(f"{kind} {count}" for kind, count in line.pop().items()) for line in lines]
+        found = [[*line, text] for line, text in zip(lines, kinds, strict=True)]
+        print_table(["screen", "action", "rows over", "not measured", "found"], found)
+    if "decontaminate" in reports:
+        click.echo()
+        suites = reports["decontaminate"]["suites"]
+        print_table(["suite", "items", "touched"], [[one["name"], one["items"], one["touched"]] for one in suites])
+    if "balance" in reports:
+        click.echo()
+        fields = reports["balance"]["fields"]
+        lines = [[one["by"], each["name"], each["before"], each["after"]] for one in fields for each in one["classes"]]
+        print_table(["field", "class", "before", "after"], lines)
+    if "mix" in reports:
+        click.echo()
+        parts = reports["mix"]["parts"]
+        head = ("source", "origin", "before", "kept", "repeats", "units")
+        print_table([*head, "share"], [[*(one[key] for key in head), f"{one['share']:.1%}"] for one in parts])
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table on stdout; numbers stand to the right, and text is never markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for number, name in enumerate(head):
+        is_number = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
+        table.add_column(Text(name), justify="right" if is_number else "left")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row))
+    Console(highlight=False).print(table)
+
+
+COMMANDS = (validate, dedup, decontaminate, screen, balance, mix, split)

@@ -1,0 +1,1 @@
+"""Human review: one engine for every kind of item. No terminal library is imported outside `tui`."""

@@ -1,0 +1,1 @@
+"""The full screen of a review: the only place that imports Textual."""

@@ -1,0 +1,31 @@
+"""The formats by name, and the one that a sample of records is in."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from curate.core.rows.formats.chat import CHAT
+from curate.core.rows.formats.format import Format
+from curate.core.rows.formats.instructions import ALPACA, DOLLY, INPUT_OUTPUT, PROMPT_COMPLETION
+from curate.core.rows.formats.preference import PREFERENCE
+from curate.core.rows.formats.sharegpt import SHAREGPT
+
+# In the order in which they are tried: a record with the keys of two is in the earlier one.
+FORMATS: dict[str, Format] = {
+    form.name: form for form in (CHAT, SHAREGPT, PREFERENCE, ALPACA, DOLLY, PROMPT_COMPLETION, INPUT_OUTPUT)
+}
+SAMPLE_RECORDS = 100  # a file that starts with this many records of one kind is taken to be of that kind
+
+
+def find_format(record: Mapping[str, Any]) -> Format | None:
+    """The first format that fits the record."""
+    return next((form for form in FORMATS.values() if form.fits(record)), None)
+
+
+def detect(records: Iterable[object]) -> Format | None:
+    """The format that most of the records are in, None where none fits any of them."""
+    found = (find_format(record) for record in records if isinstance(record, dict))
+    counts = Counter(form.name for form in found if form is not None)
+    if not counts:
+        return None
+    return FORMATS[max(counts, key=lambda name: (counts[name], -list(FORMATS).index(name)))]

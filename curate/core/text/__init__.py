@@ -1,0 +1,1 @@
+"""Texts: embeddings, languages, refusals, and what gives away an evaluation item."""

@@ -1,0 +1,1 @@
+"""Duplicates: exact, near, in meaning, and rows that earlier datasets have."""

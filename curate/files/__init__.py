@@ -1,0 +1,1 @@
+"""Records in files: JSON Lines, arrays, CSV, Parquet, compressed or not."""

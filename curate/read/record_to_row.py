@@ -1,0 +1,239 @@
+"""One record becomes a row, or a rejection with the reason."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from curate.core.rows.formats.chat import CHAT
+from curate.core.rows.formats.format import Fields, Format, UnfitError
+from curate.core.rows.formats.registry import FORMATS, find_format
+from curate.core.rows.row import Message, Origin, Row, content_id
+from curate.files.records import Record
+from curate.recipe.recipe import Source
+
+STAGE = "read"
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+# Deeper than any schema or chat, and far from where walking it would end Python's stack.
+MAX_DEPTH = 64
+# Whole numbers past 64 bits can be held by neither Parquet, nor polars, nor most readers of JSON.
+_LOW, _HIGH = -(1 << 63), (1 << 64) - 1
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(?:NaN|-?Infinity)\b")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ROW_KEYS = frozenset(Row.__struct_fields__)
+_TEXT_KEYS = ("id", "label", "source", "group")
+Adapter = Callable[[dict[str, Any]], Any]
+Joined = Mapping[str, Mapping[str, dict[str, Any]]]
+
+
+class _KnownMessage(Message, frozen=True, forbid_unknown_fields=True):
+    """A message that has no key but those we know."""
+
+
+class _Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row as files have it, without keys that we don't know: what it does not say comes from its source."""
+
+    messages: list[_KnownMessage]
+    id: str = ""
+    tools: list[dict[str, Any]] | None = None
+    label: str | None = None
+    source: str | None = None
+    origin: Origin | None = None
+    group: str | None = None
+    meta: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Unread(NamedTuple):
+    """Why a record is no row; `id` is what it calls itself, where it does."""
+
+    reason: str
+    detail: str
+    id: str | None = None
+
+
+class RowReader:
+    """Reads the records of one file of a source. `form` is None where its records are in no format that is known."""
+
+    def __init__(self, source: Source, form: Format | None, adapter: Adapter | None, joined: Joined) -> None:
+        self._source, self._form, self._adapter, self._joined = source, form, adapter, joined
+        # One object with the default of rows: encoding leaves defaults out, and knows them by identity.
+        self._origin: Origin = "gold" if source.origin == "gold" else source.origin
+        self._decode = msgspec.json.Decoder(_Given).decode
+        self.direct = form is CHAT and adapter is None and not joined
+        """Are records rows as they are, so that what fits (`curate.read.fast.chat_lines`) needs no closer look?"""
+
+    def find(self, record: Record) -> tuple[Row, bool] | Unread:
+        """The record's row and whether its bytes are the row's line as they are, or why it is none."""
+        if record.fault is not None:
+            return Unread(*record.fault)
+        if self.direct and record.fields is None and (found := self._read_row(record.raw)) is not None:
+            return found
+        found_row = self._read_fields(record)
+        return found_row if isinstance(found_row, Unread) else (found_row, False)
+
+    def _read_row(self, raw: bytes) -> tuple[Row, bool] | None:
+        """The row straight from its bytes, None where it needs a closer look: unknown keys, deep or large values."""
+        try:
+            given = self._decode(raw)
+        except UNREADABLE:
+            return None
+        more_than_text = bool(given.tools or given.meta)
+        for message in given.messages:
+            if message.tool_calls or not (message.content is None or isinstance(message.content, str)):
+                more_than_text = True
+        # Where there is nothing but text, digits and brackets are text: the search is spared.
+        if more_than_text and (raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(raw) is not None):
+            return None
+        source = self._source
+        messages: list[Message] = given.messages  # type: ignore[assignment]  # nothing is put into the list
+        row = Row(
+            id=given.id or content_id(messages, given.tools),
+            messages=messages,
+            tools=given.tools,
+            label=given.label if given.label is not None else source.label,
+            source=given.source if given.source is not None else source.name,
+            origin=given.origin or self._origin,
+            group=given.group,
+            meta=given.meta,
+        )
+        # A line that leaves its origin out means gold to whoever reads it.
+        same_origin = row.origin == (given.origin or "gold")
+        same = bool(given.id) and row.label == given.label and row.source == given.source and same_origin
+        return row, same and b"\n" not in raw
+
+    def _read_fields(self, record: Record) -> Row | Unread:
+        raw = record.raw
+        given: str | None = None
+
+        def no(reason: str, detail: str) -> Unread:
+            return Unread(reason, detail, given)
+
+        fields: Any = record.fields
+        if fields is None:
+            try:
+                fields = msgspec.json.decode(raw)
+            except UNREADABLE as error:
+                return no(*_why_unreadable(raw, error))
+        if not isinstance(fields, dict):
+            return no("not-an-object", f"the line holds a {type(fields).__name__}, not an object with keys")
+        given = fields["id"] if isinstance(fields.get("id"), str) else None
+        if fault := _excess(fields):
+            return no(*fault)
+        for key, join in self._source.join.items():
+            partner = self._joined[key].get(str(fields.get(join.on)))
+            if partner is None:
+                return no("join-missing", f"{join.path} has no record with {join.on} {fields.get(join.on)!r}")
+            fields[key] = partner
+        if self._adapter is not None:
+            try:
+                fields = self._adapter(fields)
+            except Exception as error:  # noqa: BLE001 - a user's function can raise anything; the job goes on
+                return no("adapter-failed", f"{type(error).__name__}: {error}")
+            if fields is None:
+                return no("adapter-returned-none", f"{self._source.adapter} left this record out")
+            if not isinstance(fields, dict):
+                return no("adapter-failed", f"returned a {type(fields).__name__}, not a dict")
+            if fault := _excess(fields):
+                return no(*fault)
+        try:
+            return self._make_row(self._converted(fields))
+        except UnfitError as error:
+            return no(*self._why_unfit(fields, str(error)))
+        except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, OverflowError) as error:
+            return no("not-a-row", str(error))
+
+    def _converted(self, fields: Fields) -> Fields:
+        if self._adapter is not None:
+            return CHAT.convert(fields)
+        if self._form is None:
+            raise UnfitError("no format fits")
+        return self._form.convert(fields)
+
+    def _why_unfit(self, fields: Fields, detail: str) -> tuple[str, str]:
+        if self._adapter is None:
+            keys = ", ".join(sorted(fields)[:8])
+            if self._form is None:
+                known = "; ".join(f"{form.name} ({form.keys})" for form in FORMATS.values())
+                return (
+                    "unknown-format",
+                    f"the keys {keys} are those of no format: {known}. Name a `map` or an `adapter`",
+                )
+            other = find_format(fields)
+            if self._form.name in FORMATS and other is not None and other is not self._form:
+                return "other-format", f"the file is read as {self._form.name}, and this record looks like {other.name}"
+        return "not-a-row", detail
+
+    def _make_row(self, values: Fields) -> Row:
+        """The row for these values, with what the source says where the row doesn't; unknown keys go into `meta`."""
+        source = self._source
+        known = {key: value for key, value in values.items() if key in _ROW_KEYS and value is not None}
+        extra = {key: value for key, value in values.items() if key not in _ROW_KEYS}
+        for key in _TEXT_KEYS:
+            if isinstance(known.get(key), int | float):
+                known[key] = str(known[key])
+        if extra:
+            known["meta"] = {**known.get("meta", {}), **extra}
+        defaults = {"id": "", "source": source.name, "origin": self._origin}
+        if source.label is not None:
+            defaults["label"] = source.label
+        row = msgspec.convert({**defaults, **known}, Row)
+        if not row.id:
+            row = msgspec.structs.replace(row, id=content_id(row.messages, row.tools))
+        if self._adapter is not None:
+            # What comes from JSON can be written as JSON; what a function returns may hold anything.
+            msgspec.json.encode(row)
+        return row
+
+
+def _excess(value: object) -> tuple[str, str] | None:
+    """What in a decoded record is too deep or too large for those who read it later."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            return "too-deep", f"objects and lists stand within each other more than {MAX_DEPTH} deep"
+        below: list[object] = []
+        for item in level:
+            for part in item.values() if isinstance(item, dict) else item if isinstance(item, list) else ():
+                if isinstance(part, dict | list):
+                    below.append(part)
+                elif isinstance(part, float) and not math.isfinite(part):
+                    return "not-a-number", f"{part} is no JSON: write null or text"
+                elif isinstance(part, int) and not _LOW <= part <= _HIGH:
+                    return "huge-number", "a whole number that does not fit into 64 bits: write it as text"
+        level = below
+    return None
+
+
+def _has_half_a_character(raw: bytes) -> bool:
+    try:
+        json.dumps(json.loads(raw), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def _why_unreadable(raw: bytes, error: Exception) -> tuple[str, str]:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as fault:
+        return "not-utf-8", f"byte 0x{raw[fault.start]:02x} at position {fault.start} is not UTF-8: convert the file"
+    if isinstance(error, RecursionError):
+        return "too-deep", "objects and lists stand within each other too deep to be read"
+    if raw.startswith(b"\xef\xbb\xbf"):
+        return "byte-order-mark", "a byte order mark within the file: files were put together without removing theirs"
+    if b"\x00" in raw:
+        return "nul-bytes", f"NUL at position {raw.index(0)}: the file is damaged, or it is UTF-16"
+    if _NOT_A_NUMBER.search(raw):
+        return "not-a-number", "NaN and Infinity are not JSON: write null or text"
+    if "out of range" in str(error):
+        return "huge-number", f"{error}: write it as text"
+    if _SURROGATE.search(raw) and _has_half_a_character(raw):
+        return "unpaired-surrogate", "half of a character that takes two \\u escapes: it can't be written as UTF-8"
+    return "not-json", str(error)

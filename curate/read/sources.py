@@ -1,0 +1,151 @@
+"""Reading: records in files become rows. A record that can't is a rejection, a file that can't is an error."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.core.digests import digest_file
+from curate.core.errors import DataError
+from curate.core.paths import find_path, load_function
+from curate.core.rows.formats.format import Format
+from curate.core.rows.formats.mapped import mapped
+from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, detect
+from curate.files.curated_folders import INDEX_RECORD, index_folder
+from curate.files.records import Input, Record, find_inputs, read_records
+from curate.read.record_to_row import UNREADABLE, Adapter, Joined, RowReader
+from curate.recipe.recipe import Join, Source
+from curate.table.row_ref import Context
+
+UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that the dataset depends on: a source, join, adapter, decisions and so on; `name` is the source's."""
+
+    name: str
+    kind: str
+    input: Input
+    digest: str
+
+
+def find_files(context: Context) -> list[InputFile]:
+    """Every file that the recipe names, with its digest. Raises: DataError where one is missing or unreadable."""
+    recipe, folder = context.recipe, context.folder
+    named: list[tuple[str, str, Input]] = []
+    against = recipe.dedup.against if recipe.dedup is not None else []
+    for kind, source in [*(("source", source) for source in recipe.sources), *(("against", item) for item in against)]:
+        indexes = [path for path in source.paths if kind == "against" and index_folder(path, folder) is not None]
+        named += [(source.name, "index", _index_record(path, folder)) for path in indexes]
+        found = [found for path in source.paths if path not in indexes for found in find_inputs(path, folder)]
+        # By name, so that it makes no difference in which order a recipe or a folder lists them.
+        named += [(source.name, kind, pinned(source, item)) for item in sorted(found, key=lambda item: item.shown)]
+        named += [
+            (source.name, "join", Input(join.path, find_path(join.path, folder))) for join in source.join.values()
+        ]
+        if source.adapter is not None:
+            load_function(source.adapter, folder)
+            file = source.adapter.rpartition(":")[0]
+            named.append((source.name, "adapter", Input(file, find_path(file, folder))))
+    schema = recipe.checks.target_schema
+    if schema is not None and schema.endswith(".json"):
+        named.append(("validate", "schema", Input(schema, find_path(schema, folder))))
+    if recipe.base is not None:
+        from curate.validate.rules.template import base_files
+
+        named += [("base", "base", file) for file in base_files(recipe.base, folder)]
+    return [InputFile(name, kind, found, digest_file(found.path)) for name, kind, found in named]
+
+
+def _index_record(path: str, folder: Path) -> Input:
+    """The record of an index: it has the digests of all that the index holds."""
+    shown = f"{path.rstrip('/')}/{INDEX_RECORD}"
+    return Input(shown, find_path(shown, folder))
+
+
+def load_adapter(source: Source, folder: Path) -> Adapter | None:
+    """The source's Python function, where it has one. Raises: ConfigError where it can't be loaded."""
+    return load_function(source.adapter, folder) if source.adapter is not None else None
+
+
+def load_joined(source: Source, folder: Path) -> Joined:
+    """The records of the files that are joined to the source's, each file's by their key."""
+    return {key: _records_by(join, find_path(join.path, folder)) for key, join in source.join.items()}
+
+
+def make_reader(source: Source, found: Input, adapter: Adapter | None, joined: Joined) -> RowReader:
+    """What reads the records of one file."""
+    return RowReader(source, _format(source, found), adapter, joined)
+
+
+def pinned(source: Source, found: Input) -> Input:
+    """The file with the format that its records are in."""
+    return found if found.format is not None else replace(found, format=_format_name(source, found))
+
+
+def _format_name(source: Source, found: Input) -> str:
+    """What the manifest says the file's records are in: a format to pin in the recipe, or who reads them."""
+    if source.adapter is not None:
+        return "adapter"
+    form = _format(source, found)
+    return form.name if form is not None else UNKNOWN
+
+
+def _format(source: Source, found: Input) -> Format | None:
+    """The format of a file's records, found out from the first of them where the recipe doesn't say."""
+    if source.map is not None:
+        return mapped(source.map.model_dump(exclude_none=True))
+    if source.format is not None:
+        return FORMATS[source.format]
+    if found.format is not None:
+        return FORMATS.get(found.format)
+    sample = [_decoded(record) for record in itertools.islice(read_records(found.path), SAMPLE_RECORDS)]
+    # Where nothing can be read at all, each record says so itself.
+    return detect(sample) if any(isinstance(value, dict) for value in sample) else FORMATS["chat"]
+
+
+def _decoded(record: Record) -> object:
+    if record.fault is not None or record.fields is not None:
+        return record.fields
+    try:
+        return msgspec.json.decode(record.raw)
+    except UNREADABLE:
+        return None
+
+
+def _records_by(join: Join, path: Path) -> dict[str, dict[str, Any]]:
+    """The records of a joined file by the value of their key. A damaged one is an error: every row leans on it."""
+    records: dict[str, dict[str, Any]] = {}
+    for line in read_records(path):
+        where = f"{path}:{line.number}"
+        try:
+            record = line.fields if line.fields is not None else msgspec.json.decode(line.raw, type=dict[str, Any])
+        except UNREADABLE as error:
+            raise DataError(f"a joined record can't be read: {error}", where=where, fix="repair the line") from error
+        if join.on not in record:
+            raise DataError(f"a joined record has no key {join.on!r}", where=where, fix="correct `on` in the recipe")
+        if str(record[join.on]) in records:
+            raise DataError(f"two joined records have {join.on} {record[join.on]!r}", where=where, fix="keep one")
+        records[str(record[join.on])] = record
+    return records
+
+
+def detected_formats(manifest: Mapping[str, Any]) -> list[str]:
+    """A sentence for each source whose format was found out and not named: what to pin in the recipe."""
+    open_sources = {
+        source["name"]
+        for source in manifest["recipe"]["sources"]
+        if not any(source.get(key) for key in ("adapter", "format", "map"))
+    }
+    files = [item for item in manifest["inputs"] if item["kind"] == "source" and item["name"] in open_sources]
+    found = dict.fromkeys((item["name"], item["format"]) for item in files)
+    return [
+        f"{name}: no known format fits its first records: name a `map` or an `adapter`"
+        if form == UNKNOWN
+        else f"{name}: read as {form}; pin it with `format: {form}`"
+        for name, form in found
+    ]

@@ -1,0 +1,1 @@
+"""The recipe: how a dataset is built, as a file says it."""

@@ -1,0 +1,146 @@
+"""The card: what a dataset is, in Markdown, for people who decide whether to use it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from curate.core.markdown import cell, table
+from curate.core.rows.row import Row
+from curate.core.rows.row_text import message_text
+from curate.dedup.cluster_table import expected_recall, recall_curve
+from curate.recipe.recipe import Dedup
+from curate.report.card_sections import report_sections
+from curate.report.facts import fit_sentences
+from curate.report.sizes import advice, count_doublings
+from curate.table.row_ref import Entry, Rows
+from curate.table.selection import find, lengths, take
+
+_SAMPLES = 3
+_SAMPLE_CHARACTERS = 1200
+_BAR = 40  # characters of the longest bar
+_SHOWN_CONFLICTS = 10
+_CURVE_FROM = 0.3  # below it no threshold is of use
+_CHECKING = """## Checking it
+
+`curate verify FOLDER` recomputes the digests of every file here and compares them with `manifest.json`.
+`rejected.jsonl` has each row that was left out: where it stood, which stage left it out and why, and for a duplicate
+the row that is kept instead. The same recipe on the same inputs gives the same bytes."""
+
+
+def render_card(facts: Mapping[str, Any], train: Sequence[Entry]) -> str:
+    """The card of the dataset that `facts` (the manifest's) describe; `train` gives lengths and samples."""
+    sections = [
+        f"# {cell(facts['name'])}\n\n> {cell(facts['behaviour'])}",
+        _split(facts["split"]),
+        _stages(facts["stages"]),
+        _sources(facts),
+        _fit(facts, train),
+        _dedup(facts["recipe"]),
+        *report_sections(facts),
+        _conflicts(facts["conflicts"]),
+        _lengths(train),
+        _samples(train),
+        _CHECKING,
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _split(split: Mapping[str, Mapping[str, int]]) -> str:
+    labels = sorted({label for counts in split.values() for label in counts})
+    rows = [[side, *(counts.get(label, 0) for label in labels), sum(counts.values())] for side, counts in split.items()]
+    return "## Rows\n\n" + table(["side", *labels, "all"], rows)
+
+
+def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [
+            stage["name"],
+            stage["rows_in"],
+            stage["kept"],
+            stage["rejected"],
+            ", ".join(f"{reason} {count}" for reason, count in stage["reasons"].items()) or "-",
+        ]
+        for stage in stages
+    ]
+    return "## What each stage did\n\n" + table(["stage", "in", "kept", "rejected", "reasons"], rows)
+
+
+def _sources(facts: Mapping[str, Any]) -> str:
+    rows = [[source[key] for key in ("name", "read", "kept", "rejected")] for source in facts["sources"]]
+    files = list(dict.fromkeys((item["path"], item["kind"], item["digest"]) for item in facts["inputs"]))
+    return (
+        "## Sources\n\n"
+        + table(["source", "read", "kept", "rejected"], rows)
+        + "\n\n"
+        + table(["file", "kind", "digest"], files)
+    )
+
+
+def _fit(facts: Mapping[str, Any], train: Sequence[Entry]) -> str:
+    """What so many rows are good for, and whether they are about behaviour at all."""
+    different = sum(source["kept"] for source in facts["sources"])
+    listed = "\n".join(f"- {text}" for text in advice(different))
+    text = f"## Fit for fine-tuning\n\n{listed}\n\n" + " ".join(fit_sentences(facts["fit"]))
+    shown = take(train, find(train, set(facts["fit"]["listed"])))[:_SAMPLES]
+    return "\n\n".join([text, *map(_sample, Rows(shown))])
+
+
+def _dedup(recipe: Mapping[str, Any]) -> str:
+    if recipe["dedup"] is None:
+        return "## Near duplicates\n\nNot looked for: the recipe turns this stage off."
+    settings = Dedup.model_validate(recipe["dedup"])
+    points = [(s, chance) for s, chance in recall_curve(settings) if s >= _CURVE_FROM]
+    return (
+        "## Near duplicates\n\n"
+        f"Rows whose {settings.on} shares at least {settings.threshold:g} of its {settings.ngram}-word runs"
+        " with that of a better row are left out (exact Jaccard similarity; candidates from MinHash with"
+        f" {settings.bands} bands of {settings.rows} rows, which finds {expected_recall(settings):.2%} of the pairs"
+        " that are just similar enough, and more of closer ones). A paraphrase in other words is not found.\n\n"
+        + table(
+            ["Jaccard similarity", *(f"{s:g}" for s, _ in points)],
+            [["chance to be compared", *(f"{chance:.2%}" for _, chance in points)]],
+        )
+    )
+
+
+def _conflicts(conflicts: Sequence[Sequence[str]]) -> str:
+    if not conflicts:
+        return ""
+    listed = "\n".join(f"- {', '.join(cell(name) for name in ids)}" for ids in conflicts[:_SHOWN_CONFLICTS])
+    more = f"\n- and {len(conflicts) - _SHOWN_CONFLICTS} more" if len(conflicts) > _SHOWN_CONFLICTS else ""
+    return f"## Conflicts\n\nOne prompt, different answers; they are kept, and somebody should look:\n\n{listed}{more}"
+
+
+def _lengths(rows: Sequence[Entry]) -> str:
+    """A histogram over doublings: row lengths spread over orders of magnitude."""
+    if not rows:
+        return ""
+    counts = count_doublings(np.maximum(lengths(rows, 0), 1))
+    widest = max(counts.values())
+    bars = []
+    for power in range(min(counts), max(counts) + 1):
+        bar = "#" * -(-counts[power] * _BAR // widest)
+        bars.append(f"{1 << (power - 1):>8} to {(1 << power) - 1:<8} {bar:<{_BAR}} {counts[power]}")
+    return "## Lengths of train rows in characters\n\n```text\n" + "\n".join(bars) + "\n```"
+
+
+def _samples(rows: Sequence[Entry]) -> str:
+    if not rows:
+        return ""
+    return "## Samples from train\n\n" + "\n\n".join(_sample(entry.row) for entry in rows[:_SAMPLES])
+
+
+def _sample(row: Row) -> str:
+    text = "\n".join(f"[{message.role}] {message_text(message)}" for message in row.messages)
+    if len(text) > _SAMPLE_CHARACTERS:
+        text = text[:_SAMPLE_CHARACTERS] + " ..."
+    # A fence longer than any run of backticks in the text can't be closed by it; control characters move no cursor.
+    text = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    longest = max((len(run) for run in _runs_of_backticks(text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _runs_of_backticks(text: str) -> Iterable[str]:
+    return "".join(c if c == "`" else " " for c in text).split()

@@ -1,0 +1,1 @@
+"""All rows of a job in one table, some of them by number, and what was left out."""

@@ -1,0 +1,250 @@
+"""What people decided, in the next build: dropped, edited, taken back, or too old to count."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from curate.build.build import Built, build
+from curate.build.dataset_folder import verify_dataset
+from curate.core.review.decisions import FILE
+from curate.core.review.items import Deck
+from curate.core.review.session import Session
+from curate.core.rows.row import Message, Row, encode_row
+from curate.review.rejected_deck import PairDeck, RejectedDeck
+from curate.review.rows_deck import open_rows, row_kind
+from tests.curate.core.review.decks import on_disk
+from tests.curate.row_makers import chat, write_recipe
+
+TOPICS = (
+    "cancel my order", "return the blue shoes", "change the address", "talk to a person", "pay by invoice",
+    "find the nearest shop", "reset my password", "track parcel seven", "close the account", "print a label",
+)  # fmt: skip
+LONG = "where is the parcel that I ordered on the first monday of this month for my sister in the north"
+
+
+def records() -> list[dict[str, Any]]:
+    return [
+        *(chat(f"please {topic}", f"To {topic}, go on.", id=f"t{n}") for n, topic in enumerate(TOPICS)),
+        chat(f"{LONG} please", "It is on its way.", id="kept"),
+        chat(LONG, "On its way.", id="near"),
+        chat("say {{name}} twice", "no", id="hole"),
+    ]
+
+
+def decide(deck: Deck, folder: Path, act: Callable[[Session], object]) -> None:
+    session, journal = on_disk(deck, folder / FILE)
+    act(session)
+    journal.__exit__(None, None, None)
+
+
+def choose(item: str, name: str) -> Callable[[Session], None]:
+    def act(session: Session) -> None:
+        place = next(at for at in range(len(session.deck)) if session.deck.key(at).item == item)
+        session.go_to(place)
+        session.decide(next(choice for choice in session.deck.kind.choices if choice.name == name))
+
+    return act
+
+
+def lines(built: Built, *sides: str) -> list[bytes]:
+    """The lines of these sides, or of all."""
+    names = sides or ("train", "val", "test")
+    return [line for side in names for line in (built.output / f"{side}.jsonl").read_bytes().splitlines()]
+
+
+def written(built: Built, *sides: str) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in map(json.loads, lines(built, *sides))}
+
+
+def answered(session: Session, answer: str) -> Row:
+    """The row that the reviewer is at, with another answer."""
+    row = session.row
+    assert row is not None
+    return msgspec.structs.replace(row, messages=[row.messages[0], Message("assistant", answer)])
+
+
+def rejected(built: Built) -> dict[str, tuple[str, str]]:
+    lines = (built.output / "rejected.jsonl").read_text().splitlines()
+    return {row["id"]: (row["stage"], row["reason"]) for row in map(json.loads, lines)}
+
+
+def test_dropped_and_edited_rows(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records(), {"split": {"shares": {"train": 0.8, "val": 0.1, "test": 0.1}}})
+    first = build(recipe)
+    deck = open_rows(first.output, row_kind())
+
+    def act(session: Session) -> None:
+        choose("t3", "drop")(session)
+        choose("t4", "keep")(session)
+        place = next(at for at in range(len(deck)) if deck.key(at).item == "t5")
+        session.go_to(place)
+        assert session.edit(answered(session, "Go left.")) == []
+
+    decide(deck, first.output, act)
+    old = written(first)
+    again = build(recipe)
+    assert not again.up_to_date
+    rows = written(again)
+    assert rejected(again)["t3"] == ("review", "reviewed")
+    assert rows["t5"]["messages"][1]["content"] == "Go left."
+    assert rows["t5"]["meta"]["parent"].startswith("sha256:")
+    report = again.manifest["reports"]["review"]
+    assert report["applied"] == {"drop": 1, "edit": 1, "keep": 1, "rows_changed": 1}
+    assert (report["stale"], report["decisions"]) == (0, {"drop": 1, "edit": 1, "keep": 1})
+    assert [one["name"] for one in again.manifest["inputs"]] == ["rows", "review"]
+    assert rows.keys() == old.keys() - {"t3"}
+    verify_dataset(again.output)
+    assert "## Human decisions" in (again.output / "card.md").read_text()
+    assert build(recipe).up_to_date
+    # The third build starts from the sources again, and so do the decisions.
+    assert written(build(recipe, force=True)) == rows
+    # What the edit made is decided: it is the same item.
+    session, journal = on_disk(open_rows(first.output, row_kind()), first.output / FILE)
+    journal.__exit__(None, None, None)
+    assert session.counts == {"keep": 1, "edit": 1}
+
+
+def _rows(built: Built) -> list[Row]:
+    return [msgspec.json.decode(line, type=Row) for line in lines(built)]
+
+
+def test_an_edited_row_can_be_dropped_later(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+
+    def edit(session: Session) -> None:
+        session.go_to(0)
+        row = session.row
+        assert row is not None
+        assert (
+            session.edit(msgspec.structs.replace(row, messages=[row.messages[0], Message("assistant", "New.")])) == []
+        )
+
+    decide(open_rows(first.output, row_kind()), first.output, edit)
+    name = open_rows(first.output, row_kind()).key(0).item
+    built = build(recipe)
+    decide(open_rows(built.output, row_kind()), built.output, choose(name, "drop"))
+    assert rejected(build(recipe))[name] == ("review", "reviewed")
+
+
+def test_a_decision_on_a_row_that_has_changed_is_not_applied(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    decide(open_rows(first.output, row_kind()), first.output, choose("t3", "drop"))
+    changed = records()
+    changed[3]["messages"][1]["content"] = "Another answer."
+    built = build(write_recipe(tmp_path, changed))
+    assert "t3" in written(built)
+    assert built.manifest["reports"]["review"]["stale"] == 1
+    session, journal = on_disk(open_rows(built.output, row_kind()), built.output / FILE)
+    journal.__exit__(None, None, None)
+    assert session.done == 0  # pending again
+
+
+def test_rejected_rows_are_taken_back(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    assert rejected(first) == {"hole": ("validate", "placeholder"), "near": ("near", "near-duplicate")}
+    decide(RejectedDeck(first.output), first.output, choose("hole", "keep"))
+    built = build(recipe)
+    assert "hole" in written(built)
+    assert rejected(built) == {"near": ("near", "near-duplicate")}
+    assert built.manifest["reports"]["review"]["taken_back"] == {"validate": 1}
+    verify_dataset(built.output)
+
+
+def test_a_pair_that_is_none_keeps_both_on_one_side(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records(), {"split": {"shares": {"train": 0.4, "val": 0.3, "test": 0.3}}})
+    first = build(recipe)
+    deck = PairDeck(first.output)
+    assert [deck.key(at).item for at in range(len(deck))] == ["near ~ kept"]
+    item = deck.item(0)
+    assert item.sides is not None
+    assert "please" in item.sides[0].text
+    decide(deck, first.output, choose("near ~ kept", "1"))
+    built = build(recipe)
+    rows = written(built)
+    assert {"near", "kept"} <= rows.keys()
+    assert [side for side in ("train", "val", "test") if {"near", "kept"} & written(built, side).keys()][1:] == []
+    assert built.manifest["reports"]["review"]["taken_back"] == {"near": 1}
+
+
+def test_the_other_row_of_a_pair_stands_in_its_place(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    decide(PairDeck(first.output), first.output, choose("near ~ kept", "2"))
+    built = build(recipe)
+    assert "near" in written(built)
+    assert rejected(built)["kept"] == ("review", "reviewed")
+
+
+def test_nobody_overrules_decontamination(tmp_path: Path) -> None:
+    question = "How many blue marbles does Tom have after he gives nine of his twenty marbles to Ann and two to Bob?"
+    (tmp_path / "suite.jsonl").write_text(json.dumps({"id": "q1", "question": question, "answer": "9"}) + "\n")
+    settings = {"decontaminate": {"against": [{"path": "suite.jsonl"}]}}
+    recipe = write_recipe(tmp_path, [*records(), chat(question, "9", id="leak")], settings)
+    first = build(recipe)
+    assert rejected(first)["leak"][0] == "decontaminate"
+    decide(RejectedDeck(first.output), first.output, choose("leak", "keep"))
+    built = build(recipe)
+    assert "leak" not in written(built)
+    assert built.manifest["reports"]["review"]["stale"] == 1
+
+
+def test_dropping_most_rows_is_no_fault_of_the_recipe(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records(), {"guards": {"min_rows": 1}})
+    first = build(recipe)
+
+    def most(session: Session) -> None:
+        session.show(session.matching("-id:t0"), "-id:t0")
+        session.decide_all(session.deck.kind.choices[1])
+
+    decide(open_rows(first.output, row_kind()), first.output, most)
+    assert list(written(build(recipe))) == ["t0"]
+
+
+def test_edited_rows_are_written_as_rows_are(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+
+    def relabel(session: Session) -> None:
+        session.decide(session.deck.kind.choices[4])
+
+    decide(open_rows(first.output, row_kind(["refund", "cancel"])), first.output, relabel)
+    built = build(recipe)
+    made = [row for row in _rows(built) if row.label == "refund"]
+    assert len(made) == 1
+    lines = [
+        line for side in ("train", "val", "test") for line in (built.output / f"{side}.jsonl").read_bytes().splitlines()
+    ]
+    assert encode_row(made[0]) in lines
+
+
+def test_an_edit_has_to_satisfy_the_schema_of_the_row(tmp_path: Path) -> None:
+    schema = {"type": "object", "required": ["days"]}
+    rows = [
+        chat(f"please {topic}", '{"days": 1}', id=f"t{n}", meta={"wanted": schema}) for n, topic in enumerate(TOPICS)
+    ]
+    built = build(write_recipe(tmp_path, rows, {"validate": {"target_schema": "meta.wanted"}}))
+
+    def edit(session: Session) -> None:
+        [fault] = session.edit(answered(session, '{"weeks": 1}'))
+        assert fault.startswith("target-schema")
+        assert session.done == 0
+        assert session.edit(answered(session, '{"days": 2}')) == []
+
+    decide(open_rows(built.output, row_kind()), built.output, edit)
+
+
+def test_what_a_person_dropped_can_be_taken_back(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    decide(open_rows(first.output, row_kind()), first.output, choose("t3", "drop"))
+    assert rejected(build(recipe))["t3"] == ("review", "reviewed")
+    decide(RejectedDeck(first.output), first.output, choose("t3", "keep"))
+    built = build(recipe)
+    assert "t3" in written(built)
+    assert built.manifest["reports"]["review"]["stale"] == 0

@@ -1,0 +1,267 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from curate.compose.apportion import divide_within, largest_remainder
+from curate.compose.balance import Balanced, balance_rows, dominant_class
+from curate.core.errors import ConfigError, DataError
+from curate.core.rows.row import Message, Row, encode_row
+from curate.recipe.balance_mix import Balance
+from curate.table.row_ref import Entry, Place
+
+
+def entry(number: int, label: str | None, **more: object) -> Entry:
+    messages = [Message("user", f"question {number} of {label}"), Message("assistant", f"answer {number}")]
+    row = Row(id=f"{label}-{number}", messages=messages, label=label, **more)  # type: ignore[arg-type]  # test data
+    return Entry(row, Place("rows", "rows.jsonl", number + 1, 0), encode_row(row))
+
+
+def rows_of(**sizes: int) -> list[Entry]:
+    return [entry(number, label) for label, size in sizes.items() for number in range(size)]
+
+
+def balance(entries: list[Entry], *rules: dict[str, object], **more: object) -> Balanced:
+    return balance_rows(entries, Balance.model_validate({"rules": list(rules), **more}), seed=1)
+
+
+def kept_ids(result: Balanced) -> set[str]:
+    return {entry.row.id for entry in result.outcome.kept}
+
+
+def sizes(result: Balanced) -> Counter[str | None]:
+    return Counter(entry.row.label for entry in result.outcome.kept)
+
+
+SIZES = st.dictionaries(st.sampled_from("abcde"), st.integers(1, 25), min_size=1)
+RULES = st.sampled_from(
+    [
+        {"by": "label", "cap": 5},
+        {"by": "label", "cap": 12, "caps": {"a": 3}, "floor": 2},
+        {"by": "label", "temperature": 2},
+        {"by": "label", "temperature": 3, "cap": 9, "floors": {"b": 4}},
+        {"by": "label", "temperature": 2, "rows": 17},
+        {"by": "label", "shares": {"a": 0.5, "b": 0.25}},
+        {"by": "label", "shares": {"a": 0.34}, "rows": 20},
+        {"by": "label", "quotas": {"a": 4, "b": 0}},
+        {"by": "length", "cap": 3, "edges": [4, 5]},
+    ]
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), st.floats(0, 1e6), min_size=1), st.integers(0, 10_000))
+def test_largest_remainder_sums_exactly(weights: dict[str, float], total: int) -> None:
+    if not any(weights.values()):
+        weights = {**weights, "x": 1.0}
+    parts = largest_remainder(total, weights)
+    whole = sum(weights.values())
+    assert sum(parts.values()) == total
+    assert all(abs(parts[name] - total * weights[name] / whole) < 1 + 1e-6 for name in weights)
+
+
+def test_largest_remainder_gives_the_seats_of_a_known_election() -> None:
+    votes = {"A": 47_000, "B": 16_000, "C": 15_900, "D": 12_000, "E": 6_000, "F": 3_100}
+    assert largest_remainder(10, votes) == {"A": 5, "B": 2, "C": 1, "D": 1, "E": 1, "F": 0}
+
+
+@given(SIZES, st.integers(0, 200))
+def test_dividing_within_limits_uses_all_that_fits(limits: dict[str, int], total: int) -> None:
+    parts = divide_within(total, {name: limit**0.5 for name, limit in limits.items()}, limits)
+    assert sum(parts.values()) == min(total, sum(limits.values()))
+    assert all(0 <= parts[name] <= limits[name] for name in limits)
+
+
+@given(SIZES, RULES, st.randoms())
+def test_nothing_is_lost_and_order_does_not_matter(
+    counts: dict[str, int], rule: dict[str, object], random: object
+) -> None:
+    entries = rows_of(**counts)
+    result = balance(entries, rule)
+    rejected = [rejection.id for rejection in result.outcome.rejections]
+    assert sorted([*kept_ids(result), *rejected]) == sorted(entry.row.id for entry in entries)  # type: ignore[type-var]  # ids are there
+    shuffled = list(entries)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis' random is typed as object here
+    again = balance(shuffled, rule)
+    assert kept_ids(again) == kept_ids(result)
+    assert again.report == result.report
+
+
+@given(SIZES)
+def test_caps_hold_and_what_is_under_them_stays(counts: dict[str, int]) -> None:
+    left = sizes(balance(rows_of(**counts), {"by": "label", "cap": 7, "caps": {"a": 2}}))
+    assert left == {name: min(size, 2 if name == "a" else 7) for name, size in counts.items()}
+
+
+@given(SIZES, st.sampled_from("abcde"), st.sampled_from([{"cap": 6}, {"cap": 9, "temperature": 2.0}]))
+def test_a_new_row_changes_no_other_class(counts: dict[str, int], label: str, limits: dict[str, object]) -> None:
+    rule = {"by": "label", **limits}
+    entries = rows_of(**counts)
+    before = kept_ids(balance(entries, rule))
+    # The smallest class sets how much a temperature leaves of the others.
+    if "temperature" in limits and counts.get(label, 0) <= min(counts.values()):
+        return
+    after = kept_ids(balance([*entries, entry(900, label)], rule))
+    assert {row for row in after if not row.startswith(label)} == {row for row in before if not row.startswith(label)}
+    assert len(before - after) <= 1
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_raising_a_cap_only_adds_rows(low: int, more: int) -> None:
+    entries = rows_of(a=40, b=5)
+    assert kept_ids(balance(entries, {"by": "label", "cap": low})) <= kept_ids(
+        balance(entries, {"by": "label", "cap": low + more})
+    )
+
+
+def test_temperature_gives_shares_in_proportion_to_the_root() -> None:
+    assert sizes(balance(rows_of(a=400, b=100, c=25), {"by": "label", "temperature": 2})) == {
+        "a": 100,
+        "b": 50,
+        "c": 25,
+    }
+    assert sizes(balance(rows_of(a=40, b=10), {"by": "label", "temperature": 1})) == {"a": 40, "b": 10}
+    assert sizes(balance(rows_of(a=400, b=100), {"by": "label", "temperature": 2, "rows": 30})) == {"a": 20, "b": 10}
+
+
+def test_shares_are_met_without_running_out() -> None:
+    result = balance(rows_of(a=90, b=10), {"by": "label", "shares": {"a": 0.75, "b": 0.25}})
+    assert sizes(result) == {"a": 30, "b": 10}
+    assert {rejection.reason for rejection in result.outcome.rejections} == {"over-share"}
+    rest = balance(rows_of(a=50, b=60, c=20), {"by": "label", "shares": {"a": 0.5}, "rows": 40})
+    assert sizes(rest) == {"a": 20, "b": 15, "c": 5}
+
+
+def test_a_class_without_rows_does_not_take_the_others_along() -> None:
+    result = balance(rows_of(a=90, b=10), {"by": "label", "shares": {"a": 0.5, "b": 0.25, "x": 0.25}})
+    assert sizes(result) == {"a": 20, "b": 10}
+    assert "no row has label 'x'" in result.report.warnings[0]
+
+
+def test_a_floor_protects_from_temperature_but_not_from_a_cap() -> None:
+    left = sizes(balance(rows_of(a=400, b=4), {"by": "label", "temperature": 10, "floor": 50, "cap": 300}))
+    assert left == {"a": 50, "b": 4}
+
+
+def test_a_floor_that_cannot_be_met_is_said_or_stops_the_build() -> None:
+    rule: dict[str, object] = {"by": "label", "floors": {"b": 20, "x": 1}}
+    result = balance(rows_of(a=5, b=4), rule)
+    assert result.report.warnings[:2] == [
+        "balance: label 'b' has 4 rows of the 20 wanted",
+        "balance: label 'x' has 0 rows of the 1 wanted",
+    ]
+    with pytest.raises(DataError, match="4 rows of the 20 wanted"):
+        balance(rows_of(a=5, b=4), {**rule, "required": True})
+
+
+def test_a_floor_that_a_later_rule_breaks_is_said() -> None:
+    entries = [entry(number, "a", source="web") for number in range(10)]
+    result = balance(entries, {"by": "label", "floor": 8}, {"by": "source", "cap": 3})
+    assert "label 'a' has 3 rows of the 8 wanted; other rules took the rest" in result.report.warnings[0]
+
+
+@given(st.integers(1, 20), st.integers(0, 60), st.floats(0.01, 0.9))
+def test_trimming_reaches_the_required_share(negatives: int, others: int, share: float) -> None:
+    entries = rows_of(no_call=negatives, call=others)
+    need = {"name": "hard negatives", "values": ["no_call"], "share": share, "when_short": "trim"}
+    result = balance(entries, require=[need])
+    left = sizes(result)
+    assert left["no_call"] == negatives
+    assert result.report.requirements[0].met
+    assert len(result.outcome.kept) + len(result.outcome.rejections) == len(entries)
+    if result.outcome.rejections:  # not one row more went than had to
+        assert negatives < share * (negatives + left["call"] + 1)
+
+
+def test_requirements_are_counted_by_label_or_by_a_field() -> None:
+    entries = [entry(number, "x", meta={"refusal": number < 2, "kind": {"hard": number % 2}}) for number in range(10)]
+    needs = [
+        {"name": "refusals", "field": "meta.refusal", "share": 0.2},
+        {"name": "hard", "field": "meta.kind.hard", "values": ["1"], "share": 0.6},
+    ]
+    result = balance(entries, require=needs)
+    assert [(need.rows, need.met) for need in result.report.requirements] == [(2, True), (5, False)]
+    assert "balance: hard make 50.0% of the rows, not 60.0%" in result.report.warnings
+    with pytest.raises(DataError, match="hard make"):
+        balance(entries, require=[{**needs[1], "when_short": "error"}])
+    with pytest.raises(DataError, match="no row counts as"):
+        balance(entries, require=[{**needs[1], "values": ["7"], "when_short": "trim"}])
+
+
+def test_one_class_that_drowns_the_others_is_warned_of() -> None:
+    entries = rows_of(a=96, b=4)
+    assert "label 'a' makes 96.0%" in str(dominant_class(entries))
+    assert dominant_class(rows_of(a=94, b=6)) is None
+    assert dominant_class([entry(1, None)]) is None
+    result = balance(entries, {"by": "length", "cap": 1000})
+    (warning,) = result.report.warnings
+    assert "label 'a' makes 96.0%" in warning
+    assert not balance(entries, {"by": "label", "cap": 4}).report.warnings
+
+
+def test_lengths_fall_into_classes_by_edges() -> None:
+    long = entry(1, "a", meta={"score": 0.7})
+    result = balance([long, entry(2, "a")], {"by": "answer_length", "cap": 9, "edges": [2, 4]})
+    assert [(one.name, one.after) for one in result.report.fields[0].classes] == [("2-4", 2)]
+    scores = balance([long, entry(2, "a")], {"by": "meta.score", "cap": 9, "edges": [0.5]})
+    assert {one.name for one in scores.report.fields[0].classes} == {">=0.5", "(none)"}
+    counted = balance_rows([long], Balance.model_validate(
+        {"rules": [{"by": "length", "cap": 9, "length_in": "tokens", "edges": [100]}]}
+    ), columns={"tokens": {long.row.id: 150}})  # fmt: skip
+    assert counted.report.fields[0].classes[0].name == ">=100"
+
+
+def test_language_comes_from_meta_or_from_a_column() -> None:
+    entries = [entry(1, "a", meta={"language": "de"}), entry(2, "a", meta={"language": "en"})]
+    rule = {"by": "language", "caps": {"de": 0}}
+    assert kept_ids(balance(entries, rule)) == {"a-2"}
+    column = {"language": {"a-1": "fr", "a-2": "de"}}
+    result = balance_rows(entries, Balance.model_validate({"rules": [rule]}), columns=column)
+    assert kept_ids(result) == {"a-1"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "what"),
+    [
+        ({"by": "meta.lable", "cap": 1}, "no row has a field 'meta.lable'"),
+        ({"by": "lable", "cap": 1}, "'lable' is not a field"),
+        ({"by": "length", "cap": 1, "length_in": "tokens"}, "no tokens were counted"),
+    ],
+)
+def test_a_field_that_is_not_there_is_an_error(rule: dict[str, object], what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        balance(rows_of(a=2), rule)
+
+
+def test_text_where_numbers_are_expected_is_an_error() -> None:
+    with pytest.raises(DataError, match="label is 'a', not a number"):
+        balance(rows_of(a=2), {"by": "label", "cap": 1, "edges": [3]})
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 9))
+def test_gold_rows_can_be_kept_first(cap: int) -> None:
+    entries = [entry(number, "a", origin="synthetic" if number % 2 else "gold") for number in range(10)]
+    result = balance(entries, {"by": "label", "cap": cap}, gold_first=True)
+    gold = sum(entry.row.origin == "gold" for entry in result.outcome.kept)
+    assert gold == min(cap, 5)
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"rules": []}, "at least one rule"),
+        ({"rules": [{"by": "label"}]}, "say what to do"),
+        ({"rules": [{"by": "label", "cap": 3, "floor": 4}]}, "the floor 4 is above the cap 3"),
+        ({"rules": [{"by": "label", "cap": 3, "floors": {"a": 4}}]}, "a: the floor 4 is above the cap 3"),
+        ({"rules": [{"by": "label", "shares": {"a": 0.7, "b": 0.7}}]}, "more than 1"),
+        ({"rules": [{"by": "label", "shares": {"a": 0.7}, "temperature": 2}]}, "keep one"),
+        ({"rules": [{"by": "label", "quotas": {"a": 3}, "caps": {"a": 2}}]}, "a quota is a cap"),
+        ({"rules": [{"by": "label", "cap": 3, "rows": 4}]}, "without them use cap"),
+        ({"rules": [{"by": "label", "cap": 3, "edges": [3, 2]}]}, "edges have to rise"),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(values: dict[str, object], what: str) -> None:
+    with pytest.raises(ValidationError, match=what):
+        Balance.model_validate(values)

@@ -1,0 +1,348 @@
+"""Duplicates against brute force: what is dropped repeats what is kept, and nothing else is dropped."""
+
+import itertools
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.build.build import check_account
+from curate.core.rows.row import Message, Row, encode_row
+from curate.core.rows.row_text import text_key
+from curate.dedup.cluster_table import ClusterTable, expected_recall, parquet_bytes, recall_curve
+from curate.dedup.exact import drop_exact
+from curate.dedup.minhash import Banding, sketch
+from curate.dedup.near import drop_near
+from curate.dedup.which_stays import in_order, preference
+from curate.recipe.recipe import Dedup
+from curate.table.row_ref import Because, Entry, Outcome
+from tests.curate.row_makers import make_context, make_entries, make_row
+
+WORDS = [f"w{n}" for n in range(40)]
+
+
+def similarity(a: str, b: str, ngram: int = 3) -> float:
+    first, second = (
+        {tuple(words[at : at + ngram]) for at in range(len(words) - ngram + 1)} for words in (a.split(), b.split())
+    )
+    return len(first & second) / len(first | second) if first | second else 0.0
+
+
+def noisy_texts(seed: int, count: int) -> list[str]:
+    """Texts of which many are edited copies of others, with similarities all over the range."""
+    draw = random.Random(seed)
+    texts = [" ".join(draw.choices(WORDS, k=draw.randint(1, 30))) for _ in range(count // 3)]
+    while len(texts) < count:
+        words = draw.choice(texts).split()
+        for _ in range(draw.randint(0, 3)):
+            words[draw.randrange(len(words))] = draw.choice(WORDS)
+        texts.append(" ".join(words))
+    return texts
+
+
+def by_id(entries: Sequence[Entry]) -> dict[str, Row]:
+    return {entry.row.id: entry.row for entry in entries}
+
+
+def run_near(made: list[Row], /, **dedup: Any) -> tuple[list[Entry], Outcome]:
+    entries = make_entries(made)
+    outcome = drop_near(entries, make_context(dedup=dedup))
+    check_account("near", entries, outcome)
+    return entries, outcome
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("threshold", [0.3, 0.7, 1.0])
+def test_near_duplicates_against_all_pairs(seed: int, threshold: float) -> None:
+    texts = list(dict.fromkeys(noisy_texts(seed, 150)))
+    rows = [make_row(text, "same", id=str(n)) for n, text in enumerate(texts)]
+    _, outcome = run_near(rows, threshold=threshold, bands=128, rows=1)
+    kept = by_id(outcome.kept)
+    for rejection in outcome.rejections:
+        assert rejection.because_of is not None
+        assert rejection.id is not None
+        text, instead = texts[int(rejection.id)], kept[rejection.because_of.id].messages[0].text
+        exact = similarity(text, instead)
+        assert exact >= threshold
+        assert rejection.because_of.similarity == pytest.approx(exact, abs=1e-4)
+    # With 128 bands of one row a pair at 0.3 is missed once in 10^19, so no similar pair may be left.
+    for a, b in itertools.combinations(kept.values(), 2):
+        assert similarity(a.messages[0].text, b.messages[0].text) < threshold
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=7).map(" ".join), max_size=25), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_rows_does_not_matter(texts: list[str], shuffle: random.Random) -> None:
+    rows = [make_row(text, f"answer {n % 2}", id=str(n)) for n, text in enumerate(texts)]
+    shuffled = rows.copy()
+    shuffle.shuffle(shuffled)
+    for stage in (drop_exact, drop_near):
+        one = stage(make_entries(rows), make_context())
+        other = stage(make_entries(shuffled), make_context())
+        assert by_id(one.kept) == by_id(other.kept)
+        assert {(r.id, r.reason, r.because_of) for r in one.rejections} == {
+            (r.id, r.reason, r.because_of) for r in other.rejections
+        }
+        assert one.ties == other.ties
+
+
+def test_a_chain_keeps_both_ends_and_ties_them() -> None:
+    words = [f"c{n}" for n in range(30)]
+    ends = [" ".join(words[:25]), " ".join(words[5:])]
+    middle = " ".join(words)
+    assert similarity(ends[0], ends[1]) < 0.7 <= min(similarity(middle, end) for end in ends)
+    # The middle is longest: it is kept and both ends go.
+    _, outcome = run_near([make_row(text, id=text[:3]) for text in (*ends, middle)])
+    assert [entry.row.messages[0].text for entry in outcome.kept] == [middle]
+    # The shortest are preferred: the ends stay, are not similar to each other, and are tied through the middle.
+    _, outcome = run_near([make_row(text, id=text[:3] + text[-3:]) for text in (*ends, middle)], prefer=["shortest"])
+    assert {entry.row.messages[0].text for entry in outcome.kept} == set(ends)
+    assert len(set(outcome.ties.values())) == 1
+    assert len(outcome.ties) == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gold_never_goes_for_synthetic(seed: int) -> None:
+    draw = random.Random(seed)
+    rows = [
+        make_row(text, "same", id=str(n), origin=draw.choice(["gold", "synthetic"]))
+        for n, text in enumerate(noisy_texts(seed, 150))
+    ]
+    for stage in (drop_exact, drop_near):
+        entries = make_entries(rows)
+        outcome = stage(entries, make_context())
+        origins = {entry.row.id: entry.row.origin for entry in entries}
+        for rejection in outcome.rejections:
+            assert rejection.because_of is not None
+            assert rejection.id is not None
+            assert origins[rejection.id] == "synthetic" or origins[rejection.because_of.id] == "gold"
+
+
+def test_one_prompt_with_different_answers_is_a_conflict_and_stays() -> None:
+    text = " ".join(WORDS[:20])
+    rows = [make_row(text, "yes", id="a"), make_row(text, "no", id="b"), make_row(f"{text} w1", "maybe", id="c")]
+    _, outcome = run_near(rows, prefer=["shortest"])
+    assert set(by_id(outcome.kept)) == {"a", "b"}
+    # Where the similar row is preferred, it stays too; no one of a conflict goes for another prompt.
+    _, other = run_near(rows, prefer=["longest"])
+    assert set(by_id(other.kept)) == {"a", "b", "c"}
+    assert other.ties == {"a": "a", "b": "a", "c": "a"}
+    assert outcome.conflicts == other.conflicts == [["a", "b"]]
+    assert outcome.ties == {"a": "a", "b": "a"}
+
+
+def test_system_messages_do_not_count_in_what_is_compared() -> None:
+    def row(system: str, prompt: str) -> Row:
+        messages = [Message("system", system), Message("user", prompt), Message("assistant", "ok")]
+        return Row(id=f"{system[:2]}{prompt[:5]}", messages=messages)
+
+    template = " ".join(WORDS)
+    _, outcome = run_near([row(template, "one two three four"), row(template, "five six seven eight")])
+    assert not outcome.rejections
+    entries = make_entries([row("s1", "one two three four"), row("s2", "one two three four")])
+    assert not drop_exact(entries, make_context()).rejections
+    assert len(drop_near(entries, make_context()).rejections) == 1
+
+
+@pytest.mark.parametrize(("on", "left"), [("prompt", 2), ("answer", 1), ("conversation", 2)])
+def test_what_is_compared(on: str, left: int) -> None:
+    rows = [make_row(prompt, "a long answer that is the same", id=prompt) for prompt in ("hello there", "good bye now")]
+    assert len(run_near(rows, on=on)[1].kept) == left
+
+
+def test_dedup_null_turns_near_duplicates_off() -> None:
+    entries = make_entries([make_row("a b c d e f", id="1"), make_row("a b c d e f", id="2")])
+    assert len(drop_near(entries, make_context(dedup=None)).kept) == 2
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "A ", " b\n", "b", "c"]), st.sampled_from("xyX")), max_size=20))
+def test_exact_keeps_one_of_each(pairs: list[tuple[str, str]]) -> None:
+    entries = make_entries([make_row(prompt, answer, id=str(n)) for n, (prompt, answer) in enumerate(pairs)])
+    outcome = drop_exact(entries, make_context())
+    check_account("exact", entries, outcome)
+    keys = [(text_key(e.row.messages[0].text), text_key(e.row.answer)) for e in outcome.kept]
+    assert len(keys) == len(set(keys)) == len({(p.strip().lower(), a.lower()) for p, a in pairs})
+
+
+def test_one_id_for_two_different_rows_leaves_one() -> None:
+    outcome = drop_exact(make_entries([make_row("p", id="x"), make_row("q", id="x")]), make_context())
+    assert len(outcome.kept) == 1
+    assert [rejection.reason for rejection in outcome.rejections] == ["duplicate-id"]
+
+
+def test_the_ledger_refuses_a_stage_that_loses_a_row(tmp_path: Path) -> None:
+    entries = make_entries([make_row("p"), make_row("q")])
+    with pytest.raises(RuntimeError, match="stage s: 2 rows went in, 1 kept"):
+        check_account("s", entries, Outcome(entries[:1], []))
+    with pytest.raises(RuntimeError, match="2 kept"):
+        check_account("s", entries, Outcome([entries[0], entries[0]], []))
+
+
+def test_the_same_for_any_number_of_threads() -> None:
+    rows = [make_row(text, "same", id=str(n)) for n, text in enumerate(noisy_texts(1, 400))]
+    outcomes = [drop_near(make_entries(rows), make_context(threads=threads)) for threads in (1, 2, 5)]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert outcomes[0].rejections
+
+
+def test_rows_of_an_earlier_dataset_make_rows_go(tmp_path: Path) -> None:
+    words = WORDS[:25]
+    earlier = [make_row(" ".join(words), "old", id="old-1"), make_row("hi", "there", id="old-2")]
+    (tmp_path / "old.jsonl").write_bytes(b"".join(encode_row(row) + b"\n" for row in earlier) + b"{broken\n")
+    near, other = " ".join([*words[:-1], "end"]), " ".join(WORDS[25:])
+    rows = [
+        make_row(near, "one", id="a"),
+        make_row(near, "two", id="b"),  # a conflict stays among its own, and goes for an earlier row
+        make_row("HI", "you", id="c"),  # too short for n-grams: the same text
+        make_row(other, id="d"),
+        make_row(f"{other} w1", id="e"),
+    ]
+    entries = make_entries(rows)
+    dedup = {"against": [{"name": "v1", "path": "old.jsonl"}]}
+    outcome = drop_near(entries, make_context(tmp_path, dedup=dedup))
+    check_account("near", entries, outcome)
+    assert set(by_id(outcome.kept)) == {"e"}
+    because = {item.id: (item.reason, item.because_of) for item in outcome.rejections}
+    alike = round(similarity(near, " ".join(words)), 4)
+    assert because == {
+        "a": ("in-earlier-dataset", Because("old-1", alike, "v1")),
+        "b": ("in-earlier-dataset", Because("old-1", alike, "v1")),
+        "c": ("in-earlier-dataset", Because("old-2", 1.0, "v1")),
+        "d": ("near-duplicate", Because("e", round(similarity(other, f"{other} w1"), 4))),
+    }
+    assert outcome.conflicts == []
+    assert outcome.counts["against"] == {"v1": 2, "v1 (unreadable)": 1}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_against_brute_force(tmp_path: Path, seed: int) -> None:
+    texts = list(dict.fromkeys(noisy_texts(seed, 120)))
+    old, new = texts[::2], texts[1::2]
+    lines = [encode_row(make_row(text, id=f"old-{n}")) + b"\n" for n, text in enumerate(old)]
+    (tmp_path / "old.jsonl").write_bytes(b"".join(lines))
+    dedup = {"against": [{"name": "v1", "path": "old.jsonl"}], "bands": 128, "rows": 1}
+    entries = make_entries([make_row(text, id=str(n)) for n, text in enumerate(new)])
+    kept = by_id(drop_near(entries, make_context(tmp_path, dedup=dedup)).kept)
+    touched = {n for n, text in enumerate(new) if any(similarity(text, other) >= 0.7 for other in old)}
+    assert touched
+    assert not touched & {int(name) for name in kept}
+    for a, b in itertools.combinations(kept.values(), 2):
+        assert similarity(a.messages[0].text, b.messages[0].text) < 0.7
+
+
+def test_short_texts_are_compared_by_exact_match_only() -> None:
+    rows = [make_row("one two three four five six", id="a"), make_row("six one two three four five", id="b")]
+    assert len(run_near(rows, threshold=0.5)[1].kept) == 1
+    assert len(run_near(rows, threshold=0.5, min_shingles=5)[1].kept) == 2
+    same = [make_row("a b", id="a"), make_row("A  b", id="b")]
+    assert len(run_near(same, min_shingles=5)[1].kept) == 1
+
+
+def test_a_template_does_not_glue_rows_together() -> None:
+    template = " ".join(f"t{n}" for n in range(40))
+    rows = [make_row(f"{template} first{n} second{n} third{n} fourth{n}", id=str(n)) for n in range(10)]
+    assert len(run_near(rows)[1].kept) == 1
+    assert len(run_near(rows, ignored_share=0.5)[1].kept) == 10
+
+
+def test_a_language_without_spaces_is_compared_by_characters() -> None:
+    text = "敏捷的棕色狐狸跳过了那只懒惰的狗然后回家睡觉了并且做了一个很长的梦"
+    rows = [make_row(text, id="a"), make_row(f"{text}吧", id="b"), make_row(text[::-1], id="c")]
+    assert set(by_id(run_near(rows)[1].kept)) == {"b", "c"}
+    assert len(run_near(rows, unit="word")[1].kept) == 3
+    english = [make_row("internationalization", id="a"), make_row("internationalizations", id="b")]
+    assert len(run_near(english, unit="word")[1].kept) == 2
+    assert len(run_near(english, unit="character")[1].kept) == 1
+
+
+def test_what_is_preferred() -> None:
+    text = " ".join(WORDS[:30])
+    rows = [
+        make_row(text, "same", id="old", meta={"date": "2024-01-31", "score": 0.9}),
+        make_row(f"{text} w1", "same", id="new", meta={"date": "2025-06-01T12:00:00+02:00", "score": 0.2}),
+        make_row(f"{text} w1 w2", "same", id="bare", meta={"date": "soon", "score": True}),
+    ]
+    kept = {
+        name: set(by_id(run_near(rows, prefer=[name])[1].kept)) for name in ("newest", "score", "longest", "shortest")
+    }
+    assert kept == {"newest": {"new"}, "score": {"old"}, "longest": {"bare"}, "shortest": {"old"}}
+    nested = [make_row(text, id="a", meta={"q": {"s": 1}}), make_row(f"{text} w1", id="b", meta={"q": {"s": 2}})]
+    assert set(by_id(run_near(nested, prefer=["score"], score_by="meta.q.s")[1].kept)) == {"b"}
+
+
+def test_the_table_of_clusters_leads_from_each_dropped_row_to_one_that_stays() -> None:
+    rows = [make_row(text, "same", id=f"{n:03}") for n, text in enumerate(noisy_texts(3, 300))]
+    exact = drop_exact(make_entries(rows), make_context())
+    near = drop_near(exact.kept, make_context())
+    rejections = [*exact.rejections, *near.rejections]
+    made = ClusterTable(near.kept, rejections, near.ties)
+    table = pl.concat(made.pieces())
+    kept = by_id(near.kept)
+    dropped = {item.id for item in rejections}
+    assert exact.rejections
+    assert near.rejections
+    assert dropped == set(table.filter(table["id"] != table["kept"])["id"])
+    standing = set(table.filter(table["id"] == table["kept"])["id"])
+    assert standing <= set(kept)
+    assert set(table["cluster"]) <= standing
+    # Every cluster has one survivor, but for those that its own dropped rows tie together.
+    for (name,), cluster in table.group_by("cluster"):
+        survivors = cluster.filter(cluster["id"] == cluster["kept"])["id"].to_list()
+        assert len(survivors) == 1 or {near.ties[survivor] for survivor in survivors} == {name}
+    again = ClusterTable(near.kept[::-1], rejections[::-1], near.ties)
+    assert parquet_bytes(again.pieces()) == parquet_bytes(made.pieces())
+    assert pl.read_parquet(parquet_bytes(made.pieces())).equals(table)
+
+
+def test_no_duplicates_make_an_empty_table() -> None:
+    made = ClusterTable(make_entries([make_row("p")]), [], {})
+    assert len(made) == 0
+    assert pl.read_parquet(parquet_bytes(made.pieces())).shape == (0, 8)
+
+
+def test_the_histogram_counts_every_duplicate_once() -> None:
+    rows = [make_row(text, "same", id=str(n)) for n, text in enumerate(noisy_texts(5, 400))]
+    _, outcome = run_near(rows)
+    histogram = outcome.counts["similarities"]
+    assert list(histogram) == ["0.70", "0.75", "0.80", "0.85", "0.90", "0.95", "1.00"]
+    assert sum(histogram.values()) == len(outcome.rejections)
+    same = sum(item.because_of is not None and item.because_of.similarity == 1 for item in outcome.rejections)
+    assert histogram["1.00"] == same > 0
+
+
+def test_the_curve_is_what_the_bands_find() -> None:
+    settings = Dedup(bands=4, rows=2)
+    assert expected_recall(Dedup()) == pytest.approx(0.99985, abs=1e-5)
+    curve = dict(recall_curve(settings))
+    assert curve[0.0] == 0
+    assert curve[1.0] == 1
+    draw = np.random.default_rng(4)
+    words = [f"w{n}" for n in range(10**6)]
+    found = 0
+    for _ in range(400):  # pairs of sets of 100 of which 50 are common: similarity a third
+        ids = draw.choice(len(words), 150, replace=False)
+        pair = [" ".join(words[n] for n in part) for part in (ids[:100], ids[50:])]
+        keys = sketch(pair, Banding(1, 4, 2, int(draw.integers(2**31)))).band_keys
+        found += bool((keys[:, 0] == keys[:, 1]).any())
+    chance = settings.chance(1 / 3)
+    assert abs(found / 400 - chance) < 4 * (chance * (1 - chance) / 400) ** 0.5  # four standard errors
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.booleans()), max_size=12))
+def test_the_order_of_preference_is_that_of_its_key(made: list[tuple[str, int, bool]]) -> None:
+    rows = [
+        make_row("q" * size, id=f"{name}{at if unique else 0}", origin="gold" if at % 3 else "synthetic")
+        for at, (name, size, unique) in enumerate(made)
+    ]
+    entries = make_entries(rows)
+    chosen = Dedup(prefer=["shortest", "newest"])
+    key = preference(chosen)
+    assert in_order(entries, chosen).tolist() == [
+        at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))
+    ]

@@ -1,0 +1,120 @@
+"""Rows of plain text: the short way says what the general one says."""
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.core.rows.row import Message, Row, encode_row
+from curate.core.rows.row_keys import make_keys
+from curate.core.rows.row_text import chosen_text, text_key, text_lengths
+from curate.dedup.minhash import Banding, sketch, sketch_joined
+from curate.dedup.shingle_words import Joined
+from curate.files.records import Record
+from curate.read.chunk_lines import Lines
+from curate.read.fast.chat_lines import ROLES, Scanned, scan
+from curate.read.fast.plain_columns import WorkedOut, work_out
+from curate.recipe.recipe import Recipe
+from curate.table.row_ref import Context
+from curate.validate.stage import is_sound, make_rules
+
+SPEAKERS = st.sampled_from(["system", "developer", "user", "assistant", "tool", "narrator\nuser"])
+ODD = ["", " ", "a", "A\tb ", "ΑΣ", "ΑΣ\n\nα", "{{name}}", "<INSERT>", "\x00", "Ã©", "\x85", "a\x1fb"]
+TEXTS = st.sampled_from(ODD) | st.text()
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+MESSAGES = st.lists(st.builds(Message, SPEAKERS, TEXTS), max_size=5)
+CALL = {"id": "1", "function": {"name": "f", "arguments": "{}"}}
+
+
+def rules_of(folder: Path) -> Context:
+    sources = [{"name": "s", "path": "rows.jsonl"}]
+    recipe = {"name": "n", "behaviour": "Answers.", "output": "out", "sources": sources}
+    return Context(Recipe.model_validate(recipe), folder)
+
+
+def scanned(rows: list[Row]) -> Scanned:
+    lines = Lines.of_records([Record(1, 0, encode_row(row)) for row in rows])
+    return scan(lines.data, lines.size, lines.places, strict=False)
+
+
+def worked_out(rows: list[Row]) -> WorkedOut:
+    found = scanned(rows)
+    odd = {at: chosen_text(rows[at], "prompt") for at in np.flatnonzero(~found.fits).tolist()}
+    return work_out(found, {at: row.tools for at, row in enumerate(rows) if row.tools}, odd)
+
+
+@given(st.lists(st.builds(Row, id=st.just("r"), messages=MESSAGES, tools=st.sampled_from([None, TOOLS])), max_size=6))
+def test_the_short_way_says_what_the_general_one_says(rows: list[Row]) -> None:
+    found, made = scanned(rows), worked_out(rows)
+    rules = make_rules(rules_of(Path()))
+    prompts = gathered_texts(made.prompts)
+    for at, row in enumerate(rows):
+        assert prompts[at].lower() == chosen_text(row, "prompt").lower()
+        assert found.fits[at] == (bool(row.messages) and all(message.role in ROLES for message in row.messages))
+        if not found.fits[at]:
+            continue
+        assert tuple(made.lengths[at].tolist()) == text_lengths(row)
+        assert made.keys[at].tobytes() == make_keys(row)
+        assert make_keys(row)[16:] == text_key(chosen_text(row, "prompt"))
+        assert make_keys(row, "conversation")[32:] == text_key(chosen_text(row, "conversation"))
+        if made.sound[at]:
+            assert is_sound(row, rules, fix=False)
+
+
+def gathered_texts(texts: Joined) -> list[str]:
+    starts = [0, *texts.ends.tolist()]
+    assert len(texts.data) % 8 == 0
+    assert len(texts.data) >= starts[-1] + 8
+    return [texts.data[start : end - 1].tobytes().decode() for start, end in pairwise(starts)]
+
+
+def test_a_prompt_of_several_turns_is_sketched_as_one_text() -> None:
+    turns = [Message("user", "Ä b"), Message("assistant", "c"), Message("user", "D e"), Message("assistant", "f")]
+    row, prompt = Row(id="r", messages=turns), "Ä b\nc\nD e"
+    made = sketch_joined(worked_out([row, row]).prompts, Banding(2, 4, 2))
+    assert (made.shingles == sketch([prompt, prompt], Banding(2, 4, 2)).shingles).all()
+    assert (made.band_keys == sketch([prompt, prompt], Banding(2, 4, 2)).band_keys).all()
+
+
+@given(MESSAGES, MESSAGES)
+def test_keys_are_equal_where_roles_and_normal_texts_are(one: list[Message], other: list[Message]) -> None:
+    def said(messages: list[Message]) -> list[tuple[str, str]]:
+        return [(message.role, " ".join(message.text.lower().split())) for message in messages]
+
+    keys = [make_keys(Row(id="r", messages=messages))[:16] for messages in (one, other)]
+    assert (keys[0] == keys[1]) == (said(one) == said(other))
+
+
+def test_ordinary_rows_are_told_to_be_sound_without_the_rules() -> None:
+    row = Row(id="r", messages=[Message("system", "s"), Message("user", "q"), Message("assistant", "über 日本")])
+    assert worked_out([row]).sound.all()
+
+
+@pytest.mark.parametrize(
+    "text", ["cafÃ©", "a\ufffdb", "{{name}}", "[YOUR_NAME]", "<INSERT x>", "\x00", "\u3000 ", "Ð¿Ñ€"]
+)
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_what_rules_may_object_to_is_left_to_them(text: str, role: str) -> None:
+    messages = [Message(one, text if one == role else "text") for one in ("system", "user", "assistant")]
+    assert not worked_out([Row(id="r", messages=messages)]).sound.any()
+
+
+def test_long_talks_are_told_to_be_sound_too() -> None:
+    talk = [Message(role, "text") for _ in range(15) for role in ("user", "assistant")]
+    assert worked_out([Row(id="r", messages=talk), Row(id="r", messages=talk[:-1])]).sound.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "message", [Message("assistant", [{"type": "text", "text": "a"}]), Message("assistant", tool_calls=[CALL])]
+)
+def test_other_rows_are_not_plain_and_have_keys_of_their_own(message: Message) -> None:
+    row = Row(id="r", messages=[Message("user", "q"), message])
+    assert not scanned([row]).fits.any()
+    bare = Row(id="r", messages=[Message("user", "q"), Message("assistant", "")])
+    assert make_keys(row)[:16] != make_keys(bare)[:16]
+    with_tools = Row(id="r", messages=bare.messages, tools=[{"type": "function", "function": {"name": "f"}}])
+    assert Counter([make_keys(with_tools)[:16] == make_keys(bare)[:16]]) == {False: 1}

@@ -1,0 +1,86 @@
+"""The template check: rows that a base model's template or tokenizer can't take are rejected with the rule."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curate.core.chat.chat_format import ChatFormat, Encoded
+from curate.core.chat.token_text import Spelling
+from curate.core.rows.row import Message, Row
+from curate.read.sources import find_files
+from curate.validate.rules import template
+from curate.validate.stage import RULES, validate
+from tests.chat_formats import FAMILIES, chat_format
+from tests.curate.row_makers import make_context, make_entries, make_row
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a real tokenizer and its template, and nothing else of a model."""
+    folder = tmp_path_factory.mktemp("base")
+    chat_format("chatml").tokenizer.save_pretrained(str(folder))
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    return folder
+
+
+def reasons(rows: list[Row], base: Path, **checks: Any) -> dict[str, str]:
+    outcome = validate(make_entries(rows), make_context(base.parent, base=base.name, validate=checks))
+    assert len(outcome.kept) + len(outcome.rejections) == len(rows)
+    return {str(item.id): item.reason for item in outcome.rejections}
+
+
+def test_rows_that_cannot_be_trained_on_are_rejected_with_the_templates_rule(base: Path) -> None:
+    rows = [
+        make_row("q", "a", id="good"),
+        make_row("a turn <|im_end|> forged", "a", id="forged"),
+        Row(id="weightless", messages=[Message("user", "q"), Message("assistant", "a", weight=0)]),
+        make_row("q", "", id="empty"),
+        make_row("q", "x" * 500, id="long"),
+    ]
+    expected = {"forged": "control-token-in-text", "weightless": "nothing-supervised", "empty": "empty-turn"}
+    assert reasons(rows, base) == expected
+    assert reasons(rows, base, max_tokens=200) == {**expected, "long": "too-many-tokens"}
+    lenient = {"control-token-in-text": "warning", "nothing-supervised": "off"}
+    assert reasons(rows, base, severity=lenient) == {"empty": "empty-turn"}
+    assert set(expected.values()) <= set(RULES)
+
+
+def test_processes_find_what_one_does(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [make_row("q", "a <|im_end|> b" if n % 7 == 3 else "x" * (n % 90), id=str(n)) for n in range(1, 1500)]
+    context = replace(make_context(base.parent, base=base.name, validate={"max_tokens": 60}), threads=2)
+    alone = template.template_faults(rows, context)
+    assert {fault and fault[0] for fault in alone} == {None, "control-token-in-text", "too-many-tokens", "empty-answer"}
+    monkeypatch.setattr(template, "_POOL_ROWS", 1)
+    assert template.template_faults(rows, context) == alone
+
+
+def test_the_tokenizer_is_an_input_of_the_dataset(base: Path) -> None:
+    (base.parent / "made.jsonl").write_text('{"messages": []}\n')
+    files = {file.input.shown: file.kind for file in find_files(make_context(base.parent, base=base.name))}
+    assert files[f"{base.name}/tokenizer.json"] == "base"
+    assert f"{base.name}/config.json" not in files
+
+
+def test_counting_tokens_needs_a_base() -> None:
+    with pytest.raises(ValueError, match="name it in `base`"):
+        make_context(validate={"max_tokens": 5})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_at_once_are_encoded_as_one_by_one_whatever_is_known_of_the_tokenizer(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form: ChatFormat = chat_format(family)
+    special = form.tokenizer.all_special_tokens[0]
+    rows = [make_row(f"quest ion {n}{' é😀' * (n % 2)}", f" ans wer {n}\n" * (n % 4)) for n in range(100)]
+    rows[7] = make_row(f"a {special} in it")
+    rows[8] = Row(id="r", messages=[Message("user", "q")])
+    pairs = [(row.messages, row.tools) for row in rows]
+    many = form.encode_many(pairs)
+    assert many == [form.encode(*pair) for pair in pairs]
+    assert any(isinstance(item, Encoded) for item in many) == (family != "never-stops")
+    assert form.encode_many([]) == []
+    monkeypatch.setattr(Spelling, "is_whole", lambda *_: False)
+    assert many == form.encode_many(pairs)

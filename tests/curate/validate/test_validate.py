@@ -1,0 +1,275 @@
+"""Validation: each rule fires on what it describes, and on nothing else."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.core.errors import ConfigError
+from curate.core.rows.answer_schema import Schemas
+from curate.core.rows.formats.registry import FORMATS
+from curate.core.rows.row import Message, Row
+from curate.recipe.rule_ids import SEVERITY
+from curate.table.row_ref import Entry
+from curate.validate.repairs import REPAIRS, repair
+from curate.validate.rules.text import check_text
+from curate.validate.rules.tool_calls import tool_rule
+from curate.validate.stage import RULES, check_messages, validate
+from tests.conftest import ROOT
+from tests.curate.row_makers import make_context, make_entries, make_row
+
+U, A, S = Message("user", "q"), Message("assistant", "a"), Message("system", "s")
+CALL = Message("assistant", None, tool_calls=[{"id": "1", "function": {"name": "f", "arguments": "{}"}}])
+TOOL = Message("tool", "result", tool_call_id="1")
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([U, A], None),
+        ([S, U, A], None),
+        ([S, Message("developer", "d"), U, A, U, A], None),
+        ([U, CALL, TOOL, TOOL, A], None),
+        ([U, CALL], None),
+        ([Message("user", [{"type": "image_url", "image_url": {}}]), A], None),
+        ([], "no-messages"),
+        ([Message("human", "q"), A], "unknown-role"),
+        ([U, S, A], "system-not-first"),
+        ([U, U, A], "role-order"),
+        ([A], "role-order"),
+        ([U, A, A], "role-order"),
+        ([U, A, TOOL, A], "role-order"),
+        ([U, CALL, U, A], "role-order"),
+        ([Message("user", " \n"), A], "empty-turn"),
+        ([U, Message("assistant", None)], "empty-turn"),
+        ([Message("user", [{"type": "text", "text": ""}]), A], "empty-turn"),
+        ([U], "no-answer"),
+        ([S], "no-answer"),
+        ([U, CALL, TOOL], "no-answer"),
+    ],
+)
+def test_roles_order_and_content(messages: list[Message], reason: str | None) -> None:
+    fault = check_messages(Row(id="r", messages=messages))
+    assert (fault and fault[0]) == reason
+    assert reason is None or reason in RULES
+
+
+def check(answer: str, schema: object, folder: Path = Path(), target: str = "meta.schema") -> str | None:
+    row = make_row("q", answer, meta={} if schema is None else {"schema": schema})
+    outcome = validate(make_entries([row]), make_context(folder, validate={"target_schema": target}))
+    return outcome.rejections[0].reason if outcome.rejections else None
+
+
+@pytest.mark.parametrize(
+    ("answer", "schema", "reason"),
+    [
+        ('{"a": 1}', {"type": "object", "properties": {"a": {"type": "integer"}}}, None),
+        ('{"a": "1"}', {"type": "object", "properties": {"a": {"type": "integer"}}}, "target-schema"),
+        ("a: 1", {}, "target-not-json"),
+        ('{"a": NaN}', {}, "target-not-json"),
+        ('{"a": 1} {"b": 2}', {}, "target-not-json"),
+        ("1", None, "no-schema"),
+        ("1", {"type": "dict"}, "bad-schema"),
+        ("1", "string", "bad-schema"),
+        ("1", {"$ref": "https://example.org/schema.json"}, "bad-schema"),
+        ("1", {"$ref": "#/$defs/n", "$defs": {"n": {"type": "integer"}}}, None),
+        ('"abc"', {"pattern": "^b"}, "target-schema"),
+        ('"abc"', {"pattern": "^a"}, None),
+        ('"abc"', {"pattern": "("}, "bad-schema"),
+        ("{}", {"patternProperties": {"^a": {}}}, "bad-schema"),
+        (json.dumps("a" * 40 + "!"), {"pattern": "^(a|a)+$"}, "target-schema"),
+    ],
+)
+def test_answers_against_the_schema_that_a_row_carries(answer: str, schema: object, reason: str | None) -> None:
+    assert check(answer, schema) == reason
+
+
+def test_answers_against_a_schema_file(tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_text('{"type": "array"}')
+    assert check("[1]", None, tmp_path, "answer.json") is None
+    assert check("{}", None, tmp_path, "answer.json") == "target-schema"
+    (tmp_path / "answer.json").write_text('{"type": "list"}')
+    with pytest.raises(ConfigError, match=r"answer\.json"):
+        check("[1]", None, tmp_path, "answer.json")
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"required": ["x"], "type": "object"}}}]
+
+
+def call(*calls: dict[str, Any]) -> Message:
+    return Message("assistant", None, tool_calls=list(calls))
+
+
+def f(arguments: Any = '{"x": 1}', name: str = "f", **more: Any) -> dict[str, Any]:
+    return {"function": {"name": name, "arguments": arguments}, **more}
+
+
+def result(name: str | None = None) -> Message:
+    return Message("tool", "r", tool_call_id=name)
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        ([call(f(id="1")), result("1"), A], None),
+        ([call(f(id="1"), f(id="2")), result("2"), result("1"), A], None),
+        ([call(f(), f()), result(), result(), A], None),
+        ([call(f()), result("any"), A], None),
+        ([call(f(id="1")), result(), A], None),
+        ([call(f({"x": 1}))], None),
+        ([call({"name": "f", "arguments": {"x": 1}})], None),
+        ([call(f(id="1")), result("2"), A], "result-without-call"),
+        ([call(f(id="1")), result("1"), result("1"), A], "result-without-call"),
+        ([call(f(id="1"), f(id="2")), result("1"), A], "call-without-result"),
+        ([call(f(id="1"), f(id="1"))], "duplicate-call-id"),
+        ([call({"id": "1"})], "bad-call"),
+        ([call(f(name=""))], "bad-call"),
+        ([call(f(name="g"))], "unknown-tool"),
+        ([call(f("x=1"))], "arguments-not-json"),
+        ([call(f("[1]"))], "arguments-not-json"),
+        ([call(f("{}"))], "arguments-schema"),
+        ([call(f(""))], "arguments-schema"),
+    ],
+)
+def test_tool_calls_are_paired_and_fit_their_tool(turns: list[Message], reason: str | None) -> None:
+    fault = tool_rule(Schemas())(Row(id="r", messages=[U, *turns], tools=TOOLS))
+    assert (fault and fault[0]) == reason
+    assert reason is None or reason in RULES
+
+
+def test_a_tool_whose_schema_cannot_be_used_is_a_warning() -> None:
+    tools = [{"name": "f", "parameters": {"type": "dict"}}]
+    entries = make_entries([Row(id="r", messages=[U, call(f())], tools=tools)])
+    outcome = validate(entries, make_context())
+    assert outcome.counts == {"warnings": {"bad-tool-schema": 1}}
+    assert outcome.kept == entries
+    strict = validate(entries, make_context(validate={"severity": {"bad-tool-schema": "error"}}))
+    assert [item.reason for item in strict.rejections] == ["bad-tool-schema"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Dear {{ name }}, hello", "placeholder"),
+        ("Dear <INSERT NAME>,", "placeholder"),
+        ("Dear <your_name>,", None),
+        ("Dear [Your Name],", "placeholder"),
+        ("Dear [INSERT_NAME],", "placeholder"),
+        ("see [1], [your] own, and <your>", None),
+        ("write `{{ name }}` there", None),
+        ("```\n<h1>{{ title }}</h1>\n```\ndone", None),
+        ("`x` then {{ name }}", "placeholder"),
+        ("{{1, 2}, {3}}", None),
+        ("cafÃ©", "mojibake"),
+        ("it isnâ€™t", "mojibake"),
+        ("â€œquotedâ€\x9d", "mojibake"),
+        ("12 Â°C", "mojibake"),
+        ("ÐŸÑ€Ð¸Ð²ÐµÑ‚", "mojibake"),
+        ("ðŸ˜€", "mojibake"),
+        ("café, naïve, «CAFÉ», “AMANHÃ”, 12 °C, Ünsal’s Âme, Привет, 😀, 日本", None),
+        ("lost \ufffd", "lost-characters"),
+        ("zero \x00", "nul-character"),
+    ],
+)
+def test_text_that_was_left_or_damaged(text: str, reason: str | None) -> None:
+    fault = check_text(make_row("q", text))
+    assert (fault and fault[0]) == reason
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=0xA1, max_codepoint=0x17F), min_size=1))
+def test_text_read_with_the_wrong_encoding_is_found_and_the_right_one_is_named(text: str) -> None:
+    # Only letters that become one of the sequences that are looked for: those of Latin-1.
+    letters = "".join(char for char in text if 0xE0 <= ord(char) <= 0xFF)
+    fault = check_text(make_row(" " + letters.encode().decode("latin-1")))
+    assert (fault is not None) == bool(letters)
+    assert fault is None or repr(letters[0]) in fault[1]
+
+
+def test_severity_is_the_recipes_to_say() -> None:
+    entries = make_entries([make_row("q", "{{name}}"), make_row("q", "cafÃ©"), make_row("", "a")])
+    severity = {"placeholder": "warning", "mojibake": "off"}
+    outcome = validate(entries, make_context(validate={"severity": severity}))
+    assert outcome.kept == entries[:2]
+    assert outcome.counts == {"warnings": {"placeholder": 1}}
+    with pytest.raises(ValueError, match="no rule is called mojibak"):
+        make_context(validate={"severity": {"mojibak": "off"}})
+
+
+def test_repairs_are_counted_by_row_and_change_nothing_else() -> None:
+    good = make_row("q", "a")
+    messy = Row(
+        id="m",
+        messages=[
+            Message("Human", "\ufeffq\u200b \n"),
+            call({"id": "1", "function": {"name": "f", "arguments": {"x": 1}}}),
+            result("1"),
+            Message("gpt", "a  ", tool_calls=[]),
+        ],
+        tools=TOOLS,
+    )
+    entries = [Entry(one.row, one.place, one.raw, verbatim=True) for one in make_entries([good, messy])]
+    outcome = validate(entries, make_context(validate={"fix": True}))
+    first, second = outcome.kept
+    assert first is entries[0]
+    assert not second.verbatim
+    assert second.raw == entries[1].raw
+    assert [(message.role, message.text) for message in second.row.messages] == [
+        ("user", "q"),
+        ("assistant", ""),
+        ("tool", "r"),
+        ("assistant", "a"),
+    ]
+    assert second.row.messages[3].tool_calls is None
+    assert second.row.messages[1].tool_calls == [
+        {"id": "1", "type": "function", "function": f()["function"] | ARGUMENTS}
+    ]
+    assert outcome.counts["repairs"] == dict.fromkeys(sorted(REPAIRS), 1)
+    assert [item.reason for item in validate(entries, make_context()).rejections] == ["unknown-role"]
+
+
+ARGUMENTS = {"arguments": '{"x":1}'}
+
+
+@given(st.lists(st.tuples(st.sampled_from(["user", "human", "GPT", "bot?"]), st.text(max_size=6)), max_size=4))
+def test_a_second_repair_finds_nothing(turns: list[tuple[str, str]]) -> None:
+    once = repair(Row(id="r", messages=[Message(role, text) for role, text in turns]), Counter())
+    counts: Counter[str] = Counter()
+    assert repair(once, counts) is once
+    assert not counts
+
+
+messages = st.lists(
+    st.builds(
+        Message,
+        st.sampled_from(["system", "user", "assistant", "tool", "bot"]),
+        st.one_of(st.none(), st.sampled_from(["", " ", "text"])),
+        st.one_of(st.none(), st.just([{"id": "1"}])),
+    ),
+    max_size=5,
+)
+
+
+@given(st.lists(messages, max_size=8))
+def test_every_row_is_kept_or_rejected_with_a_known_rule(conversations: Sequence[list[Message]]) -> None:
+    entries = make_entries([Row(id=str(n), messages=list(m)) for n, m in enumerate(conversations)])
+    outcome = validate(entries, make_context())
+    kept: list[Any] = [entry.place.line for entry in outcome.kept]
+    rejected = [rejection.line for rejection in outcome.rejections]
+    assert sorted(kept + rejected) == [entry.place.line for entry in entries]
+    assert {rejection.reason for rejection in outcome.rejections} <= set(RULES)
+    assert all(entry.row.messages[-1].role == "assistant" for entry in outcome.kept)
+
+
+def test_the_page_about_rules_names_each_with_its_severity() -> None:
+    page = (ROOT / "curate" / "README.md").read_text()
+    for name, text in RULES.items():
+        assert f"| `{name}` | {SEVERITY[name]} | {text.replace('|', '&#124;')} |" in page
+    for name, text in REPAIRS.items():
+        assert f"| `{name}` | {text} |" in page
+    for form in FORMATS.values():
+        assert f"| `{form.name}` | {form.keys} |" in page
