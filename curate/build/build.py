@@ -3,36 +3,42 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from curate.build.dataset_folder import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
-from curate.build.human_decisions import STAGE as REVIEW
-from curate.build.human_decisions import find_decisions, with_review
-from curate.build.plan import COMPOSING, Done, Step, make_steps, run_step, wants_screens
-from curate.build.row_accounts import check_account, count_stage
-from curate.build.stage_inputs import find_stage_files
+from curate.build.guards import Signs, check_guards, idle_filters, refuse
+from curate.build.human_decisions import Decisions, find_decisions
+from curate.build.run_stages import StagesRun, run_stages
+from curate.build.stage_cache import StageCache
+from curate.build.stage_inputs import find_files
+from curate.build.stages import DUPLICATES, all_makers, wanted_stages
+from curate.compose.balance import dominant_class
+from curate.compose.sides import Sides, compose, describe_added
+from curate.compose.split import count_labels
 from curate.core.config_file import load_config
 from curate.core.console import progress
-from curate.core.cpu_count import usable_processors
 from curate.core.digests import digest_json
 from curate.core.errors import DataError
+from curate.core.files import json_lines
 from curate.core.gc_pause import collector_paused
+from curate.core.parquet import parquet_bytes
 from curate.core.paths import find_path
 from curate.core.records import environment, versions
-from curate.read.sources import InputFile, find_files
+from curate.core.worker_processes import usable_processors
+from curate.dedup.cluster_table import ClusterTable, renamed
+from curate.read.chunks import read_earlier, reading
 from curate.recipe.recipe import Recipe, Side
-from curate.table.large_arrays import give_back_memory
-from curate.table.row_ref import Context, Entry, Outcome, Rows
-
-if TYPE_CHECKING:
-    from curate.build.guards import Signs
-    from curate.read.chunks import Reading
-    from curate.table.rejections import Rejections
+from curate.recipe.screens import wants_screens
+from curate.report.facts import describe_facts
+from curate.table.rejections import Rejections
+from curate.table.selection import RowSelection
+from curate.table.stage import Context, InputFile
+from curate.table.ties import merge_ties, seed_ties
 
 _SHOWN_REJECTIONS = 3  # enough to see what is wrong with a source, few enough to read
 
@@ -67,13 +73,10 @@ def build(
     recipe = load_config(recipe_path, Recipe)
     if fix:
         recipe = recipe.model_copy(update={"checks": recipe.checks.model_copy(update={"fix": True})})
-    if memory is not None:
-        give_back_memory()
-    context = Context(recipe, recipe_path.parent, usable_processors(), memory)
+    context = Context(recipe, recipe_path.parent, usable_processors(), memory, read=read_earlier)
     target = output if output is not None else find_path(recipe.output, context.folder)
     decisions, journals = find_decisions(target)
-    context = replace(context, decisions=decisions)
-    files = find_files(context) + find_stage_files(context) + journals
+    files = find_files(context) + journals
     input_digest = _input_digest(recipe, files)
     if not dry_run:
         if not force and (manifest := current_manifest(target, input_digest)) is not None:
@@ -81,94 +84,70 @@ def build(
         check_writable(target)
         if force:
             shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
-    dataset = curate_rows(context, files, None if dry_run else target / KEPT_FOLDER)
-    body = {**dataset.facts, "input_digest": input_digest}
-    facts = replace(dataset, facts=body)
+    dataset = curate_rows(context, files, decisions, None if dry_run else target / KEPT_FOLDER)
+    facts = replace(dataset, facts={**dataset.facts, "input_digest": input_digest})
     seconds = round(time.monotonic() - started, 3)
     manifest = write_dataset(facts, None if dry_run else target, environment(seconds=seconds))
     return Built(manifest, target, False, manifest["warnings"])
 
 
-@dataclass
-class _Run:
-    """What the steps have come to so far."""
-
-    entries: Sequence[Entry]
-    rejections: "Rejections"
-    counts: list[dict[str, Any]]
-    ties: list[dict[str, str]] = field(default_factory=list)
-    conflicts: list[list[str]] = field(default_factory=list)
-    reports: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-    columns: dict[str, dict[str, Any]] = field(default_factory=dict)
-    times: dict[str, int] = field(default_factory=dict)
-    filtered: Sequence[Entry] = field(default_factory=list)
-    """The rows before balancing and mixing."""
-
-
-def curate_rows(context: Context, files: Sequence[InputFile], folder: Path | None = None) -> Dataset:
+def curate_rows(
+    context: Context, files: Sequence[InputFile], decisions: Decisions | None = None, folder: Path | None = None
+) -> Dataset:
     """The rows of every source through every stage; what stages decide is kept in `folder`, and looked for there.
 
     Raises: DataError where no row is left for train, or where a guard stops the build.
     """
-    # Imported here: what finds a dataset up to date needs none of these.
-    from curate.build.guards import check_guards, idle_filters, refuse
-    from curate.build.stage_cache import Kept
-    from curate.compose.balance import dominant_class
-    from curate.compose.sides import compose, describe_added, merge_ties
-    from curate.compose.split import count_labels
-    from curate.dedup.cluster_table import ClusterTable, parquet_bytes, renamed
-    from curate.report.facts import describe_facts
-    from curate.table.rejections import Rejections
-    from curate.table.selection import together
-
     recipe = context.recipe
-    run, lines, inputs_read = _read_all(context, files)
-    read = {source.name: lines[source.name] for source in recipe.sources}
-    kept = Kept(folder, recipe, files, run.entries) if folder is not None else None
-    steps = with_review(make_steps(recipe, context.folder), context.decisions)
-    _run_steps(run, steps, replace(context, kept=kept))
-    if kept is not None:
-        kept.tidy(screens=wants_screens(recipe))
-    signs = check_guards(recipe.guards, read, _by_source(run.filtered), run.rejections)
+    run, records, check = _read_all(context, files)
+    read = {source.name: records[source.name] for source in recipe.sources}
+    cache = StageCache(folder, recipe, files, run.rows) if folder is not None else None
+
+    def check_left(stage: str) -> None:
+        if not run.rows:
+            raise _no_row_left(stage, run.rejections)
+
+    stages = wanted_stages(context)
+    run_stages(run, stages, replace(context, cache=cache), decisions=decisions, after_each=check_left)
+    if cache is not None:
+        cache.tidy(screens=wants_screens(recipe.screens))
+    filtered = run.before_composing if run.before_composing is not None else run.rows
+    signs = check_guards(recipe.guards, read, _by_source(filtered), run.rejections)
     refuse(signs)
-    ties = merge_ties(*run.ties, _seed_ties(run.entries))
-    sides = compose(run.entries, recipe, ties, run.times)
+    sides = compose(run.rows, recipe, merge_ties(*run.ties, seed_ties(run.rows)), run.repetitions)
     if not sides.rows["train"]:
-        raise DataError(
-            f"all {len(run.entries)} rows fell to val and test", fix="give train a larger share, or more rows"
-        )
+        raise DataError(f"all {len(run.rows)} rows fell to val and test", fix="give train a larger share, or more rows")
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
     if written + len(run.rejections) != sum(read.values()):
         raise RuntimeError(f"{sum(read.values())} rows read, {written} kept and {len(run.rejections)} rejected")
-    clusters = ClusterTable(run.entries, run.rejections, merge_ties(*run.ties)).pieces()
-    fit = describe_facts(Rows(together(list(sides.rows.values()))))
-    if wants_screens(recipe):
+    clusters = ClusterTable(run.rows, run.rejections, merge_ties(*run.ties), DUPLICATES).pieces()
+    fit = describe_facts(sides.all().rows)
+    if wants_screens(recipe.screens):
         from curate.screen.redact_ids import redact_ids, redact_rejections
 
-        run.rejections = Rejections(redact_rejections(run.rejections, recipe.screens, context.folder))
+        spool = run.rows.table.spool
+        run.rejections = redact_rejections(run.rejections, recipe.screens, context.folder, spool)
         clusters = (renamed(some, lambda ids: redact_ids(ids, recipe.screens, context.folder)) for some in clusters)
         _hide_ids(run, fit, signs, context)
     run.files["clusters.parquet"] = parquet_bytes(clusters)
     facts = _facts(recipe, run, read)
-    facts["inputs"] = [_describe(file, lines) for file in files]
+    facts["inputs"] = [_describe(file, records) for file in files]
     facts["split"] = count_labels(sides.rows)
     facts |= describe_added(sides)
     facts["fit"] = fit
     warned = [
         *signs.warnings,
         *idle_filters(recipe, run.counts, run.reports),
-        *_warnings(facts, sides.rows),
+        *_warnings(facts, sides),
         *run.warnings,
     ]
-    if recipe.balance is None and (text := dominant_class(run.entries)):
+    if recipe.balance is None and (text := dominant_class(run.rows)):
         warned.append(text)
     facts["warnings"] = warned
-    return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files}, inputs_read.check)
+    return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files}, check)
 
 
-def _hide_ids(run: _Run, fit: dict[str, Any], signs: "Signs", context: Context) -> None:
+def _hide_ids(run: StagesRun, fit: dict[str, Any], signs: Signs, context: Context) -> None:
     """Let no id that holds what a screen keeps out be seen in the manifest, the card, the report or the evidence."""
     from curate.core.text.leaks.evidence import EVIDENCE_FILE, Evidence
     from curate.screen.redact_ids import redact_ids
@@ -181,42 +160,31 @@ def _hide_ids(run: _Run, fit: dict[str, Any], signs: "Signs", context: Context) 
     for row in filter(hidden.__contains__, signs.rows):
         signs.warnings[:] = [text.replace(row, hidden[row]) for text in signs.warnings]
     if EVIDENCE_FILE in run.files:
-        shown = [msgspec.structs.replace(one, row=hidden.get(one.row, one.row)) for one in evidence]
-        run.files[EVIDENCE_FILE] = msgspec.json.Encoder().encode_lines(shown)
+        run.files[EVIDENCE_FILE] = json_lines(
+            msgspec.structs.replace(one, row=hidden.get(one.row, one.row)) for one in evidence
+        )
 
 
-def _run_steps(run: _Run, steps: Sequence[Step], context: Context) -> None:
-    """Run the steps one after the other. Raises: DataError where one leaves no row."""
-    _check_left(run, "read")
-    run.filtered = run.entries
-    with progress("curate", len(steps)) as advance:
-        for step in steps:
-            done = run_step(step, run.entries, context, run.columns)
-            check_account(step.name, run.entries, done.outcome)
-            _take_in(run, step.name, done)
-            _check_left(run, step.name)
-            if step.name not in (*COMPOSING, REVIEW):  # both take out good rows on purpose
-                run.filtered = run.entries
-            advance(1, step.name)
+def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[StagesRun, Counter[str], Callable[[], None]]:
+    """What was read; how many records each source and each of its files (`source\\0path`) has; and a function that
+    raises where a file has changed since.
+    """
+    rejections = Rejections()
+    records: Counter[str] = Counter()
+    total = sum(file.input.path.stat().st_size for file in files if file.kind == "source")
+    with reading(context, all_makers(context), total) as reader, progress("read", total) as advance:
+        for source in context.recipe.sources:
+            inputs = [file.input for file in files if file.kind == "source" and file.name == source.name]
+            for chunk in reader.read(source, inputs):
+                advance(chunk.size)
+                rejections += chunk.unread
+                records[f"{source.name}\0{chunk.input.shown}"] += chunk.records
+                records[source.name] += chunk.records
+    return StagesRun(RowSelection.all_of(reader.table), rejections), records, reader.check
 
 
-def _take_in(run: _Run, name: str, done: Done) -> None:
-    outcome = done.outcome
-    run.counts.append(count_stage(name, len(run.entries), outcome))
-    run.entries = outcome.kept
-    run.rejections.add(outcome.rejections)
-    run.ties.append(outcome.ties)
-    run.conflicts += outcome.conflicts
-    if done.report is not None:
-        run.reports[name] = done.report
-    run.warnings += done.warnings
-    run.files |= done.files
-    run.columns |= done.columns
-    run.times |= done.times
-
-
-def _facts(recipe: Recipe, run: _Run, read: dict[str, int]) -> dict[str, Any]:
-    kept = _by_source(run.entries)
+def _facts(recipe: Recipe, run: StagesRun, read: dict[str, int]) -> dict[str, Any]:
+    kept = _by_source(run.rows)
     return {
         "kind": "manifest",
         "schema": 1,
@@ -237,49 +205,15 @@ def _facts(recipe: Recipe, run: _Run, read: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _by_source(entries: Sequence[Entry]) -> Counter[str]:
-    from curate.table.selection import sources
-
-    return Counter({name: int(at.size) for name, at in sources(entries).items()})
+def _by_source(rows: RowSelection) -> Counter[str]:
+    return Counter({name: int(at.size) for name, at in rows.by_source().items()})
 
 
-def _seed_ties(entries: Sequence[Entry]) -> dict[str, str]:
-    from curate.table.selection import synthesized
-
-    if not synthesized(entries):
-        return {}
-    from curate.synthesize.job import seed_ties
-
-    return seed_ties(entries)
-
-
-def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[_Run, Counter[str], "Reading"]:
-    """The rows and rejections, how many records each source and each of its files (`source\\0path`) has."""
-    # Imported here, as above.
-    from curate.read.chunks import reading
-    from curate.table.rejections import Rejections
-
-    run = _Run([], Rejections(), [])
-    lines: Counter[str] = Counter()
-    total = sum(file.input.path.stat().st_size for file in files if file.kind == "source")
-    with reading(context, total) as read, progress("read", total) as advance:
-        for source in context.recipe.sources:
-            inputs = [file.input for file in files if file.kind == "source" and file.name == source.name]
-            for part in read.read(source, inputs):
-                advance(part.size)
-                run.rejections.add(part.rejections)
-                lines[f"{source.name}\0{part.input.shown}"] += part.records
-                lines[source.name] += part.records
-    run.entries = read.rows.all()
-    run.counts.append(count_stage("read", len(run.entries) + len(run.rejections), Outcome(run.entries, run.rejections)))
-    return run, lines, read
-
-
-def _describe(file: InputFile, lines: Counter[str]) -> dict[str, Any]:
+def _describe(file: InputFile, records: Counter[str]) -> dict[str, Any]:
     described = {"name": file.name, "kind": file.kind, "path": file.input.shown, "digest": file.digest}
     if file.kind != "source":
         return described
-    return {**described, "lines": lines[f"{file.name}\0{file.input.shown}"], "format": file.input.format}
+    return {**described, "lines": records[f"{file.name}\0{file.input.shown}"], "format": file.input.format}
 
 
 def _input_digest(recipe: Recipe, files: Sequence[InputFile]) -> str:
@@ -288,22 +222,17 @@ def _input_digest(recipe: Recipe, files: Sequence[InputFile]) -> str:
     return digest_json({"recipe": settings, "inputs": inputs, "versions": versions()})
 
 
-def _check_left(run: _Run, stage: str) -> None:
-    if run.entries:
-        return
-    from curate.table.rejections import count_reasons
-
-    rejections = run.rejections
+def _no_row_left(stage: str, rejections: Rejections) -> DataError:
     lines = [f"no row is left after stage {stage}: {len(rejections)} rejected"]
-    lines += [f"  {count} times {of}: {reason}" for (of, reason), count in count_reasons(rejections).most_common()]
+    lines += [f"  {count} times {of}: {reason}" for (of, reason), count in rejections.reasons().most_common()]
     lines += [f"  {item.path}:{item.line}: {item.detail}" for item in rejections[:_SHOWN_REJECTIONS]]
-    raise DataError("\n".join(lines), fix="correct the sources, the adapter or the recipe's rules")
+    return DataError("\n".join(lines), fix="correct the sources, the adapter or the recipe's rules")
 
 
-def _warnings(facts: dict[str, Any], sides: dict[Side, Sequence[Entry]]) -> list[str]:
+def _warnings(facts: dict[str, Any], sides: Sides) -> list[str]:
     shares = facts["recipe"]["split"]["shares"]
-    wanted: list[Side] = [side for side in sides if shares[side] > 0]
-    found = [f"{side} is empty: its share is {shares[side]:g}" for side in wanted if not sides[side]]
+    wanted: list[Side] = [side for side in sides.rows if shares[side] > 0]
+    found = [f"{side} is empty: its share is {shares[side]:g}" for side in wanted if not sides.rows[side]]
     if conflicts := facts["conflicts"]:
         found.append(f"{len(conflicts)} prompts have different answers; manifest.json lists them under `conflicts`")
     if unreadable := facts["stages"][0]["rejected"]:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,7 +16,8 @@ from curate.core.errors import DataError, ProvenanceError, os_errors
 from curate.core.files import atomic_write, read_lines
 from curate.core.records import peek_record, read_record, seal, write_record
 from curate.recipe.recipe import Side
-from curate.table.row_ref import Entry, Rejection, Rows
+from curate.table.rejections import Rejections
+from curate.table.selection import RowSelection
 
 MANIFEST = "manifest.json"
 KEPT_FOLDER = ".kept"  # what stages decided and measured: it can be made again, and no digest depends on it
@@ -27,8 +28,8 @@ _UNFINISHED = ".unfinished-"
 class Dataset:
     """What the stages made: the rows of each side, the rejections, the manifest's facts, and further files."""
 
-    sides: dict[Side, Sequence[Entry]]
-    rejections: Sequence[Rejection]
+    sides: dict[Side, RowSelection]
+    rejections: Rejections
     facts: dict[str, Any]
     files: dict[str, bytes] = field(default_factory=dict)
     check: Callable[[], None] = lambda: None
@@ -72,18 +73,15 @@ def _write_all(dataset: Dataset, folder: Path | None) -> dict[str, Any]:
     rows["rejected.jsonl"] = len(dataset.rejections)
     rows |= {name: made.count(b"\n") for name, made in dataset.files.items() if name.endswith(".jsonl")}
 
-    def write(name: str, parts: Iterable[bytes | memoryview]) -> dict[str, Any]:
+    def write(name: str, parts: Iterable[bytes]) -> dict[str, Any]:
         if folder is None:
             return _describe(parts, rows.get(name), None)
         with atomic_write(folder / name) as file:
             return _describe(parts, rows.get(name), file)
 
-    # Imported here: what finds a dataset unchanged needs no machine code.
-    from curate.table.dataset_lines import blocks
-
     # Rows are copied, digested and written without the interpreter's lock: time for what is made row by row in Python.
     with ThreadPoolExecutor(1) as beside:
-        sides = {f"{side}.jsonl": blocks(rows) for side, rows in dataset.sides.items()}
+        sides = {f"{side}.jsonl": rows.blocks() for side, rows in dataset.sides.items()}
         waiting = {name: beside.submit(write, name, parts) for name, parts in sides.items()}
         others = {name: write(name, parts) for name, parts in _other_files(dataset)}
     return {name: written.result() for name, written in waiting.items()} | others
@@ -94,19 +92,28 @@ def _other_files(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
     # Imported here, as above.
     from curate.report.card import render_card
     from curate.report.html import render_report
-    from curate.table.rejections import rejected_lines
 
     if dataset.facts["recipe"]["parquet"]:
-        from curate.table.parquet_rows import rows_as_parquet
+        from curate.report.parquet_rows import rows_as_parquet
 
         for side, rows in dataset.sides.items():
-            yield f"{side}.parquet", (rows_as_parquet(Rows(rows)),)
-    yield "rejected.jsonl", rejected_lines(dataset.rejections)
+            yield f"{side}.parquet", (rows_as_parquet(rows.rows),)
+    yield "rejected.jsonl", dataset.rejections.lines()
     for name, content in dataset.files.items():
         yield name, (content,)
-    yield "card.md", (render_card(dataset.facts, dataset.sides["train"]).encode("utf-8", "replace"),)
+    sections = _card_sections(dataset.facts["reports"])
+    yield "card.md", (render_card(dataset.facts, dataset.sides["train"], sections).encode("utf-8", "replace"),)
     report = render_report(dataset.facts, dataset.sides, dataset.rejections)
     yield "report.html", (report.encode("utf-8", "replace"),)
+
+
+def _card_sections(reports: Mapping[str, Any]) -> list[str]:
+    """What the stages have to say of their reports."""
+    from curate.build.human_decisions import Decisions
+    from curate.build.stages import STAGES
+
+    order = [*STAGES[:-1], Decisions(), *STAGES[-1:]]  # what people decided stands before the mix
+    return [stage.card(reports[stage.name]) for stage in order if stage.name in reports]
 
 
 def _remove_old(output: Path, names: set[str]) -> None:
@@ -118,7 +125,7 @@ def _remove_old(output: Path, names: set[str]) -> None:
             (output / name).unlink(missing_ok=True)
 
 
-def _describe(parts: Iterable[bytes | memoryview], rows: int | None, file: IO[bytes] | None) -> dict[str, Any]:
+def _describe(parts: Iterable[bytes], rows: int | None, file: IO[bytes] | None) -> dict[str, Any]:
     """What the manifest says of a file with this content, which goes into `file` where there is one."""
     state = hashlib.sha256()
     for part in parts:

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from curate.build.plan import COMPOSING
+from curate.build.stages import COMPOSING, DUPLICATES
 from curate.core.errors import DataError
-from curate.dedup.cluster_table import Texts, ids_among, repeated
+from curate.dedup.cluster_table import repeated
 from curate.recipe.guards import Guards
 from curate.recipe.recipe import Recipe
-from curate.table.rejections import count_reasons
-from curate.table.row_ref import Rejection
+from curate.table.id_numbers import IdNumbers
+from curate.table.rejections import Rejections
+from curate.table.row_table import TextNumbers
 
-_DUPLICATES = ("exact", "near", "semantic")
+_DUPLICATES = tuple(name for name in DUPLICATES if name != "index")  # an index is of earlier datasets
 _SHOWN = 3
 
 
@@ -27,9 +28,7 @@ class Signs:
     rows: list[str] = field(default_factory=list)
 
 
-def check_guards(
-    guards: Guards, read: Mapping[str, int], left: Mapping[str, int], rejections: Sequence[Rejection]
-) -> Signs:
+def check_guards(guards: Guards, read: Mapping[str, int], left: Mapping[str, int], rejections: Rejections) -> Signs:
     """What is suspicious. `read` and `left` count rows by source, before the stages and before balancing."""
     signs = Signs()
     default = Guards()
@@ -75,10 +74,13 @@ def idle_filters(recipe: Recipe, stages: Sequence[Mapping[str, Any]], reports: M
     return [f"these filters leave out nothing: {names}; do they look where they should?"] if idle else []
 
 
-def largest_clusters(rejections: Sequence[Rejection]) -> list[tuple[str, int]]:
+def largest_clusters(rejections: Rejections) -> list[tuple[str, int]]:
     """The ids of the few rows that most rows say the same as, the most first, and how many those are with itself."""
-    ids = ids_among(rejections)
-    found = repeated(rejections, _DUPLICATES, ids, Texts(), Texts())
+    tables = [block.instead.table for block in rejections.blocks if block.instead is not None]
+    if not tables:
+        return []
+    ids = IdNumbers(tables[0])
+    found = repeated(rejections, _DUPLICATES, ids, TextNumbers(), TextNumbers())
     found = found.taken(found.dataset < 0)
     kept, firsts, sizes = np.unique(found.instead, return_index=True, return_counts=True)
     near = found.taken((found.stage != _DUPLICATES.index("exact")) & ids.isin(found.id, kept) & (found.id >= 0))
@@ -90,14 +92,14 @@ def largest_clusters(rejections: Sequence[Rejection]) -> list[tuple[str, int]]:
             sizes[at] = 0
     most = np.lexsort((firsts, -sizes))[:_SHOWN]
     most = most[sizes[most] > 0]
-    return list(zip(ids.names(kept[most]), (sizes[most] + 1).tolist(), strict=True))
+    return list(zip(ids.ids(kept[most]), (sizes[most] + 1).tolist(), strict=True))
 
 
-def _why(rejections: Sequence[Rejection], is_only_source: bool) -> str:
+def _why(rejections: Rejections, is_only_source: bool) -> str:
     """The commonest reasons, where they are those of the source: a rejection names its file, not its source."""
     if not is_only_source:
         return ""
-    most = count_reasons(rejections).most_common(_SHOWN)
+    most = rejections.reasons().most_common(_SHOWN)
     return ": " + ", ".join(f"{stage}: {reason} {count}" for (stage, reason), count in most)
 
 

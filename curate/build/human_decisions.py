@@ -3,29 +3,32 @@ stays. A decision on a row that has changed since is counted and not applied.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
-from curate.build.plan import COMPOSING, Done, Step
 from curate.core.digests import digest_file, digest_text
+from curate.core.markdown import table
 from curate.core.review.decisions import FILE, REJECTED, Event, read_events, replay, row_digest
+from curate.core.rows.row import Row, encode_row
 from curate.files.records import Input
-from curate.read.sources import InputFile
-from curate.table.class_of_row import Columns
-from curate.table.row_ref import Context, Entry, Outcome, Rejection, reject
+from curate.recipe.screens import wants_screens
+from curate.table.rejections import Rejection, Rejections
+from curate.table.selection import RowRef, RowSelection
+from curate.table.stage import Context, InputFile, Measured, Stage, StageResult
 
-STAGE = "review"
 # What a person can't overrule: unreadable records are no rows, and no item of an evaluation may get into train.
-_FINAL = frozenset({"read", "decontaminate", STAGE, *COMPOSING})
+_FINAL = frozenset({"read", "decontaminate", "review"})
 
 
 @dataclass
-class Decisions:
+class Decisions(Stage):
     """What holds after a journal. `rows` are decisions on rows of the dataset, by id and digest."""
 
+    name: ClassVar[str] = "review"
     rows: dict[tuple[str, str], Event] = field(default_factory=dict)
     back: dict[tuple[str, str], Event] = field(default_factory=dict)
     """Rejected rows that a reviewer wants in the dataset, by id and digest."""
@@ -61,80 +64,76 @@ class Decisions:
                         found._used.add(event.seq)
         return found
 
-    def take_back(self, stage: str, entries: Sequence[Entry], done: Done, context: Context) -> Done:
+    def take_back(self, stage: Stage, rows: RowSelection, result: StageResult, context: Context) -> StageResult:
         """What a stage did, less the rejections that a reviewer overruled: those rows go on to the next stage."""
         wanted = {name for name, _ in self.back}
-        told = done.outcome.rejections if stage not in _FINAL else []
-        asked = {at: item for at, item in enumerate(told) if item.id in wanted}
-        if not asked:
-            return done
-        from curate.table.selection import left_out, spots, take, together
-
+        told = result.rejections
+        if stage.name in _FINAL or stage.composes or not wanted:
+            return result
+        asked = [at for at, name in enumerate(told.ids()) if name in wanted]
+        found = [told[at] for at in asked]
         events = {
-            at: event
-            for at, digest in zip(asked, _digests(list(asked.values()), context), strict=True)
-            if (event := self.back.get((asked[at].id or "", digest))) is not None
+            at: (item, event)
+            for at, item, digest in zip(asked, found, _digests(found, context), strict=True)
+            if (event := self.back.get((item.id or "", digest))) is not None
         }
-        again = [asked[at] for at in events]
-        self._used |= {event.seq for event in events.values()}
-        self._taken_back[stage] += len(again)
-        places = {(item.path, item.offset) for item in again}
-        gone = left_out(entries, done.outcome.kept)
-        is_back = np.array([(path, offset) in places for path, _, offset in spots(take(entries, gone))], np.bool_)
-        kept = together([done.outcome.kept, take(entries, gone[is_back])])
+        if not events:
+            return result
+        self._used |= {event.seq for _, event in events.values()}
+        self._taken_back[stage.name] += len(events)
+        numbers = told.numbers()
+        assert numbers is not None
+        given = rows.given(numbers[list(events)])  # as the stage got them, before it repaired anything
+        kept = result.kept.followed_by(rows.take(np.sort(rows.positions_of(given))))
         # A row that repeats another stays on its side of the split.
         tied: dict[str, str] = {}
-        for item in again:
+        for item, _ in events.values():
             if item.because_of is not None and item.id is not None and not item.because_of.dataset:
-                name = done.outcome.ties.get(item.because_of.id, item.because_of.id)
+                name = result.ties.get(item.because_of.id, item.because_of.id)
                 tied |= {item.because_of.id: name, item.id: name}
-        outcome = replace(
-            done.outcome,
-            kept=kept,
-            rejections=[item for at, item in enumerate(told) if at not in events],
-            ties={**done.outcome.ties, **tied},
-        )
-        return replace(done, outcome=outcome)
+        return replace(result, kept=kept, rejections=told.without(events), ties={**result.ties, **tied})
 
-    def apply(self, entries: Sequence[Entry], _: Context, __: Columns) -> Done:
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
         """The rows as the reviewers left them: dropped ones are rejected, edited ones changed."""
-        from curate.table.selection import names, take
-
-        wanted = {name for name, _ in self.rows}
-        changed: dict[int, Entry] = {}
-        rejections: list[Rejection] = []
-        gone: list[int] = []
+        asked = rows.find({name for name, _ in self.rows}).tolist()
+        changed: dict[int, Row] = {}
+        gone: dict[int, tuple[str, str]] = {}
         applied: Counter[str] = Counter()
-        for at, name in enumerate(names(entries)):
-            if name not in wanted:
-                continue
-            given = entries[at]
-            entry, event = self._last(given)
+        for at in asked:
+            row, event = self._last(rows[at])
             if event is None:
                 continue
             applied["drop" if event.rows else event.action] += 1
             if event.action == "drop" or event.rows:
-                gone.append(at)
-                rejections.append(reject(given, STAGE, "reviewed", _detail(event)))
-            elif entry is not given:
-                changed[at] = entry
-        kept = take(entries, np.delete(np.arange(len(entries)), gone))
-        if changed:
-            dropped = set(gone)
-            stay = (at for at in range(len(entries)) if at not in dropped)
-            kept = [changed.get(at, entry) for at, entry in zip(stay, kept, strict=True)]
-        return Done(Outcome(kept, rejections), self._report(applied, len(changed)))
+                gone[at] = ("reviewed", _detail(event))
+            elif row is not None:
+                changed[at] = row
+        rejections = Rejections.of_rows(self.name, rows.take(list(gone)), list(gone.values()))
+        kept = rows.changed(list(changed), list(changed.values()), own_record=False).without(list(gone))
+        return StageResult(kept, rejections, report=self._report(applied, len(changed)))
 
-    def _last(self, entry: Entry) -> tuple[Entry, Event | None]:
-        """The entry after its edits, one after the other, and the last decision on it."""
+    def card(self, report: Mapping[str, Any]) -> str:
+        """How many decisions there were, and what came of them."""
+        counts = [
+            ("decided", report["decisions"]),
+            ("applied", report["applied"]),
+            ("taken back", report["taken_back"]),
+        ]
+        rows = [[what, ", ".join(f"{name} {count}" for name, count in one.items()) or "-"] for what, one in counts]
+        stale = f"{report['stale']} decisions are on rows that have changed since or are gone; they were not applied."
+        return f"## Human decisions\n\n{stale}\n\n" + table(["", "rows"], rows)
+
+    def _last(self, given: RowRef) -> tuple[Row | None, Event | None]:
+        """What the row says after its edits, one after the other, None without any; and the last decision on it."""
         last: Event | None = None
-        while (event := self.rows.get((entry.id, row_digest(entry.line)))) is not None and event is not last:
+        row, name, line = None, given.id, given.line
+        while (event := self.rows.get((name, row_digest(line)))) is not None and event is not last:
             self._used.add(event.seq)
             last = event
-            if event.row is None or event.row == entry.row:
+            if event.row is None or event.row == (row if row is not None else given.row):
                 break
-            entry = Entry(event.row, entry.place, entry.raw)
-        return entry, last
+            row, name, line = event.row, event.row.id, encode_row(event.row)
+        return row, last
 
     def _report(self, applied: Counter[str], edited: int) -> dict[str, object]:
         every = {event.seq for event in (*self.rows.values(), *self.back.values())}
@@ -147,14 +146,6 @@ class Decisions:
         }
 
 
-def with_review(steps: Sequence[Step], decisions: Decisions | None) -> list[Step]:
-    """The steps with the human decisions after those that look for faults and before those that compose."""
-    if decisions is None:
-        return list(steps)
-    first = next((at for at, step in enumerate(steps) if step.name in COMPOSING), len(steps))
-    return [*steps[:first], Step(STAGE, decisions.apply), *steps[first:]]
-
-
 def find_decisions(folder: Path) -> tuple[Decisions | None, list[InputFile]]:
     """The decisions in a dataset's folder, None where nobody has reviewed it, and the file that they are in.
 
@@ -163,19 +154,17 @@ def find_decisions(folder: Path) -> tuple[Decisions | None, list[InputFile]]:
     path = folder / FILE
     if not path.is_file():
         return None, []
-    found = InputFile(STAGE, "decisions", Input(FILE, path), digest_file(path))
+    found = InputFile(Decisions.name, "decisions", Input(FILE, path), digest_file(path))
     return Decisions.of(read_events(path)), [found]
 
 
 def _digests(rejections: Sequence[Rejection], context: Context) -> list[str]:
     """The digest of each rejection that a reviewer saw: that of what `rejected.jsonl` holds of it."""
-    from curate.build.plan import wants_screens
-
     shown = rejections
-    if wants_screens(context.recipe):
-        from curate.screen.redact_ids import redact_rejections
+    if wants_screens(context.recipe.screens):
+        from curate.screen.redact_ids import redacted
 
-        shown = redact_rejections(shown, context.recipe.screens, context.folder)
+        shown = redacted(shown, context.recipe.screens, context.folder)
     return [digest_text(seen.raw) for seen in shown]
 
 

@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from curate.build.dataset_folder import check_writable
-from curate.build.plan import Step, make_steps, wants_screens
+from curate.build.run_stages import StagesRun, run_stages
+from curate.build.stages import all_makers, wanted_stages
+from curate.compose.split import count_labels, split_rows
 from curate.core.config_file import load_config
-from curate.core.cpu_count import usable_processors
 from curate.core.errors import ConfigError, DataError
 from curate.core.files import atomic_write
+from curate.core.worker_processes import usable_processors
+from curate.dedup.near import NearDuplicates
 from curate.files.records import find_inputs
-from curate.read.chunks import read_source
+from curate.read.chunks import read_earlier, read_source
 from curate.recipe.recipe import Recipe
-from curate.table.dataset_lines import blocks
-from curate.table.rejections import Rejections, count_reasons, rejected_lines
-from curate.table.row_ref import Context, Entry, Outcome, Rejection
-from curate.table.selection import names as ids_of
+from curate.recipe.screens import wants_screens
+from curate.table.rejections import Rejections
+from curate.table.selection import RowSelection
+from curate.table.stage import Context
+from curate.table.ties import merge_ties
 
 SOURCE = "input"
 
@@ -27,32 +31,28 @@ SOURCE = "input"
 class Given:
     """What a command works on: rows, what could not be read, and the settings."""
 
-    entries: Sequence[Entry]
-    unread: list[Rejection]
+    rows: RowSelection
+    unread: Rejections
     context: Context
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came out. `tables` are what the stage has to tell; `files` is what `write_result` writes."""
+    """What came out: how many records were read, and what the stages did. `files` is what `write_files` writes."""
 
     read: int
-    kept: Sequence[Entry]
-    rejections: Sequence[Rejection]
-    stages: list[dict[str, Any]]
-    reports: dict[str, Any]
-    warnings: list[str]
-    files: dict[str, Iterable[bytes | memoryview]]
+    run: StagesRun
+    files: dict[str, Iterable[bytes]]
 
     def summary(self) -> dict[str, Any]:
         """The counts and reports, for `--json`."""
         return {
             "read": self.read,
-            "kept": len(self.kept),
-            "rejected": len(self.rejections),
-            "stages": self.stages,
-            "reports": self.reports,
-            "warnings": self.warnings,
+            "kept": len(self.run.rows),
+            "rejected": len(self.run.rejections),
+            "stages": self.run.counts,
+            "reports": self.run.reports,
+            "warnings": self.run.warnings,
         }
 
 
@@ -78,90 +78,58 @@ def read_rows(
     source = {"name": SOURCE, "path": list(paths), "format": form}
     merged = _over(base, {**(settings or {}), "sources": [source]})
     made = _checked(merged)
-    context = Context(made, folder, usable_processors())
-    entries, unread = read_source(context, made.sources[0], shown)
-    return Given(entries, unread, context)
+    context = Context(made, folder, usable_processors(), read=read_earlier)
+    return Given(*read_source(context, made.sources[0], shown, all_makers(context)), context)
 
 
-def run_stages(given: Given, names: Sequence[str]) -> Result:
+def run_named(given: Given, names: Sequence[str]) -> Result:
     """Those of the named stages that the settings ask for, in their order, on the rows.
 
-    Raises: ConfigError where that is none.
+    Rows that could not be read are rejections too. Raises: ConfigError where the settings ask for none.
     """
-    steps = [step for step in make_steps(given.context.recipe, given.context.folder) if step.name in names]
-    if not steps:
+    stages = [stage for stage in wanted_stages(given.context) if stage.name in names]
+    if not stages:
         raise ConfigError(f"the recipe has no settings for {', '.join(names)}", fix="add its block, or use the options")
-    return run_steps(given, steps)
-
-
-def run_steps(given: Given, steps: Sequence[Step]) -> Result:
-    """These steps, one after the other, on the rows. Rows that could not be read are rejections too."""
-    # Imported here: the pipeline is what one stage alone doesn't need, but its account holds for both.
-    from curate.build.row_accounts import check_account, count_stage
-
-    entries: Sequence[Entry] = given.entries
-    rejections: Sequence[Rejection] = given.unread
-    read = len(entries) + len(rejections)
-    stages = [count_stage("read", read, Outcome(entries, rejections))]
-    reports: dict[str, Any] = {}
-    warnings: list[str] = []
-    files: dict[str, bytes] = {}
-    for step in steps:
-        done = step.run(entries, given.context, {})
-        check_account(step.name, entries, done.outcome)
-        stages.append(count_stage(step.name, len(entries), done.outcome))
-        entries, rejections = done.outcome.kept, Rejections(rejections, done.outcome.rejections)
-        if done.report is not None:
-            reports[step.name] = done.report
-        warnings += done.warnings
-        files |= done.files
-        if done.outcome.conflicts:
-            warnings.append(f"{len(done.outcome.conflicts)} prompts have different answers")
-    recipe = given.context.recipe
-    if wants_screens(recipe):
+    run = StagesRun(given.rows, given.unread)
+    read = len(run.rows) + len(run.rejections)
+    run_stages(run, stages, given.context)
+    if run.conflicts:
+        run.warnings.append(f"{len(run.conflicts)} prompts have different answers")
+    screens = given.context.recipe.screens
+    if wants_screens(screens):
         from curate.screen.redact_ids import redact_rejections
 
-        rejections = redact_rejections(rejections, recipe.screens, given.context.folder)
-    parts: dict[str, Iterable[bytes | memoryview]] = {name: (content,) for name, content in files.items()}
-    parts |= {"kept.jsonl": blocks(entries), "rejected.jsonl": rejected_lines(rejections)}
-    return Result(read, entries, rejections, stages, reports, warnings, parts)
+        run.rejections = redact_rejections(run.rejections, screens, given.context.folder, run.rows.table.spool)
+    files: dict[str, Iterable[bytes]] = {name: (content,) for name, content in run.files.items()}
+    return Result(read, run, files | {"kept.jsonl": run.rows.blocks(), "rejected.jsonl": run.rejections.lines()})
 
 
-def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Iterable[bytes | memoryview]]]:
+def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Iterable[bytes]]]:
     """How many rows of each label fall to each side, and the files of the sides."""
-    from curate.compose.sides import merge_ties
-    from curate.compose.split import count_labels, split_rows
-    from curate.dedup.near import drop_near
-
     recipe = given.context.recipe
-    repeated = [row for row, count in Counter(ids_of(given.entries)).items() if count > 1]
+    repeated = [row for row, count in Counter(given.rows.ids()).items() if count > 1]
     if repeated:
         raise DataError(
             f"{len(repeated)} ids stand on several rows", where=min(repeated), fix="run `curate dedup` on them first"
         )
     # Near duplicates stay here, and stay on one side: a row dropped from a cluster leaves a tie all the same.
-    near = drop_near(given.entries, given.context) if recipe.dedup is not None else Outcome(given.entries, [])
+    near = NearDuplicates().run(given.rows, given.context, {})
     instead = {
         item.id: item.because_of.id for item in near.rejections if item.id is not None and item.because_of is not None
     }
     pairs = {row: f"kept\0{kept}" for row, kept in instead.items()}
     links = {kept: f"kept\0{kept}" for kept in instead.values()}
-    sides = split_rows(given.entries, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links))
-    files: dict[str, Iterable[bytes | memoryview]] = {f"{side}.jsonl": blocks(rows) for side, rows in sides.items()}
-    return count_labels(sides), {**files, "rejected.jsonl": rejected_lines(given.unread)}
+    sides = split_rows(given.rows, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links))
+    files: dict[str, Iterable[bytes]] = {f"{side}.jsonl": rows.blocks() for side, rows in sides.items()}
+    return count_labels(sides), {**files, "rejected.jsonl": given.unread.lines()}
 
 
-def write_files(files: Mapping[str, Iterable[bytes | memoryview]], output: Path) -> None:
+def write_files(files: Mapping[str, Iterable[bytes]], output: Path) -> None:
     """Write the files into the folder, each whole or not at all. Raises: DataError where it can't be written to."""
     check_writable(output)
     for name, content in files.items():
         with atomic_write(output / name) as file:
             file.writelines(content)
-
-
-def reasons(result: Result) -> list[tuple[str, str, int]]:
-    """(stage, reason, rows) of all rejections, the commonest first."""
-    return [(stage, reason, count) for (stage, reason), count in count_reasons(result.rejections).most_common()]
 
 
 def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ got: what rows say is not in the folder, except in findings that the dataset hol
 import hashlib
 import platform
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,17 +18,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.console import say, warn
+from curate.core.console import costs_time_alone, say
 from curate.core.digests import digest_bytes, digest_json
-from curate.core.errors import AcidtestError
 from curate.core.files import atomic_write
 from curate.core.records import versions
-from curate.read.sources import InputFile
 from curate.recipe.recipe import Recipe
-from curate.table.dataset_lines import blocks
-from curate.table.rejections import Found, Others, Repeats, Rule, rejected_rows
-from curate.table.row_ref import Because, Entry, Outcome, Rejection, reject
-from curate.table.selection import Chosen, encoded, left_out, names, positions, same, take
+from curate.table.rejections import Block, Instead, OtherRows, Rejections, Rule
+from curate.table.row_table import RowTable
+from curate.table.selection import RowSelection
+from curate.table.stage import InputFile, StageResult
 
 T = TypeVar("T")
 
@@ -50,13 +47,13 @@ class Key:
     digest: str
 
 
-class Kept:
+class StageCache:
     """The folder, and which rows the next stage gets."""
 
-    def __init__(self, folder: Path, recipe: Recipe, files: Sequence[InputFile], entries: Sequence[Entry]) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, files: Sequence[InputFile], rows: RowSelection) -> None:
         self._folder, self._files = folder, files
         self._versions = {**versions(*_PACKAGES), "python": platform.python_version()}
-        self._rows = _digest_read(recipe, files, entries)
+        self._rows = _digest_read(recipe, files, rows)
         self._used: set[str] = set()
 
     @property
@@ -94,15 +91,24 @@ class Kept:
                 file.write(f"{key.digest} {digest_bytes(data)}\n".encode())
                 file.write(data)
 
-    def follow(self, before: Sequence[Entry], after: Sequence[Entry]) -> None:
+    def of_part(self, name: str, settings: object, kinds: frozenset[str], make: Callable[[], list[int]]) -> list[int]:
+        """Some numbers that depend on the rows, on settings and on input files of these kinds: known, or made now."""
+        key = self.key(name, settings, kinds)
+        known = self.read(key, list[int])
+        if known is None:
+            known = make()
+            self.write(key, known)
+        return known
+
+    def follow(self, before: RowSelection, after: RowSelection) -> None:
         """Take in that a stage made of the rows `before` those `after`: they are what the next stage gets."""
-        if same(before, after):
+        if np.array_equal(before.numbers, after.numbers):
             return
-        gone = left_out(before, after).tolist()
         new = hashlib.sha256()
-        for block in blocks(take(after, left_out(after, before))):
+        for block in after.take(after.positions_outside(before)).blocks():
             new.update(block)
-        self._rows = digest_json([self._rows, gone, new.hexdigest(), _digest_names(after)])
+        gone = before.positions_outside(after).tolist()
+        self._rows = digest_json([self._rows, gone, new.hexdigest(), _digest_ids(after.table, after.numbers)])
 
     def tidy(self, *, screens: bool) -> None:
         """Remove what this build did not use: of stages that the recipe lost, and of writers that were killed."""
@@ -119,26 +125,49 @@ class Kept:
         return self._folder / name
 
 
-@contextmanager
-def costs_time_alone(name: str) -> Iterator[None]:
-    """Makes a warning of a disk that is full or not to be written to: what can't be kept is worked out again."""
-    try:
-        yield
-    except (AcidtestError, OSError) as error:
-        what = error.what if isinstance(error, AcidtestError) else error
-        warn(f"{name}: can't be kept for a later build: {what}")
+class _CachedBlock(msgspec.Struct, frozen=True):
+    """A block of rejections: rows by their places in the list that the stage got, eight bytes a number.
 
-
-class Decided(msgspec.Struct, frozen=True):
-    """What a stage decided that keeps rows as they are and in their order, for the rows that it got.
-
-    A rejection is the reason, the detail, and the row that is kept instead; `gone` has the places of their rows in the
-    list, each eight bytes, the lowest first. Where all rows go because they repeat another, `repeats` says so instead.
+    `instead` has places too, ~k for the k-th of `others`; it is empty where no rows are kept instead.
     """
 
-    gone: bytes
-    rejections: list[tuple[str, str, Because | None]]
-    repeats: "Repeated | None"
+    rows: bytes
+    rules: list[Rule]
+    rule: bytes
+    details: list[str] | None
+    instead: bytes
+    similarity: bytes
+    others: OtherRows
+
+    @classmethod
+    def of(cls, block: Block, rows: RowSelection) -> "_CachedBlock":
+        """A block whose records are among these rows."""
+        assert isinstance(block.records, RowSelection)
+        instead, similarity, others = np.empty(0, np.int64), np.empty(0), OtherRows()
+        if block.instead is not None:
+            _, numbers, similarity, others = block.instead
+            instead = np.where(numbers >= 0, rows.positions_of(numbers), numbers)
+        return cls(
+            _packed(rows.positions_of(block.records.numbers)), list(block.rules), _packed(block.rule),
+            None if block.details is None else list(block.details), _packed(instead),
+            similarity.astype("<f8").tobytes(), others,
+        )  # fmt: skip
+
+    def block(self, rows: RowSelection, stage: str) -> Block:
+        """The block, for these rows."""
+        kept, instead = None, _unpacked(self.instead)
+        if instead.size:
+            numbers = instead.copy()
+            numbers[instead >= 0] = rows.numbers[instead[instead >= 0]]
+            similarity = np.frombuffer(self.similarity, "<f8").astype(np.float64)
+            kept = Instead(rows.table, numbers, similarity, self.others)
+        return Block(stage, rows.take(_unpacked(self.rows)), self.rules, _unpacked(self.rule), self.details, kept)
+
+
+class CachedResult(msgspec.Struct, frozen=True):
+    """What a stage did that keeps rows as they are and in their order, for the rows that it got."""
+
+    rejections: list[_CachedBlock]
     ties: dict[str, str]
     conflicts: list[list[str]]
     counts: dict[str, dict[str, int]]
@@ -147,60 +176,35 @@ class Decided(msgspec.Struct, frozen=True):
     files: dict[str, bytes]
 
     @classmethod
-    def of(
-        cls, entries: Sequence[Entry], outcome: Outcome, report: Any, warnings: list[str], files: Mapping[str, bytes]
-    ) -> "Decided":
-        """What a stage made of the entries. Raises: RuntimeError where it changed rows or their order."""
-        gone = left_out(entries, outcome.kept)
-        rows = rejected_rows(outcome.rejections)
-        stay = np.delete(np.arange(len(entries)), gone)
-        if rows is None or not same(take(entries, stay), outcome.kept):
-            raise RuntimeError("a stage whose decisions are kept changed rows or their order")
-        told = outcome.rejections
-        repeats = Repeated.of(told) if isinstance(told, Repeats) else None
-        rejections = [] if repeats else [(item.reason, item.detail, item.because_of) for item in told]
-        places = gone[positions(take(entries, gone), rows)]
-        others = (outcome.ties, outcome.conflicts, outcome.counts, report, warnings, dict(files))
-        return cls(places.astype("<i8").tobytes(), rejections, repeats, *others)
+    def of(cls, rows: RowSelection, result: StageResult) -> "CachedResult":
+        """What a stage made of the rows. Raises: RuntimeError where it changed rows or their order."""
+        gone = result.rejections.numbers()
+        left = None if gone is None else rows.numbers[~np.isin(rows.numbers, gone)]
+        if left is None or not np.array_equal(left, result.kept.numbers):
+            raise RuntimeError("a stage whose result is kept changed rows or their order")
+        blocks = [_CachedBlock.of(block, rows) for block in result.rejections.blocks]
+        others = result.counts, result.report, result.warnings, result.files
+        return cls(blocks, result.ties, result.conflicts, *others)
 
-    def outcome(self, entries: Sequence[Entry], stage: str) -> Outcome:
-        """What the stage of this name made of the entries."""
-        gone = np.frombuffer(self.gone, "<i8").astype(np.int64)
-        rejections: Sequence[Rejection]
-        if self.repeats is not None:
-            rejections = self.repeats.rejections(stage, entries, gone)
-        else:
-            told = zip(take(entries, gone), self.rejections, strict=True)
-            rejections = [reject(entry, stage, *what) for entry, what in told]
-        kept = take(entries, np.delete(np.arange(len(entries)), gone))
-        return Outcome(kept, rejections, self.ties, self.conflicts, self.counts)
+    def result(self, rows: RowSelection, stage: str) -> StageResult:
+        """What the stage of this name made of the rows."""
+        rejections = Rejections([block.block(rows, stage) for block in self.rejections])
+        numbers = rejections.numbers()
+        assert numbers is not None
+        kept = rows.without(rows.positions_of(numbers))
+        told = self.ties, self.conflicts, self.counts, self.report, self.warnings, self.files
+        return StageResult(kept, rejections, *told)
 
 
-class Repeated(msgspec.Struct, frozen=True):
-    """The columns of `rejections.Repeats` beside the rows: eight bytes a number, the lowest first, and one a rule."""
-
-    instead: bytes
-    similarity: bytes
-    rule: bytes
-    rules: list[Rule]
-    others: Others
-
-    @classmethod
-    def of(cls, given: Repeats) -> "Repeated":
-        """Those of the rejections."""
-        _, instead, similarity, rule = given.found
-        numbers = (instead.astype("<i8").tobytes(), similarity.astype("<f8").tobytes(), rule.tobytes())
-        return cls(*numbers, list(given.rules), given.others)
-
-    def rejections(self, stage: str, entries: Sequence[Entry], rows: NDArray[np.int64]) -> Repeats:
-        """The rejections of a stage's entries at the positions `rows`."""
-        instead = np.frombuffer(self.instead, "<i8").astype(np.int64)
-        similarity = np.frombuffer(self.similarity, "<f8").astype(np.float64)
-        found = Found(rows, instead, similarity, np.frombuffer(self.rule, np.uint8))
-        return Repeats(stage, entries, found, self.rules, self.others)
+def _packed(numbers: NDArray[Any]) -> bytes:
+    return numbers.astype("<i8").tobytes()
 
 
-def _digest_read(recipe: Recipe, files: Sequence[InputFile], entries: Sequence[Entry]) -> str:
+def _unpacked(data: bytes) -> NDArray[np.int64]:
+    return np.frombuffer(data, "<i8").astype(np.int64)
+
+
+def _digest_read(recipe: Recipe, files: Sequence[InputFile], rows: RowSelection) -> str:
     """The digest of the rows as they were read: of the files and how they are read, and of the rows' ids.
 
     What a function makes of records is known only by looking: its rows count with all that they say.
@@ -209,19 +213,16 @@ def _digest_read(recipe: Recipe, files: Sequence[InputFile], entries: Sequence[E
     used = [[file.name, file.kind, file.input.shown, file.digest] for file in files if file.kind in {"source", "join"}]
     adapted = {source.name for source in recipe.sources if source.adapter is not None}
     made = hashlib.sha256()
-    for entry in entries if adapted else ():
-        if entry.source in adapted:
-            made.update(entry.line + b"\n")
-    return digest_json([sources, used, made.hexdigest(), _digest_names(entries)])
+    for name, at in rows.by_source().items() if adapted else ():
+        if name in adapted:
+            for block in rows.take(at).blocks():
+                made.update(block)
+    return digest_json([sources, used, made.hexdigest(), _digest_ids(rows.table, rows.numbers)])
 
 
-def _digest_names(entries: Sequence[Entry]) -> str:
-    """A digest of the entries' ids in their order."""
-    if isinstance(entries, Chosen):
-        data, ends = entries.whole.ids(entries.numbers)
-    else:
-        given, sizes = encoded(names(entries))
-        data, ends = np.frombuffer(given, np.uint8), np.cumsum(sizes)
+def _digest_ids(table: RowTable, numbers: NDArray[np.int64]) -> str:
+    """A digest of the rows' ids in their order."""
+    data, ends = table.id_bytes(numbers)
     state = hashlib.sha256(ends.astype("<i8").data)
-    state.update(data.data)
+    state.update(data)
     return state.hexdigest()

@@ -1,29 +1,50 @@
-"""The files that stages read beside the sources: suites, word lists, functions. The dataset depends on them too."""
+"""The files that a dataset depends on: its sources, and what stages read beside them."""
 
+from collections.abc import Iterator
+
+from curate.build.stages import STAGES
 from curate.core.digests import digest_file
-from curate.core.paths import find_path
+from curate.core.paths import find_path, load_function
+from curate.files.curated_folders import INDEX_RECORD, index_folder
 from curate.files.records import Input, find_inputs
-from curate.read.sources import InputFile
-from curate.table.row_ref import Context
+from curate.read.sources import pinned
+from curate.recipe.recipe import Source
+from curate.table.stage import Context, InputFile
+
+# The stages whose files come last: the order of files is part of what a dataset's digest is made of.
+_LAST = ("decontaminate", "screen")
 
 
-def find_stage_files(context: Context) -> list[InputFile]:
-    """Every file that the recipe's stages name, with its digest. Raises: DataError where one is missing."""
-    recipe, folder = context.recipe, context.folder
-    found: list[tuple[str, str, Input]] = []
-    if recipe.decontaminate is not None:
-        found += [
-            (against.name or against.path, "suite", one)
-            for against in recipe.decontaminate.against
-            for one in find_inputs(against.path, folder)
-        ]
-    screens = recipe.screens
-    if screens.toxicity is not None:
-        found += [("toxicity", "words", Input(path, find_path(path, folder))) for path in screens.toxicity.words]
-    functions = [(custom.name, custom.function) for custom in screens.custom]
-    if screens.toxicity is not None and screens.toxicity.classifier is not None:
-        functions.append(("toxicity", screens.toxicity.classifier))
-    for name, function in functions:
-        file = function.rpartition(":")[0]
-        found.append((name, "function", Input(file, find_path(file, folder))))
-    return [InputFile(name, kind, one, digest_file(one.path)) for name, kind, one in found]
+def find_files(context: Context) -> list[InputFile]:
+    """Every file that the recipe names, with its digest. Raises: DataError where one is missing or unreadable."""
+    recipe = context.recipe
+    against = recipe.dedup.against if recipe.dedup is not None else []
+    named = [file for source in recipe.sources for file in _of_source("source", source, context)]
+    named += [file for source in against for file in _of_source("against", source, context)]
+    first = [stage for stage in STAGES if stage.name not in _LAST]
+    last = sorted((stage for stage in STAGES if stage.name in _LAST), key=lambda stage: _LAST.index(stage.name))
+    named += [file for stage in (*first, *last) for file in stage.inputs(context)]
+    return [InputFile(name, kind, found, digest_file(found.path)) for name, kind, found in named]
+
+
+def _of_source(kind: str, source: Source, context: Context) -> Iterator[tuple[str, str, Input]]:
+    folder = context.folder
+    indexes = [path for path in source.paths if kind == "against" and index_folder(path, folder) is not None]
+    for path in indexes:
+        yield source.name, "index", _index_record(path, context)
+    found = [found for path in source.paths if path not in indexes for found in find_inputs(path, folder)]
+    # By name, so that it makes no difference in which order a recipe or a folder lists them.
+    for item in sorted(found, key=lambda item: item.shown):
+        yield source.name, kind, pinned(source, item)
+    for join in source.join.values():
+        yield source.name, "join", Input(join.path, find_path(join.path, folder))
+    if source.adapter is not None:
+        load_function(source.adapter, folder)
+        file = source.adapter.rpartition(":")[0]
+        yield source.name, "adapter", Input(file, find_path(file, folder))
+
+
+def _index_record(path: str, context: Context) -> Input:
+    """The record of an index: it has the digests of all that the index holds."""
+    shown = f"{path.rstrip('/')}/{INDEX_RECORD}"
+    return Input(shown, find_path(shown, context.folder))

@@ -91,15 +91,13 @@ def canary(count: int | None, copies: tuple[int, ...], into: str | None, seed: i
     from curate.build.one_stage import read_rows
     from curate.compose.canaries import plant
     from curate.core.rows.row import encode_row
-    from curate.table.rejections import rejected_lines
-    from curate.table.row_ref import Rows
 
     options = {"count": count, "copies": list(copies) or None, "into": into, "seed": seed}
     rows = read_rows(given["paths"], {"canaries": options}, recipe=given["recipe"], form=given["form"])
     settings = rows.context.recipe.canaries
     assert settings is not None
-    planted = plant(Rows(rows.entries), settings)
-    record, total = planted.record(), len(rows.entries) + len(planted.extra)
+    planted = plant(rows.rows.rows, settings)
+    record, total = planted.record(), len(rows.rows) + len(planted.extra)
     if given["as_json"]:
         print_json({**record, "rows": total, "unread": len(rows.unread)})
     else:
@@ -107,7 +105,7 @@ def canary(count: int | None, copies: tuple[int, ...], into: str | None, seed: i
     files = {
         "kept.jsonl": (encode_row(row) + b"\n" for row in planted.rows),
         "canaries.jsonl": (msgspec.json.encode(canary) + b"\n" for canary in planted.canaries),
-        "rejected.jsonl": rejected_lines(rows.unread),
+        "rejected.jsonl": rows.unread.lines(),
     }
     write(files, given["output"], dry_run=given["dry_run"])
     return 0

@@ -81,11 +81,10 @@ def add(index: Path, paths: tuple[str, ...], name: str | None, form: str | None,
     """
     from curate.build.one_stage import read_rows
     from curate.dedup.index import add_rows
-    from curate.table.row_ref import Rows
 
     rows = read_rows(paths, form=form)
     called = name or Path(paths[0]).name
-    added = add_rows(index, called, Rows(rows.entries), dry_run=dry_run)
+    added = add_rows(index, called, rows.rows.rows, dry_run=dry_run)
     if as_json:
         print_json({"dataset": called, "new": added.new, "known": added.known, "unread": len(rows.unread)})
     else:
@@ -106,24 +105,26 @@ def query(index: Path, **given: Any) -> int:
       curate index query seen rows.jsonl
       curate index query seen rows.jsonl --output new
     """
-    from curate.build.one_stage import read_rows, run_stages
+    from curate.build.one_stage import read_rows, run_named
     from curate.core.errors import DataError
-    from curate.dedup import earlier_index as known
+    from curate.dedup.earlier_index import EarlierIndex
     from curate.files.curated_folders import index_folder
 
     if index_folder(str(index), Path()) is None:
         raise DataError("there is no index here", where=index, fix="make one with `curate index create`")
     settings = {"dedup": {"against": [{"name": "index", "path": str(index.absolute())}]}}
-    result = run_stages(read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"]), [known.STAGE])
+    result = run_named(
+        read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"]), [EarlierIndex.name]
+    )
     found = [
         {"id": item.id, "path": item.path, "line": item.line, "similarity": because.similarity, "repeats": because.id,
          "dataset": because.dataset}
-        for item in result.rejections if (because := item.because_of) is not None
+        for item in result.run.rejections if (because := item.because_of) is not None
     ]  # fmt: skip
     if given["as_json"]:
         print_json({**result.summary(), "matches": found})
     else:
-        print_table(["", "rows"], [["read", result.read], ["new", len(result.kept)], ["known", len(found)]])
+        print_table(["", "rows"], [["read", result.read], ["new", len(result.run.rows)], ["known", len(found)]])
         if found:
             click.echo()
             names = ("id", "path", "line", "similarity", "repeats", "dataset")
@@ -131,7 +132,7 @@ def query(index: Path, **given: Any) -> int:
         if len(found) > _SHOWN:
             say(f"and {len(found) - _SHOWN} more: --json or --output has them all")
     write(result.files, given["output"], dry_run=given["dry_run"])
-    return 1 if result.rejections and given["output"] is None else 0
+    return 1 if result.run.rejections and given["output"] is None else 0
 
 
 @index.command(epilog=EPILOG)

@@ -11,7 +11,6 @@ from curate.core.gc_pause import collector_paused
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="FILES...")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-_COMPOSING = frozenset({"balance", "mix"})  # what they leave out is what was asked for, not a fault
 SCREENS = (
     *("secrets", "personal_data", "toxicity", "repetition"),
     *("refusals", "boilerplate", "low_information"),
@@ -40,22 +39,24 @@ def run_command(names: Sequence[str], settings: Mapping[str, Any], **given: Any)
 
     Returns 1 where a stage that looks for faults leaves rows out and nothing is written: the answer is the exit code.
     """
-    from curate.build import one_stage as single_stage
+    from curate.build import one_stage
+    from curate.build.stages import COMPOSING
 
-    rows = single_stage.read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"])
-    result = single_stage.run_stages(rows, names)
+    rows = one_stage.read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"])
+    result = one_stage.run_named(rows, names)
     if given["as_json"]:
         print_json(result.summary())
     else:
-        _print_result(result.stages, result.reports)
-    for text in result.warnings:
+        _print_result(result.run.counts, result.run.reports)
+    for text in result.run.warnings:
         warn(text)
     write(result.files, given["output"], dry_run=given["dry_run"])
-    is_check = not _COMPOSING & set(names)
-    return 1 if is_check and result.rejections and given["output"] is None else 0
+    # What stages that compose leave out is what was asked for, not a fault.
+    is_check = not COMPOSING & set(names)
+    return 1 if is_check and result.run.rejections and given["output"] is None else 0
 
 
-def write(files: Mapping[str, Iterable[bytes | memoryview]], output: Path | None, *, dry_run: bool) -> None:
+def write(files: Mapping[str, Iterable[bytes]], output: Path | None, *, dry_run: bool) -> None:
     """Write the files where an output was named, and say so."""
     from curate.build.one_stage import write_files
 
@@ -102,7 +103,7 @@ def dedup(on: str | None, threshold: float | None, exact: bool, semantic: float 
       curate dedup rows.jsonl
       curate dedup a.jsonl b.jsonl --on conversation --threshold 0.8 --output unique
     """
-    from curate.build.plan import DUPLICATES
+    from curate.build.stages import DUPLICATES
 
     names = DUPLICATES[:1] if exact else DUPLICATES
     settings: dict[str, Any] = {"on": on, "threshold": threshold}
@@ -220,15 +221,15 @@ def split(by: str | None, val: float | None, test: float | None, seed: int | Non
     Example:
       curate split rows.jsonl --val 0.05 --test 0.15 --output parts
     """
-    from curate.build import one_stage as single_stage
+    from curate.build import one_stage
 
     shares: dict[str, float] = {}
     if val is not None or test is not None:
         shares = {"val": val or 0.0, "test": test or 0.0}
         shares["train"] = 1 - sum(shares.values())
     settings = {"seed": seed, "split": {"by": by, "shares": shares or None}}
-    rows = single_stage.read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"])
-    counts, files = single_stage.split_result(rows)
+    rows = one_stage.read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"])
+    counts, files = one_stage.split_result(rows)
     if given["as_json"]:
         print_json({"split": counts, "unread": len(rows.unread)})
     else:
@@ -251,27 +252,12 @@ def _print_result(stages: Sequence[Mapping[str, Any]], reports: Mapping[str, Any
     print_table(
         ["stage", "in", "kept", "rejected", "why"], [[*row, text] for row, text in zip(numbers, why, strict=True)]
     )
-    if "screen" in reports:
-        click.echo()
-        keys = ("screen", "action", "over", "unmeasured", "kinds")
-        lines = [[one[key] for key in keys] for one in reports["screen"]]
-        kinds = [", ".join(f"{kind} {count}" for kind, count in line.pop().items()) for line in lines]
-        found = [[*line, text] for line, text in zip(lines, kinds, strict=True)]
-        print_table(["screen", "action", "rows over", "not measured", "found"], found)
-    if "decontaminate" in reports:
-        click.echo()
-        suites = reports["decontaminate"]["suites"]
-        print_table(["suite", "items", "touched"], [[one["name"], one["items"], one["touched"]] for one in suites])
-    if "balance" in reports:
-        click.echo()
-        fields = reports["balance"]["fields"]
-        lines = [[one["by"], each["name"], each["before"], each["after"]] for one in fields for each in one["classes"]]
-        print_table(["field", "class", "before", "after"], lines)
-    if "mix" in reports:
-        click.echo()
-        parts = reports["mix"]["parts"]
-        head = ("source", "origin", "before", "kept", "repeats", "units")
-        print_table([*head, "share"], [[*(one[key] for key in head), f"{one['share']:.1%}"] for one in parts])
+    from curate.build.stages import STAGES
+
+    for stage in STAGES:
+        for head, lines in stage.tables(reports[stage.name]) if stage.name in reports else ():
+            click.echo()
+            print_table(head, lines)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

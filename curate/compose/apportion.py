@@ -1,12 +1,12 @@
 """Dividing whole numbers by weights, and choosing rows by a draw that depends on their content alone."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 
 from curate.core.rows.row import content_id
 from curate.core.seeding import stable_seed
-from curate.table.row_ref import Entry
+from curate.table.selection import RowSelection
 
 
 def largest_remainder(total: int, weights: Mapping[str, float | Fraction]) -> dict[str, int]:
@@ -54,16 +54,16 @@ def divide_within(total: int, weights: Mapping[str, float | Fraction], limits: M
     return {name: given.get(name, 0) for name in weights}
 
 
-def draw_order(entries: Sequence[Entry], seed: int, *, gold_first: bool = False) -> list[int]:
-    """The positions of `entries` in the order in which they are chosen.
+def draw_order(rows: RowSelection, seed: int, *, gold_first: bool = False) -> list[int]:
+    """The positions of the rows in the order in which they are chosen.
 
     A row's place depends on the seed and its own content, so that adding rows leaves the others in the same order.
     """
 
     def key(position: int) -> tuple[bool, int, str, bytes]:
-        entry = entries[position]
-        row = entry.row
+        given = rows[position]
+        row = given.row
         draw = stable_seed(seed, content_id(row.messages, row.tools))
-        return (gold_first and row.origin != "gold", draw, row.id, entry.raw)
+        return (gold_first and row.origin != "gold", draw, row.id, given.raw)
 
-    return sorted(range(len(entries)), key=key)
+    return sorted(range(len(rows)), key=key)

@@ -1,21 +1,27 @@
 """Balancing: how many rows each class keeps, and which; what must be there by share; what one class drowns out."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from curate.compose.apportion import divide_within, draw_order, largest_remainder
+from curate.compose.token_counts import count_tokens
 from curate.core.errors import DataError
+from curate.core.markdown import table
 from curate.recipe.balance_mix import LENGTHS, Balance, BalanceRule, Requirement
-from curate.table.class_of_row import NO_VALUE, Columns, class_name, classes, field_value
-from curate.table.row_ref import Entry, Outcome, Rejection, reject
-from curate.table.selection import labelled
+from curate.recipe.recipe import Recipe
+from curate.table.class_of_row import class_name, classes, field_value
+from curate.table.rejections import Rejections
+from curate.table.row_table import NO_VALUE
+from curate.table.selection import RowSelection
+from curate.table.stage import Context, Measured, Stage, StageResult, Table
 
-STAGE = "balance"
-_NO_COLUMNS: Columns = {}
+_NO_COLUMNS: Measured = {}
 
 
 class ClassCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,24 +58,54 @@ class BalanceReport(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Balanced:
-    """The rows that stay, those that went, and the report."""
+class Balancing(Stage):
+    """Rows of large classes go, as far as the recipe's rules say."""
 
-    outcome: Outcome
-    report: BalanceReport
+    name = "balance"
+    composes = True
+
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+        """Does the recipe have rules for it?"""
+        return recipe.balance is not None
+
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:
+        """The rows that are left."""
+        settings = context.recipe.balance
+        assert settings is not None
+        if any("tokens" in (rule.length_in, rule.by) for rule in settings.rules):
+            measured = {**measured, "tokens": count_tokens(rows, context, self.name)}
+        return balance_rows(rows, settings, context.recipe.seed, measured)
+
+    def card(self, report: Mapping[str, Any]) -> str:
+        """The classes before and after, and what was required."""
+        lines = [[*line, f"{each['share']:.1%}"] for line, each in _class_lines(report)]
+        text = "## Balance\n\n" + table(["field", "class", "before", "after", "share"], lines)
+        wanted = [
+            [one["name"], one["rows"], f"{one['share']:.1%}", f"{one['wanted']:.1%}", "yes" if one["met"] else "no"]
+            for one in report["requirements"]
+        ]
+        return text + ("\n\n" + table(["required", "rows", "share", "wanted", "met"], wanted) if wanted else "")
+
+    def tables(self, report: Mapping[str, Any]) -> Iterator[Table]:
+        """The classes before and after."""
+        yield ["field", "class", "before", "after"], [line for line, _ in _class_lines(report)]
 
 
-def balance_rows(
-    entries: Sequence[Entry], settings: Balance, seed: int = 0, columns: Columns = _NO_COLUMNS
-) -> Balanced:
+def _class_lines(report: Mapping[str, Any]) -> Iterator[tuple[list[object], Mapping[str, Any]]]:
+    for one in report["fields"]:
+        for each in one["classes"]:
+            yield [one["by"], each["name"], each["before"], each["after"]], each
+
+
+def balance_rows(rows: RowSelection, settings: Balance, seed: int = 0, measured: Measured = _NO_COLUMNS) -> StageResult:
     """The rows left by the rules, in their order. Which go depends on the seed and each row's content alone.
 
-    `columns` holds values that were worked out elsewhere by row id, such as `tokens`.
+    `measured` holds values that were worked out elsewhere by row id, such as `tokens`.
     Raises: ConfigError where no row has a rule's field; DataError where something required can't be met.
     """
     seed = seed if settings.seed is None else settings.seed
-    kept, rejections, warnings = list(entries), list[Rejection](), list[str]()
+    columns = measured
+    kept, rejections, warnings = rows, Rejections(), list[str]()
     for rule in settings.rules:
         kept, dropped = _apply(kept, rule, seed, columns, warnings, gold_first=settings.gold_first)
         rejections += dropped
@@ -78,31 +114,30 @@ def balance_rows(
             kept, dropped = _trim(kept, requirement, seed, columns, gold_first=settings.gold_first)
             rejections += dropped
     for rule in settings.rules:
-        _check_floors(kept, entries, rule, columns, warnings)
+        _check_floors(kept, rows, rule, columns, warnings)
     requirements = [_check_requirement(kept, requirement, columns, warnings) for requirement in settings.require]
-    fields = [_count(entries, kept, rule, columns) for rule in _distinct(settings.rules)]
-    if all(count.by != "label" for count in fields) and any(entry.label is not None for entry in entries):
-        fields.append(_count(entries, kept, BalanceRule(by="label", cap=len(entries)), columns))
+    fields = [_count(rows, kept, rule, columns) for rule in _distinct(settings.rules)]
+    if all(count.by != "label" for count in fields) and rows.is_labelled:
+        fields.append(_count(rows, kept, BalanceRule(by="label", cap=len(rows)), columns))
     # Rows of one length are no fault; rows of one answer are.
     named = [count for count in fields if count.by not in LENGTHS]
     warnings += [text for count in named if (text := _dominant(count, settings.dominant))]
-    return Balanced(
-        Outcome(kept, rejections), BalanceReport(fields=fields, requirements=requirements, warnings=warnings)
-    )
+    report = BalanceReport(fields=fields, requirements=requirements, warnings=warnings)
+    return StageResult(kept, rejections, report=msgspec.to_builtins(report), warnings=warnings)
 
 
-def dominant_class(entries: Sequence[Entry], at_least: float = 0.95, by: str = "label") -> str | None:
+def dominant_class(rows: RowSelection, at_least: float = 0.95, by: str = "label") -> str | None:
     """A warning where one class makes `at_least` this part of the rows; for datasets that are not balanced too."""
     value = field_value(by, {})
-    if not labelled(entries) if by == "label" else all(value(entry.row) is None for entry in entries):
+    if not rows.is_labelled if by == "label" else all(value(row) is None for row in rows.rows):
         return None
-    return _dominant(_count(entries, entries, BalanceRule(by=by, cap=len(entries)), {}), at_least)
+    return _dominant(_count(rows, rows, BalanceRule(by=by, cap=len(rows)), {}), at_least)
 
 
 def _apply(
-    entries: list[Entry], rule: BalanceRule, seed: int, columns: Columns, warnings: list[str], *, gold_first: bool
-) -> tuple[list[Entry], list[Rejection]]:
-    names = _classes(entries, rule, columns)
+    rows: RowSelection, rule: BalanceRule, seed: int, columns: Measured, warnings: list[str], *, gold_first: bool
+) -> tuple[RowSelection, Rejections]:
+    names = _classes(rows, rule, columns)
     members: dict[str, list[int]] = {}
     for position, name in enumerate(names):
         members.setdefault(name, []).append(position)
@@ -113,13 +148,13 @@ def _apply(
     for name, positions in members.items():
         if targets[name] == sizes[name]:
             continue
-        order = draw_order([entries[position] for position in positions], seed, gold_first=gold_first)
+        order = draw_order(rows.take(positions), seed, gold_first=gold_first)
         for rank, chosen in enumerate(order[targets[name] :], start=targets[name]):
             reason = _divider(rule) if rank < limits[name] else "over-quota" if name in rule.quotas else "over-cap"
             text = f"{rule.by} {name!r} has {sizes[name]} rows and keeps {targets[name]}"
             reasons[positions[chosen]] = (reason, text)
-    kept = [entry for position, entry in enumerate(entries) if position not in reasons]
-    return kept, [reject(entries[position], STAGE, *reasons[position]) for position in sorted(reasons)]
+    gone = sorted(reasons)
+    return rows.without(gone), Rejections.of_rows(Balancing.name, rows.take(gone), [reasons[at] for at in gone])
 
 
 def _limit(rule: BalanceRule, name: str, size: int) -> int:
@@ -188,45 +223,38 @@ def _by_shares(rule: BalanceRule, limits: Mapping[str, int], warnings: list[str]
 
 
 def _trim(
-    entries: list[Entry], requirement: Requirement, seed: int, columns: Columns, *, gold_first: bool
-) -> tuple[list[Entry], list[Rejection]]:
+    rows: RowSelection, requirement: Requirement, seed: int, columns: Measured, *, gold_first: bool
+) -> tuple[RowSelection, Rejections]:
     """Without as many of the other rows as it takes for the required ones to make their share."""
-    meant = _meant(entries, requirement, columns)
-    others = [entry for entry, is_meant in zip(entries, meant, strict=True) if not is_meant]
-    count = len(entries) - len(others)
+    others = np.flatnonzero(~np.array(_meant(rows, requirement, columns), np.bool_))
+    count = len(rows) - others.size
     share = Fraction(str(requirement.share))
-    if share == 0 or count >= share * len(entries):
-        return entries, []
+    if share == 0 or count >= share * len(rows):
+        return rows, Rejections()
     if count == 0:
         raise DataError(
             f"no row counts as {requirement.name!r}, so no trimming gives it a share of {requirement.share:g}",
             where="balance.require",
             fix="add such rows, or correct `field` and `values`",
         )
-    room = int(count * (1 - share) / share)
-    going = set(draw_order(others, seed, gold_first=gold_first)[room:])
-    kept, dropped, number = list[Entry](), list[Rejection](), 0
-    text = f"{count} rows are {requirement.name}; for a share of {requirement.share:g}, {room} others stay"
-    for entry, is_meant in zip(entries, meant, strict=True):
-        if not is_meant and number in going:
-            dropped.append(reject(entry, STAGE, "makes-room", text))
-        else:
-            kept.append(entry)
-        number += not is_meant
-    return kept, dropped
+    most = int(count * (1 - share) / share)
+    gone = np.sort(others[draw_order(rows.take(others), seed, gold_first=gold_first)[most:]])
+    text = f"{count} rows are {requirement.name}; for a share of {requirement.share:g}, {most} others stay"
+    why = [("makes-room", text)] * gone.size
+    return rows.without(gone), Rejections.of_rows(Balancing.name, rows.take(gone), why)
 
 
-def _meant(entries: Sequence[Entry], requirement: Requirement, columns: Columns) -> list[bool]:
+def _meant(rows: RowSelection, requirement: Requirement, columns: Measured) -> list[bool]:
     """For each row whether it is of the required kind."""
     value, wanted = field_value(requirement.field, columns), set(requirement.values)
-    found = [value(entry.row) for entry in entries]
+    found = list(map(value, rows.rows))
     if not wanted:
         return [one is not None and one is not False for one in found]
     return [one is not None and class_name(one) in wanted for one in found]
 
 
 def _check_requirement(
-    kept: Sequence[Entry], requirement: Requirement, columns: Columns, warnings: list[str]
+    kept: RowSelection, requirement: Requirement, columns: Measured, warnings: list[str]
 ) -> RequirementCount:
     count = sum(_meant(kept, requirement, columns))
     share = count / len(kept) if kept else 0.0
@@ -238,7 +266,7 @@ def _check_requirement(
 
 
 def _check_floors(
-    kept: Sequence[Entry], before: Sequence[Entry], rule: BalanceRule, columns: Columns, warnings: list[str]
+    kept: RowSelection, before: RowSelection, rule: BalanceRule, columns: Measured, warnings: list[str]
 ) -> None:
     """Floors are checked on what all rules together leave: a later rule can take what an earlier one had kept."""
     if rule.floor is None and not rule.floors and not rule.quotas:
@@ -260,15 +288,15 @@ def _short(text: str, warnings: list[str], *, required: bool) -> None:
     warnings.append(text)
 
 
-def _classes(entries: Sequence[Entry], rule: BalanceRule, columns: Columns) -> list[str]:
-    return classes(entries, rule.by, columns, rule.edges, rule.length_in)
+def _classes(rows: RowSelection, rule: BalanceRule, columns: Measured) -> list[str]:
+    return classes(rows, rule.by, columns, rule.edges, rule.length_in)
 
 
 def _distinct(rules: Sequence[BalanceRule]) -> list[BalanceRule]:
     return list({(rule.by, tuple(rule.edges), rule.length_in): rule for rule in rules}.values())
 
 
-def _count(before: Sequence[Entry], kept: Sequence[Entry], rule: BalanceRule, columns: Columns) -> FieldCount:
+def _count(before: RowSelection, kept: RowSelection, rule: BalanceRule, columns: Measured) -> FieldCount:
     there = Counter(_classes(before, rule, columns))
     left = Counter(_classes(kept, rule, columns)) if kept else Counter[str]()
     counts = [

@@ -6,23 +6,31 @@ training side, under ids of their own, once the split is made.
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
+from pathlib import Path
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from curate.compose.apportion import draw_order, largest_remainder
+from curate.compose.token_counts import count_tokens
 from curate.core.errors import DataError
-from curate.core.rows.row import Origin, encode_row
+from curate.core.markdown import table
+from curate.core.rows.row import Origin, Row
 from curate.core.rows.row_text import message_text
 from curate.core.seeding import stable_seed
 from curate.recipe.balance_mix import Mix
-from curate.table.class_of_row import NO_VALUE, count_words
-from curate.table.row_ref import Entry, Outcome, reject
+from curate.recipe.recipe import Recipe
+from curate.table.class_of_row import count_words
+from curate.table.rejections import Rejections
+from curate.table.row_table import NO_VALUE
+from curate.table.selection import RowSelection
+from curate.table.stage import Context, Measured, Stage, StageResult, Table
 
-STAGE = "mix"
 _Part = tuple[Origin, str]
 _SIDES: tuple[Origin, ...] = ("gold", "synthetic")
 
@@ -49,26 +57,53 @@ class MixReport(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Mixed:
-    """The rows that stay, those that went, and for rows seen more than once how often: row id -> times."""
+class Mixing(Stage):
+    """Gold and synthetic rows go, and are repeated, until they are in the proportions that the recipe asks for."""
 
-    outcome: Outcome
-    times: dict[str, int]
-    report: MixReport
+    name = "mix"
+    composes = True
+
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+        """Does the recipe have a mix?"""
+        return recipe.mix is not None
+
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+        """The rows that are left, and how often training sees them."""
+        settings = context.recipe.mix
+        assert settings is not None
+        wants_tokens = settings.unit == "tokens" and context.recipe.base is not None
+        tokens = count_tokens(rows, context, self.name) if wants_tokens else None
+        return mix_rows(rows, settings, context.recipe.seed, tokens)
+
+    def card(self, report: Mapping[str, Any]) -> str:
+        """The parts of the mix."""
+        head = [*_PART_HEAD[:5], report["counted"], "share"]
+        share = f"Synthetic: {report['synthetic_share']:.1%} of the {report['counted']}."
+        return f"## Mix\n\n{share}\n\n" + table(head, _part_lines(report))
+
+    def tables(self, report: Mapping[str, Any]) -> Iterator[Table]:
+        """The parts of the mix."""
+        yield _PART_HEAD, _part_lines(report)
 
 
-def mix_rows(entries: Sequence[Entry], settings: Mix, seed: int = 0, tokens: Mapping[str, int] | None = None) -> Mixed:
+_PART_HEAD = ["source", "origin", "before", "kept", "repeats", "units", "share"]
+
+
+def _part_lines(report: Mapping[str, Any]) -> list[list[object]]:
+    return [[*(one[key] for key in _PART_HEAD[:6]), f"{one['share']:.1%}"] for one in report["parts"]]
+
+
+def mix_rows(rows: RowSelection, settings: Mix, seed: int = 0, tokens: Mapping[str, int] | None = None) -> StageResult:
     """The mix that the settings ask for. Which rows stay depends on the seed and each row's content alone.
 
     `tokens` holds the tokens of each row by id; without it, `unit: tokens` counts words and says so.
     Raises: DataError where there is no gold for synthetic rows to be a part of, or a row was not counted.
     """
     seed = seed if settings.seed is None else settings.seed
-    sizes = _sizes(entries, settings.unit, tokens)
+    sizes, part_of = _sizes(rows, settings.unit, tokens), [_part(row) for row in rows.rows]
     parts: dict[_Part, list[int]] = {}
-    for position, entry in enumerate(entries):
-        parts.setdefault(_part(entry), []).append(position)
+    for position, part in enumerate(part_of):
+        parts.setdefault(part, []).append(position)
     whole = {
         part: Fraction(str(settings.epochs.get(part[1], 1.0))) * sum(sizes[position] for position in at)
         for part, at in sorted(parts.items())
@@ -76,7 +111,7 @@ def mix_rows(entries: Sequence[Entry], settings: Mix, seed: int = 0, tokens: Map
     have = {
         side: sum((units for (origin, _), units in whole.items() if origin == side), Fraction(0)) for side in _SIDES
     }
-    times, reasons, realised = [0] * len(entries), dict[_Part, str](), dict.fromkeys(_SIDES, 0)
+    times, reasons, realised = [0] * len(rows), dict[_Part, str](), dict.fromkeys(_SIDES, 0)
     for side in _SIDES:
         # Gold comes first: synthetic rows are a part of the gold that came out, not of what was planned.
         give, reason = _gold_units(have, settings) if side == "gold" else _synthetic_units(have, realised, settings)
@@ -85,7 +120,7 @@ def mix_rows(entries: Sequence[Entry], settings: Mix, seed: int = 0, tokens: Map
         exact = give < have[side] or (side == "synthetic" and settings.max_synthetic < 1)
         for source, budget in budgets.items():
             at = parts[side, source]
-            order = [at[index] for index in draw_order([entries[position] for position in at], seed)]
+            order = [at[index] for index in draw_order(rows.take(at), seed)]
             shown = _passes([sizes[position] for position in order], Fraction(budget), exact=exact)
             for position, count in zip(order, shown, strict=True):
                 times[position] = count
@@ -93,25 +128,28 @@ def mix_rows(entries: Sequence[Entry], settings: Mix, seed: int = 0, tokens: Map
             reasons[side, source] = reason
     counted = settings.unit if settings.unit == "rows" or tokens is not None else "words"
     warnings = _warnings(settings, have, realised, sorted({source for _, source in parts}))
-    return _mixed(entries, times, sizes, reasons, _Told(counted, warnings))
+    return _mixed(rows, part_of, times, sizes, reasons, _Told(counted, warnings))
 
 
-def repeat_rows(entries: Sequence[Entry], times: Mapping[str, int], seed: int = 0) -> list[Entry]:
+def repeat_rows(rows: RowSelection, times: Mapping[str, int], seed: int = 0) -> RowSelection:
     """The rows with their repetitions, in an order that depends on seed and ids alone.
 
     The second showing of row `a` is the row `a#2` with `meta.repeat_of: a`: no two rows have the same id.
     Raises: DataError where a row already has such an id.
     """
-    rows = list(entries)
-    for entry in entries:
-        for number in range(2, times.get(entry.id, 1) + 1):
-            old = entry.row
-            row = msgspec.structs.replace(old, id=f"{old.id}#{number}", meta={**old.meta, "repeat_of": old.id})
-            rows.append(Entry(row, entry.place, encode_row(row)))
-    taken = {entry.id for entry in entries} & {entry.id for entry in rows[len(entries) :]}
-    if taken:
+    more: list[Row] = []
+    repeated: list[int] = []
+    for at in rows.find(times.keys()).tolist():
+        old = rows[at].row
+        numbers = range(2, times[old.id] + 1)
+        more += [replace(old, id=f"{old.id}#{number}", meta={**old.meta, "repeat_of": old.id}) for number in numbers]
+        repeated += [at] * len(numbers)
+    if taken := {row.id for row in more} & set(rows.ids()):
         raise DataError("a repetition would have the id of another row", where=min(taken), fix="rename that row")
-    return sorted(rows, key=lambda entry: (stable_seed(seed, entry.id), entry.id))
+    new = rows.table.append_rows(more, rows.numbers[repeated], own_record=True) if more else rows.numbers[:0]
+    found = rows.followed_by(RowSelection(rows.table, new))
+    ids = found.ids()
+    return found.take(sorted(range(len(ids)), key=lambda at: (stable_seed(seed, ids[at]), ids[at])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +160,16 @@ class _Told:
     warnings: list[str]
 
 
-def _sizes(entries: Sequence[Entry], unit: str, tokens: Mapping[str, int] | None) -> list[int]:
+def _sizes(rows: RowSelection, unit: str, tokens: Mapping[str, int] | None) -> list[int]:
     if unit == "rows":
-        return [1] * len(entries)
+        return [1] * len(rows)
     if tokens is None:
-        return [max(1, sum(count_words(message_text(message)) for message in entry.row.messages)) for entry in entries]
-    uncounted = next((entry.id for entry in entries if entry.id not in tokens), None)
+        return [max(1, sum(count_words(message_text(message)) for message in row.messages)) for row in rows.rows]
+    ids = rows.ids()
+    uncounted = next((name for name in ids if name not in tokens), None)
     if uncounted is not None:
         raise DataError("the tokens of this row were not counted", where=uncounted, fix="count them again")
-    return [max(1, tokens[entry.id]) for entry in entries]
+    return [max(1, tokens[name]) for name in ids]
 
 
 def _gold_units(have: Mapping[Origin, Fraction], settings: Mix) -> tuple[Fraction, str]:
@@ -215,21 +254,20 @@ def _passes(sizes: Sequence[int], budget: Fraction, *, exact: bool) -> list[int]
 
 
 def _mixed(
-    entries: Sequence[Entry], times: Sequence[int], sizes: Sequence[int], reasons: Mapping[_Part, str], told: _Told
-) -> Mixed:
+    rows: RowSelection, part_of: Sequence[_Part], times: Sequence[int], sizes: Sequence[int],
+    reasons: Mapping[_Part, str], told: _Told,
+) -> StageResult:  # fmt: skip
     before, kept, repeats, units = Counter[_Part](), Counter[_Part](), Counter[_Part](), Counter[_Part]()
-    for entry, count, size in zip(entries, times, sizes, strict=True):
-        part = _part(entry)
+    for part, count, size in zip(part_of, times, sizes, strict=True):
         before[part] += 1
         kept[part] += count > 0
         repeats[part] += max(0, count - 1)
         units[part] += count * size
-    rejections = []
-    for entry, count in zip(entries, times, strict=True):
-        part = _part(entry)
-        if not count:
-            detail = f"{kept[part]} of the {before[part]} {part[0]} rows from {part[1]!r} are in the mix"
-            rejections.append(reject(entry, STAGE, reasons[part], detail))
+    gone = [at for at, count in enumerate(times) if not count]
+    why = []
+    for part in (part_of[at] for at in gone):
+        detail = f"{kept[part]} of the {before[part]} {part[0]} rows from {part[1]!r} are in the mix"
+        why.append((reasons[part], detail))
     total = units.total()
     parts = [
         MixPart(
@@ -240,11 +278,14 @@ def _mixed(
     ]  # fmt: skip
     share = sum(part.share for part in parts if part.origin == "synthetic")
     report = MixReport(counted=told.counted, units=total, synthetic_share=share, parts=parts, warnings=told.warnings)
-    seen = {entry.id: count for entry, count in zip(entries, times, strict=True) if count > 1}
-    staying = [entry for entry, count in zip(entries, times, strict=True) if count]
-    return Mixed(Outcome(staying, rejections), seen, report)
+    return StageResult(
+        rows.without(gone),
+        Rejections.of_rows(Mixing.name, rows.take(gone), why),
+        report=msgspec.to_builtins(report),
+        warnings=told.warnings,
+        repetitions={name: count for name, count in zip(rows.ids(), times, strict=True) if count > 1},
+    )
 
 
-def _part(entry: Entry) -> _Part:
-    row = entry.row
+def _part(row: Row) -> _Part:
     return row.origin, row.source or NO_VALUE

@@ -212,3 +212,13 @@ class Bytes(click.ParamType[int]):
 def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options every command takes. `run` reads `--debug` wherever it stands; this makes `--help` show it."""
     return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(function)
+
+
+@contextmanager
+def costs_time_alone(name: str) -> Iterator[None]:
+    """Makes a warning of a disk that is full or not to be written to: what can't be kept is worked out again."""
+    try:
+        yield
+    except (AcidtestError, OSError) as error:
+        what = error.what if isinstance(error, AcidtestError) else error
+        warn(f"{name}: can't be kept for a later build: {what}")

@@ -101,6 +101,11 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> None:
         file.writelines(line + b"\n" for line in lines)
 
 
+def json_lines(items: Iterable[object]) -> bytes:
+    """The items as lines of JSON, each with its end."""
+    return msgspec.json.Encoder().encode_lines(items)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path` atomically; unpaired surrogates become replacement characters."""
     with atomic_write(path) as file:

@@ -19,6 +19,13 @@ R = TypeVar("R")
 _AHEAD = 16  # pieces of work that wait for their turn: enough that no process ever does
 
 
+def usable_processors() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Workers(Generic[T, R]):
     """Processes, each with a function of its own that does the work."""
 

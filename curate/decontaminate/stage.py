@@ -1,48 +1,93 @@
 """The stage: rows that give away evaluation items are held back, each with the evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from curate.core.text.leaks.evidence import TIERS, Evidence, Findings
-from curate.core.text.leaks.items import Suite
+from curate.core.files import json_lines
+from curate.core.markdown import table
+from curate.core.text.leaks.evidence import EVIDENCE_FILE, TIERS, TOUCHED_FILE, Evidence, Findings
 from curate.core.text.leaks.search import find_contamination
 from curate.core.text.leaks.settings import Decontaminate
 from curate.decontaminate.suites import read_suites
-from curate.table.row_ref import Because, Entry, Outcome, Rows, reject
-from curate.table.selection import take
+from curate.files.records import Input, find_inputs
+from curate.recipe.recipe import Recipe
+from curate.table.rejections import Rejections
+from curate.table.selection import RowSelection
+from curate.table.stage import CacheKey, Context, Measured, Stage, StageResult, Table
 
-STAGE = "decontaminate"
 _REASONS = {"quarantine": "quarantined", "drop": "contaminated"}
 
 
-def decontaminate(
-    entries: Sequence[Entry],
-    settings: Decontaminate,
-    *,
-    folder: Path,
-    threads: int = 1,
-    suites: Sequence[Suite] | None = None,
-) -> tuple[Outcome, Findings]:
-    """The entries without those that give away items, and all that was found.
+class Decontamination(Stage):
+    """Rows stay that give away no item of an evaluation; with the action `report` all do."""
 
-    `suites` are read from what the settings name, relative to `folder`, unless they are given. With the action
-    `report` every entry stays. Raises: DataError where a suite can't be read; what `find_contamination` raises.
-    """
-    known = read_suites(settings.against, folder) if suites is None else suites
-    findings = find_contamination(Rows(entries), known, settings, folder=folder, threads=threads)
+    name = "decontaminate"
+
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+        """Does the recipe name suites?"""
+        return recipe.decontaminate is not None
+
+    def inputs(self, context: Context) -> Iterator[tuple[str, str, Input]]:
+        """The suites."""
+        settings = context.recipe.decontaminate
+        for against in settings.against if settings is not None else ():
+            for file in find_inputs(against.path, context.folder):
+                yield against.name or against.path, "suite", file
+
+    def cache_key(self, context: Context) -> CacheKey:
+        """The settings, the embedder, and the suites."""
+        settings = context.recipe.decontaminate
+        assert settings is not None
+        embedder = None
+        if settings.paraphrases:
+            from curate.core.text.embedding import find_embedder
+
+            embedder = find_embedder(settings.paraphrases.embedder, context.folder).digest
+        return CacheKey([settings.model_dump(mode="json", by_alias=True), embedder], frozenset({"suite"}))
+
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+        """The rows that are left, with the evidence. Raises: DataError where a suite can't be read."""
+        settings = context.recipe.decontaminate
+        assert settings is not None
+        suites = read_suites(settings.against, context.folder)
+        findings = find_contamination(rows.rows, suites, settings, folder=context.folder, threads=context.threads)
+        unreadable = [f"{len(suite.unreadable)} items of {suite.name} can't be read" for suite in findings.suites
+                      if suite.unreadable]  # fmt: skip
+        files = {EVIDENCE_FILE: json_lines(findings.evidence), TOUCHED_FILE: json_lines(findings.touched)}
+        kept, rejections = held_back(rows, findings, settings)
+        report = findings.summary(settings)
+        return StageResult(kept, rejections, report=report, warnings=unreadable, files=files)
+
+    def card(self, report: Mapping[str, Any]) -> str:
+        """What was found, by suite and by tier."""
+        suites = [[one["name"], one["items"], one["touched"], len(one["unreadable"])] for one in report["suites"]]
+        tiers = [[one["name"], "on" if one["on"] else "off", one["rows"], one["cannot_see"]] for one in report["tiers"]]
+        return (
+            "## Decontamination\n\n"
+            f"{report['rows']} rows give away evaluation items (action: {report['action']}). `contamination.jsonl` has"
+            " the evidence, `touched_items.jsonl` the items, so that scores can be shown on the clean part.\n\n"
+            + table(["suite", "items", "touched", "unreadable"], suites)
+            + "\n\n"
+            + table(["tier", "", "rows", "cannot see"], tiers)
+        )
+
+    def tables(self, report: Mapping[str, Any]) -> Iterator[Table]:
+        """A line for each suite."""
+        keys = ("name", "items", "touched")
+        yield ["suite", "items", "touched"], [[one[key] for key in keys] for one in report["suites"]]
+
+
+def held_back(rows: RowSelection, findings: Findings, settings: Decontaminate) -> tuple[RowSelection, Rejections]:
+    """The rows without those that give away items, and these with the best evidence of each."""
     if settings.action == "report":
-        return Outcome(entries, []), findings
-    rejections = []
-    stays = np.ones(len(entries), np.bool_)
-    for number in sorted(findings.by_row):
-        entry = entries[number]
-        stays[number] = False
+        return rows, Rejections()
+    gone, why, because = sorted(findings.by_row), [], []
+    for number in gone:
         best = min(findings.by_row[number], key=lambda one: (TIERS.index(one.tier), -one.score))
-        because = Because(f"{best.suite}/{best.item}", best.score)
-        rejections.append(reject(entry, STAGE, _REASONS[settings.action], describe(best), because))
-    return Outcome(take(entries, stays), rejections), findings
+        why.append((_REASONS[settings.action], describe(best)))
+        because.append((f"{best.suite}/{best.item}", best.score, None))
+    return rows.without(gone), Rejections.of_rows(Decontamination.name, rows.take(gone), why, because)
 
 
 def describe(evidence: Evidence) -> str:

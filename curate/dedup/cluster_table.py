@@ -2,21 +2,18 @@
 many of them the settings can be expected to find.
 """
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.build.plan import DUPLICATES
 from curate.recipe.recipe import Dedup
-from curate.table.id_numbers import Ids
-from curate.table.rejections import Repeats, parts_of
-from curate.table.row_ref import Entry, Rejection
-from curate.table.selection import lines_of, take
+from curate.table.id_numbers import IdNumbers
+from curate.table.rejections import Rejections
+from curate.table.row_table import TextNumbers
+from curate.table.selection import RowSelection
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +22,6 @@ _IDS = ("cluster", "id", "kept")
 COLUMNS = ("cluster", "id", "kept", "similarity", "stage", "dataset", "path", "line")
 _BINS_PER_ONE = 20  # bins of 0.05: a threshold of 0.7 leaves six and one for the same text
 _PIECE_LINES = 1 << 14  # of a table that are text at once
-_GROUP_LINES = 122_880  # that a reader takes at once; polars' own size for smaller tables
 
 
 _COLUMNS = {
@@ -36,7 +32,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """Rows that were left out because they repeat another, in columns of shape (n,); ids are numbers of an `Ids`.
+    """Rows that were left out because they repeat another, in columns of shape (n,); ids are numbers of `IdNumbers`.
 
     `at` are their positions among the rejections, `id` is -1 where a record had none, `stage` the number among the
     stages asked for, `dataset` that of the earlier dataset that `instead` is of, -1 for none. `path` and `line` say
@@ -67,72 +63,36 @@ class Repeated:
         return Repeated(*[getattr(self, name)[at] for name in _COLUMNS])
 
 
-class Texts:
-    """Numbers for texts of which there are few."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, int] = {}
-
-    def of(self, found: Iterable[str | None]) -> NDArray[np.int64]:
-        """The number of each, -1 for None."""
-        known = self.known
-        return np.array([-1 if one is None else known.setdefault(one, len(known)) for one in found], np.int64)
-
-
-def ids_among(rejections: Sequence[Rejection], *others: Sequence[Entry]) -> Ids:
-    """Numbers for the ids of all these rows."""
-    return Ids([*others, *(part.rows for part in parts_of(rejections) if isinstance(part, Repeats))])
-
-
 def repeated(
-    rejections: Sequence[Rejection], stages: Sequence[str], ids: Ids, datasets: Texts, paths: Texts
+    rejections: Rejections, stages: Sequence[str], ids: IdNumbers, datasets: TextNumbers, paths: TextNumbers
 ) -> Repeated:
     """What the stages left out as repeating another row, in the order in which the rejections come."""
     found = [Repeated.of(**dict.fromkeys(_COLUMNS, ()))]
     before = 0
-    for part in parts_of(rejections):
-        if isinstance(part, Repeats):
-            if part.stage in stages:
-                found.append(_repeats(part, before, stages.index(part.stage), ids, datasets, paths))
-        else:
-            chosen = [(at, item, item.because_of) for at, item in enumerate(part, before) if item.stage in stages]
-            some = [(at, item, because) for at, item, because in chosen if because is not None]
-            named = ids.of_names([item.id or "" for _, item, _ in some])
+    for block in rejections.blocks:
+        if block.stage in stages and block.instead is not None:
+            kept, total = block.instead, len(block)
+            here = kept.numbers >= 0
+            instead, dataset = np.empty(total, np.int32), np.full(total, -1, np.int32)
+            instead[here] = ids.of(RowSelection(kept.table, kept.numbers[here]))
+            if not here.all():
+                instead[~here] = ids.of_ids(kept.others.ids)[~kept.numbers[~here]]
+                dataset[~here] = datasets.of(kept.others.datasets)[~kept.numbers[~here]]
+            named, of_path, lines = block.records.places()
             found.append(
                 Repeated.of(
-                    at=[at for at, _, _ in some],
-                    id=np.where([item.id is None for _, item, _ in some], -1, named),
-                    instead=ids.of_names([because.id for _, _, because in some]),
-                    similarity=[because.similarity for _, _, because in some],
-                    stage=[stages.index(item.stage) for _, item, _ in some],
-                    dataset=datasets.of(because.dataset for _, _, because in some),
-                    path=paths.of(item.path for _, item, _ in some),
-                    line=[item.line for _, item, _ in some],
+                    at=np.arange(before, before + total),
+                    id=ids.of(block.records),
+                    instead=instead,
+                    similarity=kept.similarity,
+                    stage=np.full(total, stages.index(block.stage), np.int8),
+                    dataset=dataset,
+                    path=paths.of(named)[of_path],
+                    line=lines,
                 )
             )
-        before += len(part)
+        before += len(block)
     return Repeated.joined(found)
-
-
-def _repeats(part: Repeats, before: int, stage: int, ids: Ids, datasets: Texts, paths: Texts) -> Repeated:
-    total, found = len(part), part.found.instead
-    here = found >= 0
-    instead, dataset = np.empty(total, np.int32), np.full(total, -1, np.int32)
-    instead[here] = ids.of(take(part.entries, found[here]))
-    if not here.all():
-        instead[~here] = ids.of_names(part.others.ids)[~found[~here]]
-        dataset[~here] = datasets.of(part.others.datasets)[~found[~here]]
-    named, of_path, lines = lines_of(part.rows)
-    return Repeated.of(
-        at=np.arange(before, before + total),
-        id=ids.of(part.rows),
-        instead=instead,
-        similarity=part.found.similarity,
-        stage=np.full(total, stage, np.int8),
-        dataset=dataset,
-        path=paths.of(named)[of_path],
-        line=lines,
-    )
 
 
 class ClusterTable:
@@ -143,12 +103,16 @@ class ClusterTable:
     rows that are tied. `dataset` names the earlier dataset that `kept` is of, where it is not a row of this one.
     """
 
-    def __init__(self, kept: Sequence[Entry], rejections: Sequence[Rejection], ties: Mapping[str, str]) -> None:
-        self._ids = ids = ids_among(rejections, kept)
-        self._datasets, self._paths = Texts(), Texts()
-        gone = repeated(rejections, DUPLICATES, ids, self._datasets, self._paths)
+    def __init__(
+        self, kept: RowSelection, rejections: Rejections, ties: Mapping[str, str], stages: Sequence[str]
+    ) -> None:
+        """`stages` are the names of those that look for duplicates."""
+        self._ids = ids = IdNumbers(kept.table)
+        self._stages = stages
+        self._datasets, self._paths = TextNumbers(), TextNumbers()
+        gone = repeated(rejections, stages, ids, self._datasets, self._paths)
         gone = gone.taken(gone.id >= 0)
-        tied, tie = ids.of_names(list(ties)), ids.of_names(list(ties.values()))
+        tied, tie = ids.of_ids(list(ties)), ids.of_ids(list(ties.values()))
         kept_ids = ids.of(kept)
         places = np.flatnonzero(ids.isin(kept_ids, np.concatenate([tied, gone.instead])))
         there = kept_ids[places]
@@ -158,7 +122,7 @@ class ClusterTable:
         places, stay = places[stays], there[stays]
         # Of rows that share an id, the last one stands for it.
         stay, at = np.unique(stay[::-1], return_index=True)
-        paths, of_path, lines = lines_of(take(kept, places[::-1][at]))
+        paths, of_path, lines = kept.take(places[::-1][at]).places()
         nothing = np.full(stay.size, -1)
         left = Repeated.of(
             at=nothing, id=stay, instead=stay, similarity=np.ones(stay.size), stage=nothing, dataset=nothing,
@@ -182,12 +146,12 @@ class ClusterTable:
 
         clusters, lines = self._clusters, self._lines
         numbers = np.unique(np.concatenate([clusters, lines.id]))
-        pieces = [pl.Series(self._ids.names(numbers[at : at + _PIECE_LINES]), dtype=pl.String)
+        pieces = [pl.Series(self._ids.ids(numbers[at : at + _PIECE_LINES]), dtype=pl.String)
                   for at in range(0, numbers.size, _PIECE_LINES)]  # fmt: skip
         places = np.empty(numbers.size, np.int32)
         if pieces:
             places[pl.concat(pieces).arg_sort().to_numpy()] = np.arange(numbers.size)
-        paths = np.argsort(np.argsort(np.array(list(self._paths.known), object)))
+        paths = np.argsort(np.argsort(np.array(self._paths.texts, object)))
         by_id = places[np.searchsorted(numbers, lines.id)]
         by_cluster = places[np.searchsorted(numbers, clusters)]
         return np.lexsort((lines.line, paths[lines.path], by_id, -lines.similarity, by_cluster))
@@ -197,15 +161,15 @@ class ClusterTable:
         import polars as pl
 
         types = dict.fromkeys(COLUMNS, pl.String) | {"similarity": pl.Float64, "line": pl.Int64}
-        stages, datasets, paths = [*DUPLICATES, None], [*self._datasets.known, None], list(self._paths.known)
+        stages, datasets, paths = [*self._stages, None], [*self._datasets.texts, None], self._paths.texts
         for first in range(0, len(self), _PIECE_LINES) or (0,):
             some = self._order[first : first + _PIECE_LINES]
             lines = self._lines.taken(some)
             yield pl.DataFrame(
                 {
-                    "cluster": self._ids.names(self._clusters[some]),
-                    "id": self._ids.names(lines.id),
-                    "kept": self._ids.names(lines.instead),
+                    "cluster": self._ids.ids(self._clusters[some]),
+                    "id": self._ids.ids(lines.id),
+                    "kept": self._ids.ids(lines.instead),
                     "similarity": lines.similarity,
                     "stage": [stages[at] for at in lines.stage.tolist()],
                     "dataset": [datasets[at] for at in lines.dataset.tolist()],
@@ -216,7 +180,7 @@ class ClusterTable:
             )
 
 
-def _last_kept(gone: Repeated, kept: NDArray[np.int64], ids: Ids) -> NDArray[np.int32]:
+def _last_kept(gone: Repeated, kept: NDArray[np.int64], ids: IdNumbers) -> NDArray[np.int32]:
     """The row that stands for each one's `instead` after all stages; `kept` are those that are left, in order.
 
     Exact duplicates can share an id: that ends the search.
@@ -246,18 +210,6 @@ def renamed(table: "pl.DataFrame", rename: Callable[[Iterable[str]], Mapping[str
 
     names = dict(rename(pl.concat([table[name] for name in _IDS]).unique(maintain_order=True)))
     return table.with_columns(pl.col(*_IDS).replace(names)) if names else table
-
-
-def parquet_bytes(pieces: "Iterable[pl.DataFrame]") -> bytes:
-    """The table that the pieces (at least one) make as a Parquet file: the same bytes for the same rows."""
-    from polars.io.plugins import register_io_source
-
-    left = iter(pieces)
-    first = next(left)
-    buffer = io.BytesIO()
-    whole = register_io_source(lambda *_: chain((first,), left), schema=first.schema, is_pure=True)
-    whole.sink_parquet(buffer, compression="zstd", statistics=False, row_group_size=_GROUP_LINES)
-    return buffer.getvalue()
 
 
 def similarity_histogram(similarities: "Sequence[float] | NDArray[np.float64]", threshold: float) -> dict[str, int]:

@@ -1,46 +1,57 @@
 """Rows that an index of earlier datasets knows: the recipe names it in `dedup: {against: ...}`."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from curate.files.curated_folders import index_folder
-from curate.recipe.recipe import Dedup
-from curate.table.row_ref import Because, Context, Entry, Outcome, Rejection, Rows, reject
-
-STAGE = "index"
-
-
-def names_index(settings: Dedup | None, folder: Path) -> bool:
-    """Is one of the earlier datasets an index?"""
-    return settings is not None and any(
-        index_folder(path, folder) is not None for source in settings.against for path in source.paths
-    )
+from curate.recipe.recipe import Recipe
+from curate.table.rejections import Rejections
+from curate.table.selection import RowSelection
+from curate.table.stage import CacheKey, Context, Measured, Stage, StageResult
 
 
-def drop_known(entries: Sequence[Entry], context: Context) -> Outcome:
-    """The rows that no index knows; the others go because of the most similar row of the first that does.
+class EarlierIndex(Stage):
+    """The rows that no index knows stay; the others go because of the most similar row of the first that does."""
 
-    Raises: DataError or ProvenanceError for an index that is missing or damaged, ServiceError for Redis.
-    """
-    from curate.dedup.index import find_rows
+    name = "index"
+    finds_duplicates = True
 
-    settings = context.recipe.dedup
-    assert settings is not None
-    kept, rejections = list(entries), list[Rejection]()
-    found: Counter[str] = Counter()
-    for path in [path for source in settings.against for path in source.paths]:
-        folder = index_folder(path, context.folder)
-        if folder is None:
-            continue
-        left = []
-        for entry, match in zip(kept, find_rows(folder, Rows(kept)), strict=True):
-            if match is None:
-                left.append(entry)
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:
+        """Is one of the earlier datasets an index?"""
+        settings = recipe.dedup
+        return settings is not None and any(
+            index_folder(path, folder) is not None for source in settings.against for path in source.paths
+        )
+
+    def cache_key(self, context: Context) -> CacheKey:
+        """The settings of near duplicates, and the indexes' records."""
+        return duplicates_key(context, "index")
+
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+        """The rows that are new. Raises: DataError or ProvenanceError for a damaged index, ServiceError for Redis."""
+        from curate.dedup.index import find_rows
+
+        settings = context.recipe.dedup
+        assert settings is not None
+        rejections, found = Rejections(), Counter[str]()
+        for path in [path for source in settings.against for path in source.paths]:
+            folder = index_folder(path, context.folder)
+            if folder is None:
                 continue
-            found[match.dataset] += 1
-            detail = f"Jaccard similarity {match.similarity:.4f} with {match.id} of {match.dataset}"
-            because = Because(match.id, match.similarity, match.dataset)
-            rejections.append(reject(entry, STAGE, "in-earlier-dataset", detail, because))
-        kept = left
-    return Outcome(kept, rejections, counts={"against": dict(sorted(found.items()))})
+            known = {at: match for at, match in enumerate(find_rows(folder, rows.rows)) if match is not None}
+            found.update(match.dataset for match in known.values())
+            why = [
+                ("in-earlier-dataset", f"Jaccard similarity {one.similarity:.4f} with {one.id} of {one.dataset}")
+                for one in known.values()
+            ]
+            because = [(match.id, match.similarity, match.dataset) for match in known.values()]
+            rejections += Rejections.of_rows(self.name, rows.take(list(known)), why, because)
+            rows = rows.without(list(known))
+        return StageResult(rows, rejections, counts={"against": dict(sorted(found.items()))})
+
+
+def duplicates_key(context: Context, *kinds: str) -> CacheKey:
+    """What stages that compare texts depend on: the settings of near duplicates, the seed, files of these kinds."""
+    recipe = context.recipe
+    dedup = recipe.dedup.model_dump(mode="json", by_alias=True, exclude={"semantic"}) if recipe.dedup else None
+    return CacheKey([dedup, recipe.seed], frozenset(kinds))

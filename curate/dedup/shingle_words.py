@@ -5,18 +5,13 @@ Kana, Thai, Lao, Khmer, Burmese, Tibetan) have no such words: there each charact
 words is a run of three characters.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.numba_kernels import U8, U64, Number, call, compiled
+from curate.core.numba_kernels import U8, U64, Number, compiled
 
-Unit = Literal["auto", "word", "character"]
 WORD, AUTO, CHARACTER = 0, 1, 2
 
-_SEPARATOR = "\n"  # ends every text, so that no word runs on into the next text
 _START = U64(0xCBF29CE484222325)
 # An odd factor is a bijection, and the fold after it brings the high bits down: words up to eight bytes never collide.
 _FACTOR = U64(0xD6E8FEB86659FD93)
@@ -24,90 +19,6 @@ _FACTOR = U64(0xD6E8FEB86659FD93)
 _ONES, _HIGHS = U64(0x0101010101010101), U64(0x8080808080808080)
 _BLANKS = U64(0x2121212121212121)  # the byte after the blank
 _FROM_A, _PAST_Z = U64(0x3F3F3F3F3F3F3F3F), U64(0x2525252525252525)  # 0x80 - "A" and 0x80 - "Z" - 1
-
-
-def unit_number(unit: Unit) -> int:
-    """The unit as machine code knows it."""
-    return {"word": WORD, "auto": AUTO, "character": CHARACTER}[unit]
-
-
-class Joined(NamedTuple):
-    """Texts' bytes in one buffer, a separator after each, and where each ends. ASCII is lowercased later.
-
-    At least eight bytes are left after the last, so that eight can be read from anywhere.
-    """
-
-    data: NDArray[np.uint8]
-    ends: NDArray[np.int64]
-
-
-def joined(texts: Sequence[str]) -> Joined:
-    """The texts in one buffer."""
-    whole = _SEPARATOR.join(texts)
-    if whole.isascii():
-        pad = _SEPARATOR * (16 - len(whole) % 8)
-        data, sizes = (whole + pad).encode(), list(map(len, texts))
-    else:
-        parts, sizes = _encoded(texts)
-        pad = _SEPARATOR * (16 - (sum(sizes) + len(sizes) - 1) % 8)
-        data = _SEPARATOR.encode().join([*parts, b""]) + pad[1:].encode()
-    return Joined(np.frombuffer(data, U8), np.cumsum(np.array(sizes, np.int64) + 1))
-
-
-def gathered(
-    data: NDArray[np.uint8], places: NDArray[np.int64], wanted: NDArray[np.bool_], lasts: NDArray[np.int64]
-) -> Joined:
-    """The texts of rows in one buffer: their wanted messages, which are at these places (m, 2), a line each.
-
-    `lasts` says how many messages there are up to each row. What is not ASCII there is lowercased.
-    """
-    size = int((places[:, 1] - places[:, 0])[wanted].sum()) + int(wanted.sum()) + lasts.size
-    room, ends = np.empty((size + 23) // 8 * 8, U8), np.empty(lasts.size, np.int64)
-    call(_gather, data, places, wanted, lasts, room, ends)
-    return Joined(room, ends)
-
-
-def _encoded(texts: Sequence[str]) -> tuple[list[bytes], list[int]]:
-    """The texts' bytes, neighbours of ASCII alone already joined, and the size of each text."""
-    sizes = list(map(len, texts))
-    parts: list[bytes] = []
-    first = 0
-    for number, text in enumerate(texts):
-        if text.isascii():
-            continue
-        if first < number:
-            parts.append(_SEPARATOR.join(texts[first:number]).encode())
-        parts.append(text.lower().encode("utf-8", "surrogatepass"))
-        sizes[number] = len(parts[-1])
-        first = number + 1
-    if first < len(texts):
-        parts.append(_SEPARATOR.join(texts[first:]).encode())
-    return parts, sizes
-
-
-@compiled
-def _gather(
-    data: NDArray[np.uint8], places: NDArray[np.int64], wanted: NDArray[np.bool_], lasts: NDArray[np.int64],
-    room: NDArray[np.uint8], ends: NDArray[np.int64],
-) -> None:  # fmt: skip
-    used, message = U64(0), 0
-    for row in range(lasts.size):
-        first = used
-        while message < lasts[row]:
-            if wanted[message]:
-                if used > first:
-                    room[used - U64(1)] = 0x0A
-                for at in range(U64(places[message, 0]), U64(places[message, 1])):
-                    room[used] = data[at]
-                    used += U64(1)
-                used += U64(1)
-            message += 1
-        used += U64(used == first)
-        room[used - U64(1)] = 0x0A
-        ends[row] = used
-    while used < room.size:
-        room[used] = 0x0A
-        used += U64(1)
 
 
 @compiled

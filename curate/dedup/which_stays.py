@@ -1,17 +1,18 @@
 """Which of several rows that repeat each other stays: an order that does not depend on where they stood."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isnan
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.rows.row import Row, encode_row
 from curate.recipe.recipe import Dedup
-from curate.table.row_ref import Entry
-from curate.table.selection import first_names, known_ranks, names, take
+from curate.table.chunk import ChunkRows
+from curate.table.selection import RowRef, RowSelection
 
 UNNAMED = Dedup()
 """What a recipe without near duplicates goes by."""
@@ -19,29 +20,44 @@ _SIGNS = {"longest": -1.0, "shortest": 1.0}
 _SORTED_IDS = 1 << 16  # ids that are in memory at once, and those of as many more rows as have one rank
 
 
-def preference(settings: Dedup) -> Callable[[Entry], tuple[Any, ...]]:
-    """A sort key: gold before synthetic, then by `prefer`, then by id and content; the smallest is kept."""
-    ranks = ranking(settings)
+@dataclass(frozen=True)
+class Ranks:
+    """The numbers that rows are preferred by, as a column: shape (n, k), the smaller the better, the first decides."""
 
-    def key(entry: Entry) -> tuple[Any, ...]:
-        known = entry.held.ranks(entry.at, settings)
-        return (*(known if known is not None else ranks(entry.row)), entry.id, _Content(entry))
+    settings: Dedup
+    name: ClassVar[str] = "ranks"
 
-    return key
+    def make(self, rows: ChunkRows) -> NDArray[np.float64]:
+        """The numbers of these rows."""
+        chosen = [name for name in self.settings.prefer if name != "gold"]
+        rank = ranking(self.settings)
+        found = np.tile(np.array(rank(Row(id="", messages=[])), np.float64), (len(rows), 1))
+        by_length = set(chosen) <= _SIGNS.keys()
+        if len(rows.objects) < len(rows):
+            found[:, 0] = rows.is_synthetic
+            for place, name in enumerate(chosen, start=1):
+                if name in _SIGNS:
+                    found[:, place] = _SIGNS[name] * rows.lengths[:, 0]
+        for at, row in rows.objects.items():
+            if rows.is_plain[at] and by_length:
+                found[at, 0] = row.origin != "gold"
+            else:
+                found[at] = rank(row)  # lengths count tool calls, and preferences do not
+        return found
 
 
-def in_order(entries: Sequence[Entry], settings: Dedup) -> NDArray[np.int64]:
-    """The positions of the entries in order of preference; of entries that are equal in all, the earlier first."""
-    if (first_names(entries) != np.arange(len(entries))).any():
+def in_order(rows: RowSelection, settings: Dedup) -> NDArray[np.int64]:
+    """The positions of the rows in order of preference: gold before synthetic, then by `prefer`, then by id.
+
+    Of rows with one id and one rank what they say decides; of those that are equal in all, the earlier comes first.
+    """
+    ranks = rows.values(Ranks(settings))
+    if (rows.first_with_id() != np.arange(len(rows))).any():
+        found = zip(map(tuple, ranks.tolist()), rows, strict=True)
         # The place in the list comes second, so that two rows that say the same are never compared themselves.
-        key = preference(settings)
-        return np.array([at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))], np.int64)
-    ranks = known_ranks(entries, settings)
-    if ranks is None:
-        make = ranking(settings)
-        made = [entry.held.ranks(entry.at, settings) or make(entry.row) for entry in entries]
-        ranks = list(np.array(made, np.float64).reshape(len(entries), -1 if made else 0).T)
-    order, differs = _by_ranks(ranks, len(entries))
+        keys = [(*rank, row.id, _Content(row), at) for at, (rank, row) in enumerate(found)]
+        return np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
+    order, differs = _by_ranks(list(ranks.T), len(rows))
     del ranks
     edges = np.flatnonzero(differs)
     first = 0
@@ -49,7 +65,7 @@ def in_order(entries: Sequence[Entry], settings: Dedup) -> NDArray[np.int64]:
         # Ids decide between equal ranks: those of whole groups, so many at a time that few are in memory.
         after = int(np.searchsorted(edges, first + _SORTED_IDS))
         last = int(edges[after]) if after < edges.size else order.size
-        order[first:last] = _by_names(entries, order[first:last], np.cumsum(differs[first:last]))
+        order[first:last] = _by_id(rows, order[first:last], np.cumsum(differs[first:last]))
         first = last
     return order
 
@@ -65,11 +81,11 @@ def _by_ranks(ranks: Sequence[NDArray[np.float64]], total: int) -> tuple[NDArray
     return order, differs
 
 
-def _by_names(entries: Sequence[Entry], positions: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The positions of some entries group by group, those of each in the order of their ids."""
-    found = names(take(entries, positions))
-    by_name = np.array(sorted(range(len(found)), key=found.__getitem__), np.int64)
-    ordered: NDArray[np.int64] = positions[by_name[np.argsort(groups[by_name], kind="stable")]]
+def _by_id(rows: RowSelection, positions: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions of some rows group by group, those of each in the order of their ids."""
+    found = rows.take(positions).ids()
+    by_id = np.array(sorted(range(len(found)), key=found.__getitem__), np.int64)
+    ordered: NDArray[np.int64] = positions[by_id[np.argsort(groups[by_id], kind="stable")]]
     return ordered
 
 
@@ -85,43 +101,16 @@ def ranking(settings: Dedup) -> Callable[[Row], tuple[float, ...]]:
     return lambda row: (float(row.origin != "gold"), *[float(rule(row)) for rule in chosen])
 
 
-def ranks_of(
-    settings: Dedup,
-    lengths: NDArray[np.int64],
-    is_synthetic: NDArray[np.bool_],
-    rows: Mapping[int, Row],
-    is_plain: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """The numbers of `ranking` for many rows.
-
-    `lengths` are their `text_lengths`; `rows` those, by number, that may have more than plain text (`is_plain`), an
-    origin and messages.
-    """
-    chosen = [name for name in settings.prefer if name != "gold"]
-    rank = ranking(settings)
-    found = np.tile(np.array(rank(Row(id="", messages=[])), np.float64), (len(lengths), 1))
-    found[:, 0] = is_synthetic
-    for place, name in enumerate(chosen, start=1):
-        if name in _SIGNS:
-            found[:, place] = _SIGNS[name] * lengths[:, 0]
-    for at, row in rows.items():
-        if is_plain[at] and set(chosen) <= _SIGNS.keys():
-            found[at, 0] = row.origin != "gold"
-        else:
-            found[at] = rank(row)  # lengths count tool calls, and preferences do not
-    return found
-
-
 class _Content:
     """A row's content as the last word between rows that are equal in all else: most are never asked for it.
 
     Of rows that say the same, the bytes that would be written decide: they need not be the same.
     """
 
-    __slots__ = ("_entry",)
+    __slots__ = ("_row",)
 
-    def __init__(self, entry: Entry) -> None:
-        self._entry = entry
+    def __init__(self, row: RowRef) -> None:
+        self._row = row
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Content) and self._bytes() == other._bytes()
@@ -130,7 +119,7 @@ class _Content:
         return self._bytes() < other._bytes()
 
     def _bytes(self) -> tuple[bytes, bytes]:
-        return encode_row(self._entry.row), self._entry.line
+        return encode_row(self._row.row), self._row.line
 
     __hash__ = None  # type: ignore[assignment]  # only ever compared
 

@@ -1,4 +1,4 @@
-"""Pieces of input files, read in processes of their own: from bytes to columns, the same for any number of them."""
+"""Chunks of input files, read in processes of their own: from bytes to columns, the same for any number of them."""
 
 import itertools
 import os
@@ -6,32 +6,43 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import msgspec
+import numpy as np
 
 from curate.core.console import progress
 from curate.core.errors import DataError, os_errors
-from curate.core.rows.row import Message, Row, encode_row
 from curate.core.worker_processes import Workers, workers
-from curate.files.records import MAX_LINE_BYTES, Input, Record, is_plain_lines, read_json_lines, read_records
-from curate.read.chunk_columns import Working, Workpiece
-from curate.read.chunk_lines import Lines
-from curate.read.record_to_row import Adapter, Joined
+from curate.files.curated_folders import index_folder
+from curate.files.records import (
+    MAX_LINE_BYTES,
+    Input,
+    Record,
+    find_inputs,
+    is_plain_lines,
+    read_json_lines,
+    read_records,
+)
+from curate.read.chunk_rows import read_rows
+from curate.read.record_to_row import STAGE, Adapter, Joined
 from curate.read.sources import load_adapter, load_joined, make_reader, pinned
 from curate.recipe.recipe import Source
-from curate.table.byte_store import Shelved, SourceBytes, Spool
-from curate.table.row_ref import Context, Entry, Rejection
-from curate.table.row_table import Batch, Columns
-from curate.table.selection import Chosen, Whole
+from curate.table.byte_store import ByteSpool, SourceBytes
+from curate.table.chunk import NO_MAKERS, ChunkColumns, Makers, UnreadRecord
+from curate.table.rejections import Block, LooseRecords, Rejections, Rule, printable
+from curate.table.row_table import RowTable
+from curate.table.selection import RowSelection
+from curate.table.stage import Context
 
-# Large enough that handing a piece over costs nothing, small enough that what is made of it stays in a core's cache.
-_PIECE_BYTES = 1 << 20
-_PIECE_RECORDS = 8192
+# Large enough that handing a chunk over costs nothing, small enough that what is made of it stays in a core's cache.
+_CHUNK_BYTES = 1 << 20
+_CHUNK_RECORDS = 8192
 _POOL_BYTES = 16 << 20  # starting processes takes as long as reading this much
+_FAST_BYTES = 64 << 20  # compiling machine code for reading takes as long as reading this much without it
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """The bytes of a file from `start` to `end`, or `records` where it has to be unpacked first."""
 
     source: Source
@@ -42,67 +53,73 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What came of a piece: entries and rejections in order, how many records it has, and its size in bytes."""
+class ReadChunk:
+    """What came of a chunk: what is no row, how many records it has, and its size in bytes."""
 
     input: Input
-    entries: Chosen
-    rejections: list[Rejection]
+    unread: Rejections
     records: int
     size: int
 
 
-class PieceReader:
-    """Makes columns of pieces: the same in whatever process."""
+class ChunkReader:
+    """Makes columns of chunks: the same in whatever process, and with machine code (`is_fast`) or without."""
 
-    def __init__(self, context: Context, spool: Spool) -> None:
-        self._working, self.spool = Working(context), spool
-        self.settings = self._working.settings
+    def __init__(self, makers: Makers, spool: ByteSpool, is_fast: bool) -> None:
+        self.makers, self.spool, self._is_fast = makers, spool, is_fast
 
-    def read(self, piece: Piece, adapter: Adapter | None = None, joined: Joined | None = None) -> Columns:
-        """The columns of a piece."""
-        reader = make_reader(piece.source, piece.input, adapter, joined or {})
-        whole = Workpiece(self._working, piece.source, piece.input.shown, _lines(piece), reader)
-        return whole.columns(self.spool)
+    def read(self, chunk: Chunk, adapter: Adapter | None = None, joined: Joined | None = None) -> ChunkColumns:
+        """The columns of a chunk."""
+        reader = make_reader(chunk.source, chunk.input, adapter, joined or {})
+        if self._is_fast:
+            from curate.read.fast.read import read_fast
 
-    def warm_up(self) -> None:
-        """Load machine code, or compile it: once, and not in each process."""
-        source = Source(name="made", path="made.jsonl", format="chat")
-        found = Input("made.jsonl", Path("made.jsonl"))
-        line = encode_row(Row(id="made", messages=[Message("user", "question"), Message("assistant", "answer")]))
-        lines = Lines.of_records([Record(1, 0, line)])
-        Workpiece(self._working, source, found.shown, lines, make_reader(source, found, None, {})).columns(Spool())
+            return read_fast(chunk.source, _fast_lines(chunk), reader, self.makers, self.spool)
+        if chunk.records is not None:
+            return read_rows(chunk.records, reader, self.makers, self.spool, in_file=False)
+        records, line_ends = _lines(chunk)
+        columns = read_rows(records, reader, self.makers, self.spool, in_file=True)
+        columns.lines_read = line_ends
+        return columns
 
 
-def _lines(piece: Piece) -> Lines:
-    """The records of a piece."""
-    if piece.records is not None:
-        return Lines.of_records(piece.records)
-    size = piece.end - piece.start
-    with os_errors(piece.input.path), piece.input.path.open("rb") as file:
-        if size <= MAX_LINE_BYTES // 2:  # so that no line in it is too long
-            return Lines.of_file(file, piece.start, size)
-        records = list(read_json_lines(file, piece.start, piece.end))
-        file.seek(piece.start)
-        ends, left = 0, size
-        while left and (data := file.read(min(left, _PIECE_BYTES))):
+def _lines(chunk: Chunk) -> tuple[list[Record], int]:
+    """The records of a chunk that is whole lines, and how many line ends it has."""
+    left, ends = chunk.end - chunk.start, 0
+    with os_errors(chunk.input.path), chunk.input.path.open("rb") as file:
+        records = list(read_json_lines(file, chunk.start, chunk.end))
+        file.seek(chunk.start)
+        while left and (data := file.read(min(left, _CHUNK_BYTES))):
             left -= len(data)
             ends += data.count(b"\n")
-    return Lines.of_records(records, ends)
+    return records, ends
 
 
-class Reading:
-    """Reads sources piece by piece, in processes where that pays."""
+def _fast_lines(chunk: Chunk) -> Any:
+    """The records of a chunk, side by side in one buffer."""
+    from curate.read.fast.lines import Lines
+
+    if chunk.records is not None:
+        return Lines.of_records(chunk.records)
+    size = chunk.end - chunk.start
+    if size <= MAX_LINE_BYTES // 2:  # so that no line in it is too long
+        with os_errors(chunk.input.path), chunk.input.path.open("rb") as file:
+            return Lines.of_file(file, chunk.start, size)
+    return Lines.of_records(*_lines(chunk))
+
+
+class SourceReader:
+    """Reads sources chunk by chunk into one table, in processes where that pays."""
 
     def __init__(
-        self, reader: PieceReader, folder: Path, pool: Workers[Piece, Columns] | None, piece_bytes: int
+        self, reader: ChunkReader, folder: Path, pool: Workers[Chunk, ChunkColumns] | None, chunk_bytes: int
     ) -> None:
-        self._reader, self._folder, self._pool, self._piece_bytes = reader, folder, pool, piece_bytes
-        self.rows = Whole(reader.settings)
+        self._reader, self._folder, self._pool, self._chunk_bytes = reader, folder, pool, chunk_bytes
+        self.table = RowTable(reader.makers, reader.spool)
         self._files: list[SourceBytes] = []
 
-    def read(self, source: Source, inputs: Iterable[Input]) -> Iterator[Read]:
-        """What the pieces of the source's files hold, in order.
+    def read(self, source: Source, inputs: Iterable[Input]) -> Iterator[ReadChunk]:
+        """What the chunks of the source's files hold, in order; their rows are in the table then.
 
         Raises: DataError where a file can't be read or holds nothing; ConfigError where the adapter can't be loaded;
         ServiceError where a process died.
@@ -114,16 +131,18 @@ class Reading:
             file = SourceBytes(found.path) if is_plain_lines(found.path) else None
             if file is not None:
                 self._files.append(file)
-            made: Iterator[tuple[Piece, Columns]]
-            pieces = _cut(source, found, self._piece_bytes) if file is not None else _packed(source, found)
+            made: Iterator[tuple[Chunk, ChunkColumns]]
+            chunks = _cut(source, found, self._chunk_bytes) if file is not None else _packed(source, found)
             if self._pool is None or alone:
-                made = ((piece, self._reader.read(piece, adapter, joined)) for piece in pieces)
+                made = ((chunk, self._reader.read(chunk, adapter, joined)) for chunk in chunks)
             else:
-                made = self._pool.in_order(pieces)
+                made = self._pool.in_order(chunks)
             first_line = total = 0
-            for piece, columns in made:
+            for chunk, columns in made:
                 total += columns.records
-                yield self._taken_in(piece, columns, file, first_line)
+                size = chunk.end - chunk.start if chunk.records is None else int(columns.columns["raw_size"].sum())
+                self.table.append(columns, source.name, found.shown, file, first_line)
+                yield ReadChunk(found, self._unread(columns.unread, found.shown, first_line), columns.records, size)
                 first_line += columns.lines_read
             if not total:
                 raise DataError(
@@ -135,68 +154,89 @@ class Reading:
         for file in self._files:
             file.check()
 
-    def _taken_in(self, piece: Piece, columns: Columns, file: SourceBytes | None, first_line: int) -> Read:
-        rejections = [
-            msgspec.structs.replace(item, line=item.line + first_line, held=self._shelved(item.held))
-            for item in columns.rejections
+    def _unread(self, records: Sequence[UnreadRecord], path: str, first_line: int) -> Rejections:
+        spool = self._reader.spool
+        texts = [record.raw.decode("utf-8", "backslashreplace").encode() for record in records]
+        items = [
+            (record.id, record.line + first_line, record.offset, spool.add(text), len(text))
+            for record, text in zip(records, texts, strict=True)
         ]
-        columns.rejections = []
-        where = (piece.source.name, piece.input.shown, first_line)
-        size = piece.end - piece.start if piece.records is None else int(columns.raw_sizes.sum())
-        batch = Batch(columns, where, (file, self._reader.spool), self._reader.settings)
-        return Read(piece.input, self.rows.add(batch), rejections, columns.records, size)
-
-    def _shelved(self, text: str) -> Shelved:
-        data = text.encode()
-        return Shelved(self._reader.spool, self._reader.spool.add(data), len(data))
+        numbers: dict[str, int] = {}
+        rule = np.array([numbers.setdefault(record.reason, len(numbers)) for record in records], np.int32)
+        details = [printable(record.detail) for record in records]
+        return Rejections([Block(STAGE, LooseRecords(spool, path, items), list(map(Rule, numbers)), rule, details)])
 
 
-def _cut(source: Source, found: Input, piece_bytes: int) -> Iterator[Piece]:
-    """Pieces of whole lines."""
+def _cut(source: Source, found: Input, chunk_bytes: int) -> Iterator[Chunk]:
+    """Chunks of whole lines."""
     with os_errors(found.path), found.path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = 0
         while start < size:
-            file.seek(min(start + piece_bytes, size))
-            while (rest := file.readline(piece_bytes)) and not rest.endswith(b"\n"):
+            file.seek(min(start + chunk_bytes, size))
+            while (rest := file.readline(chunk_bytes)) and not rest.endswith(b"\n"):
                 pass
             end = min(file.tell(), size)
-            yield Piece(source, found, start, end)
+            yield Chunk(source, found, start, end)
             start = end
 
 
-def _packed(source: Source, found: Input) -> Iterator[Piece]:
-    """Pieces of records that have to be unpacked in one go."""
+def _packed(source: Source, found: Input) -> Iterator[Chunk]:
+    """Chunks of records that have to be unpacked in one go."""
     records = read_records(found.path)
-    while some := list(itertools.islice(records, _PIECE_RECORDS)):
-        yield Piece(source, found, records=some)
+    while some := list(itertools.islice(records, _CHUNK_RECORDS)):
+        yield Chunk(source, found, records=some)
 
 
 @contextmanager
 def reading(
-    context: Context, size: int, *, piece_bytes: int = _PIECE_BYTES, pool_bytes: int = _POOL_BYTES
-) -> Iterator[Reading]:
-    """What reads `size` bytes of sources: from `pool_bytes` on in as many processes as there are threads."""
-    reader = PieceReader(context, Spool())
+    context: Context,
+    makers: Makers,
+    size: int,
+    *,
+    chunk_bytes: int = _CHUNK_BYTES,
+    pool_bytes: int = _POOL_BYTES,
+    fast_bytes: int = _FAST_BYTES,
+) -> Iterator[SourceReader]:
+    """What reads `size` bytes of sources: from `pool_bytes` on in as many processes as there are threads, and from
+    `fast_bytes` on with machine code.
+    """
+    given = makers, ByteSpool(), size >= fast_bytes
+    reader = ChunkReader(*given)
     if context.threads <= 1 or size < pool_bytes:
-        yield Reading(reader, context.folder, None, piece_bytes)
+        yield SourceReader(reader, context.folder, None, chunk_bytes)
         return
-    reader.warm_up()
+    if size >= fast_bytes:
+        from curate.read.fast.read import warm_up
+
+        warm_up(makers)
     reader.spool.share()
-    with workers(context.threads, _reader, context, reader.spool) as pool:
-        yield Reading(reader, context.folder, pool, piece_bytes)
+    with workers(context.threads, _read_chunks, *given) as pool:
+        yield SourceReader(reader, context.folder, pool, chunk_bytes)
 
 
-def read_source(context: Context, source: Source, inputs: Sequence[Input]) -> tuple[Sequence[Entry], list[Rejection]]:
-    """The rows of the source's files, and what is none. Raises: as `Reading.read`."""
+def read_source(
+    context: Context, source: Source, inputs: Sequence[Input], makers: Makers = NO_MAKERS
+) -> tuple[RowSelection, Rejections]:
+    """The rows of the source's files, and what is none. Raises: as `SourceReader.read`."""
     size = sum(found.path.stat().st_size for found in inputs if found.path.is_file())
-    unread: list[Rejection] = []
-    with reading(context, size) as read, progress("read", size) as advance:
-        for part in read.read(source, inputs):
-            advance(part.size)
-            unread += part.rejections
-    return read.rows.all(), unread
+    unread = Rejections()
+    with reading(context, makers, size) as reader, progress("read", size) as advance:
+        for chunk in reader.read(source, inputs):
+            advance(chunk.size)
+            unread += chunk.unread
+    return RowSelection.all_of(reader.table), unread
 
 
-def _reader(context: Context, spool: Spool) -> Callable[[Piece], Columns]:
-    return PieceReader(context, spool).read
+def read_earlier(context: Context, source: Source) -> tuple[RowSelection, int] | None:
+    """The rows of an earlier dataset and how many of its records are none; None where it is an index alone."""
+    paths = [path for path in source.paths if index_folder(path, context.folder) is None]
+    inputs = [found for path in paths for found in find_inputs(path, context.folder)]
+    if not inputs:
+        return None
+    rows, unread = read_source(context, source, inputs)
+    return rows, len(unread)
+
+
+def _read_chunks(makers: Makers, spool: ByteSpool, is_fast: bool) -> Callable[[Chunk], ChunkColumns]:
+    return ChunkReader(makers, spool, is_fast).read

@@ -2,69 +2,22 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from curate.core.digests import digest_file
 from curate.core.errors import DataError
 from curate.core.paths import find_path, load_function
 from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.mapped import mapped
 from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, detect
-from curate.files.curated_folders import INDEX_RECORD, index_folder
-from curate.files.records import Input, Record, find_inputs, read_records
+from curate.files.records import Input, Record, read_records
 from curate.read.record_to_row import UNREADABLE, Adapter, Joined, RowReader
 from curate.recipe.recipe import Join, Source
-from curate.table.row_ref import Context
 
 UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
-
-
-@dataclass(frozen=True, slots=True)
-class InputFile:
-    """A file that the dataset depends on: a source, join, adapter, decisions and so on; `name` is the source's."""
-
-    name: str
-    kind: str
-    input: Input
-    digest: str
-
-
-def find_files(context: Context) -> list[InputFile]:
-    """Every file that the recipe names, with its digest. Raises: DataError where one is missing or unreadable."""
-    recipe, folder = context.recipe, context.folder
-    named: list[tuple[str, str, Input]] = []
-    against = recipe.dedup.against if recipe.dedup is not None else []
-    for kind, source in [*(("source", source) for source in recipe.sources), *(("against", item) for item in against)]:
-        indexes = [path for path in source.paths if kind == "against" and index_folder(path, folder) is not None]
-        named += [(source.name, "index", _index_record(path, folder)) for path in indexes]
-        found = [found for path in source.paths if path not in indexes for found in find_inputs(path, folder)]
-        # By name, so that it makes no difference in which order a recipe or a folder lists them.
-        named += [(source.name, kind, pinned(source, item)) for item in sorted(found, key=lambda item: item.shown)]
-        named += [
-            (source.name, "join", Input(join.path, find_path(join.path, folder))) for join in source.join.values()
-        ]
-        if source.adapter is not None:
-            load_function(source.adapter, folder)
-            file = source.adapter.rpartition(":")[0]
-            named.append((source.name, "adapter", Input(file, find_path(file, folder))))
-    schema = recipe.checks.target_schema
-    if schema is not None and schema.endswith(".json"):
-        named.append(("validate", "schema", Input(schema, find_path(schema, folder))))
-    if recipe.base is not None:
-        from curate.validate.rules.template import base_files
-
-        named += [("base", "base", file) for file in base_files(recipe.base, folder)]
-    return [InputFile(name, kind, found, digest_file(found.path)) for name, kind, found in named]
-
-
-def _index_record(path: str, folder: Path) -> Input:
-    """The record of an index: it has the digests of all that the index holds."""
-    shown = f"{path.rstrip('/')}/{INDEX_RECORD}"
-    return Input(shown, find_path(shown, folder))
 
 
 def load_adapter(source: Source, folder: Path) -> Adapter | None:

@@ -184,3 +184,8 @@ class Screens(Config):
         if clash:
             raise ValueError(f"two screens are named {', '.join(clash)}")
         return value
+
+
+def wants_screens(screens: Screens) -> bool:
+    """Is any screen named?"""
+    return any(getattr(screens, name) for name in type(screens).model_fields)

@@ -10,16 +10,15 @@ from curate.core.rows.row import Row
 from curate.core.rows.row_text import message_text
 from curate.dedup.cluster_table import expected_recall, recall_curve
 from curate.recipe.recipe import Dedup
-from curate.report.card_sections import report_sections
 from curate.report.facts import fit_sentences
 from curate.report.sizes import advice, count_doublings
-from curate.table.row_ref import Entry, Rows
-from curate.table.selection import find, lengths, take
+from curate.table.selection import RowSelection
 
 _SAMPLES = 3
 _SAMPLE_CHARACTERS = 1200
 _BAR = 40  # characters of the longest bar
 _SHOWN_CONFLICTS = 10
+_SHOWN_WARNINGS = 50
 _CURVE_FROM = 0.3  # below it no threshold is of use
 _CHECKING = """## Checking it
 
@@ -28,22 +27,43 @@ _CHECKING = """## Checking it
 the row that is kept instead. The same recipe on the same inputs gives the same bytes."""
 
 
-def render_card(facts: Mapping[str, Any], train: Sequence[Entry]) -> str:
-    """The card of the dataset that `facts` (the manifest's) describe; `train` gives lengths and samples."""
-    sections = [
+def render_card(facts: Mapping[str, Any], train: RowSelection, sections: Sequence[str]) -> str:
+    """The card of the dataset that `facts` (the manifest's) describe; `train` gives lengths and samples.
+
+    `sections` are those of the stages on their reports.
+    """
+    parts = [
         f"# {cell(facts['name'])}\n\n> {cell(facts['behaviour'])}",
         _split(facts["split"]),
         _stages(facts["stages"]),
         _sources(facts),
         _fit(facts, train),
         _dedup(facts["recipe"]),
-        *report_sections(facts),
+        _warnings(facts["warnings"]),
+        *sections,
+        _canaries(facts.get("canaries")),
         _conflicts(facts["conflicts"]),
         _lengths(train),
         _samples(train),
         _CHECKING,
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return "\n\n".join(section for section in parts if section) + "\n"
+
+
+def _warnings(warnings: Sequence[str]) -> str:
+    if not warnings:
+        return ""
+    return "## To look at\n\n" + "\n".join(f"- {cell(text)}" for text in warnings[:_SHOWN_WARNINGS])
+
+
+def _canaries(canaries: Mapping[str, Any] | None) -> str:
+    if canaries is None:
+        return ""
+    return (
+        "## Canaries\n\n"
+        f"{canaries['count']} unique strings stand in train {canaries['planted']} times. `canaries.jsonl` holds"
+        " them, and must never become training data."
+    )
 
 
 def _split(split: Mapping[str, Mapping[str, int]]) -> str:
@@ -77,13 +97,13 @@ def _sources(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _fit(facts: Mapping[str, Any], train: Sequence[Entry]) -> str:
+def _fit(facts: Mapping[str, Any], train: RowSelection) -> str:
     """What so many rows are good for, and whether they are about behaviour at all."""
     different = sum(source["kept"] for source in facts["sources"])
     listed = "\n".join(f"- {text}" for text in advice(different))
     text = f"## Fit for fine-tuning\n\n{listed}\n\n" + " ".join(fit_sentences(facts["fit"]))
-    shown = take(train, find(train, set(facts["fit"]["listed"])))[:_SAMPLES]
-    return "\n\n".join([text, *map(_sample, Rows(shown))])
+    shown = train.take(train.find(set(facts["fit"]["listed"])))[:_SAMPLES]
+    return "\n\n".join([text, *map(_sample, shown.rows)])
 
 
 def _dedup(recipe: Mapping[str, Any]) -> str:
@@ -112,11 +132,11 @@ def _conflicts(conflicts: Sequence[Sequence[str]]) -> str:
     return f"## Conflicts\n\nOne prompt, different answers; they are kept, and somebody should look:\n\n{listed}{more}"
 
 
-def _lengths(rows: Sequence[Entry]) -> str:
+def _lengths(rows: RowSelection) -> str:
     """A histogram over doublings: row lengths spread over orders of magnitude."""
     if not rows:
         return ""
-    counts = count_doublings(np.maximum(lengths(rows, 0), 1))
+    counts = count_doublings(np.maximum(rows.column("lengths")[:, 0], 1))
     widest = max(counts.values())
     bars = []
     for power in range(min(counts), max(counts) + 1):
@@ -125,10 +145,10 @@ def _lengths(rows: Sequence[Entry]) -> str:
     return "## Lengths of train rows in characters\n\n```text\n" + "\n".join(bars) + "\n```"
 
 
-def _samples(rows: Sequence[Entry]) -> str:
+def _samples(rows: RowSelection) -> str:
     if not rows:
         return ""
-    return "## Samples from train\n\n" + "\n\n".join(_sample(entry.row) for entry in rows[:_SAMPLES])
+    return "## Samples from train\n\n" + "\n\n".join(map(_sample, rows[:_SAMPLES].rows))
 
 
 def _sample(row: Row) -> str:

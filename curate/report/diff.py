@@ -111,7 +111,7 @@ def _read(path: Path) -> _Rows:
     for side, file in files.items():
         if side != "rows" and not file.stat().st_size:
             continue  # a side that got no rows
-        for entry in read_rows([str(file)], form="chat" if side != "rows" else None).entries:
+        for entry in read_rows([str(file)], form="chat" if side != "rows" else None).rows:
             row = entry.row
             sides.setdefault(row.id, []).append(side)
             digests.setdefault(row.id, Counter())[_content(row)] += 1

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import message_text
-from curate.dedup.cluster_table import Texts, expected_recall, ids_among, recall_curve, repeated
+from curate.dedup.cluster_table import expected_recall, recall_curve, repeated
 from curate.recipe.recipe import Dedup, Side
 from curate.report.facts import fit_sentences
 from curate.report.lengths import length_charts
 from curate.report.sizes import advice, count_doublings, lengths
-from curate.table import selection as chosen
-from curate.table.row_ref import Entry, Rejection
-from curate.table.selection import find, take, together
+from curate.table.id_numbers import IdNumbers
+from curate.table.rejections import Rejections
+from curate.table.row_table import TextNumbers
+from curate.table.selection import RowSelection
 
 FOLDER = Path(__file__).parent
 _PAIRS_PER_BIN = 2
@@ -64,9 +65,7 @@ class Pair:
     kept: str
 
 
-def render_report(
-    facts: Mapping[str, Any], sides: Mapping[Side, Sequence[Entry]], rejections: Sequence[Rejection]
-) -> str:
+def render_report(facts: Mapping[str, Any], sides: Mapping[Side, RowSelection], rejections: Rejections) -> str:
     """The report of the dataset that `facts` (the manifest's) describe, as one HTML document."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -76,8 +75,9 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters.update(visible=visible, count=lambda number: f"{number:,}")
-    rows = together(list(sides.values()))
-    sizes = chosen.lengths(rows, 1)
+    first, *others = sides.values()
+    rows = first.followed_by(*others)
+    sizes = rows.column("lengths")[:, 1]
     originals = len(rows) - sum(facts.get("added", {}).values())
     near: Mapping[str, Any] = next((stage for stage in facts["stages"] if stage["name"] == "near"), {})
     by_source, by_rule = length_charts(facts, sides, rejections)
@@ -89,10 +89,10 @@ def render_report(
         read=sum(source["read"] for source in facts["sources"]),
         kept=originals,
         rejected=len(rejections),
-        sides={side: len(entries) for side, entries in sides.items()},
+        sides={side: len(some) for side, some in sides.items()},
         sources=facts["sources"],
         rules=_rules(facts["stages"]),
-        classes=_bars(chosen.labels(rows).most_common(_SHOWN_CLASSES), len(rows)),
+        classes=_bars(rows.labels().most_common(_SHOWN_CLASSES), len(rows)),
         lengths=_length_bars(sizes),
         length=lengths(sizes),
         similarities=_bars(similarities) if any(count for _, count in similarities) else [],
@@ -102,7 +102,7 @@ def render_report(
         lengths_by_rule=by_rule,
         curve=_curve(facts["recipe"]["dedup"]),
         fit=fit_sentences(facts["fit"]),
-        facts_shown=[(entry.id, _text(entry.row)) for entry in take(rows, find(rows, listed))],
+        facts_shown=[(row.id, _text(row)) for row in rows.take(rows.find(listed)).rows],
     )
 
 
@@ -144,10 +144,10 @@ def _length_bars(sizes: NDArray[np.int64]) -> list[Bar]:
     return _bars([(f"{1 << (power - 1):,} to {(1 << power) - 1:,}", counts[power]) for power in powers])
 
 
-def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[Pair]:
+def _pairs(rows: RowSelection, rejections: Rejections) -> Iterator[Pair]:
     """Near duplicates with what they repeat, some for each tenth of similarity, the least similar first."""
-    ids = ids_among(rejections, rows)
-    near = repeated(rejections, _NEAR, ids, Texts(), Texts())
+    ids = IdNumbers(rows.table)
+    near = repeated(rejections, _NEAR, ids, TextNumbers(), TextNumbers())
     of_rows = ids.of(rows)
     near = near.taken(ids.isin(near.instead, of_rows) & (near.id >= 0))
     tenths = np.floor(near.similarity * 10)
@@ -156,7 +156,7 @@ def _pairs(rows: Sequence[Entry], rejections: Sequence[Rejection]) -> Iterator[P
         some = np.flatnonzero(tenths == tenth)
         last = np.sort(near.similarity[some])[:_PAIRS_PER_BIN][-1]
         some = some[near.similarity[some] <= last]
-        named = ids.names(near.id[some])
+        named = ids.ids(near.id[some])
         order = sorted(range(some.size), key=lambda at: (near.similarity[some[at]], named[at]))
         shown += some[order[:_PAIRS_PER_BIN]].tolist()
     for at in shown[:_SHOWN_PAIRS]:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from curate.recipe.recipe import Side
 from curate.report.sizes import count_doublings, median
-from curate.table.rejections import sizes_by_path, sizes_by_rule
-from curate.table.row_ref import Entry, Rejection
-from curate.table.selection import sizes, sources, take, together
+from curate.table.rejections import Rejections
+from curate.table.selection import RowSelection
 
 Sizes: TypeAlias = Sequence[int] | NDArray[np.int64]
 
@@ -41,15 +40,16 @@ class Lengths:
 
 
 def length_charts(
-    facts: Mapping[str, Any], sides: Mapping[Side, Sequence[Entry]], rejections: Sequence[Rejection]
+    facts: Mapping[str, Any], sides: Mapping[Side, RowSelection], rejections: Rejections
 ) -> tuple[list[Lengths], list[Lengths]]:
     """The charts of the sources and of the rules, all on one scale. A record's length is that of its bytes as read."""
     source_of = {item["path"]: item["name"] for item in facts["inputs"] if item["kind"] == "source"}
     names = {source["name"] for source in facts["sources"]}
-    kept = _kept_sizes(together(list(sides.values())), names, repeated=bool(facts.get("added")))
-    ruled = sizes_by_rule(rejections)
+    first, *others = sides.values()
+    kept = _kept_sizes(first.followed_by(*others), names, repeated=bool(facts.get("added")))
+    ruled = rejections.sizes_by_rule()
     dropped: dict[str, NDArray[np.int64]] = {}
-    for path, found in sizes_by_path(rejections).items():
+    for path, found in rejections.sizes_by_path().items():
         if path in source_of:
             source = source_of[path]
             dropped[source] = np.concatenate([dropped.get(source, found[:0]), found])
@@ -62,15 +62,15 @@ def length_charts(
     return sorted(charts, key=lambda one: one.name), rules
 
 
-def _kept_sizes(rows: Sequence[Entry], names: Collection[str], *, repeated: bool) -> dict[str, NDArray[np.int64]]:
+def _kept_sizes(rows: RowSelection, names: Collection[str], *, repeated: bool) -> dict[str, NDArray[np.int64]]:
     """The sizes of the records of each source that are among the rows; of rows that may be `repeated`, each once."""
     kept: dict[str, NDArray[np.int64]] = {}
-    for name, at in sources(rows).items():
-        some = take(rows, at)
+    for name, at in rows.by_source().items():
+        some = rows.take(at)
         if repeated:  # repetitions are no records of a source
-            some = [entry for entry in some if "repeat_of" not in entry.row.meta]
+            some = some.take([here for here, row in enumerate(some.rows) if "repeat_of" not in row.meta])
         if name in names and some:  # and neither are canaries
-            kept[name] = sizes(some)
+            kept[name] = some.sizes()
     return kept
 
 

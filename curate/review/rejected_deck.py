@@ -22,7 +22,7 @@ from curate.recipe.recipe import SIDES, Source
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex
 from curate.review.rows_deck import RowDeck, heading, metadata
-from curate.table.row_ref import Rejection
+from curate.table.rejections import Rejection
 
 KIND = Kind(
     "rejected", "rejected rows",
@@ -70,7 +70,7 @@ class RejectedDeck:
         except (msgspec.MsgspecError, UnicodeError) as error:
             return Rejection(
                 id=None, path=FILE, line=line + 1, offset=0, stage="review", reason="not-a-rejection",
-                detail=str(error), held=raw.decode("utf-8", "backslashreplace"),
+                detail=str(error), raw=raw.decode("utf-8", "backslashreplace"),
             )  # fmt: skip
 
     @cached_property

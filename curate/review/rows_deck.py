@@ -24,7 +24,8 @@ from curate.recipe.recipe import SIDES, Source
 from curate.recipe.rule_ids import Rule
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex
-from curate.table.row_ref import Place, Rejection, reject_raw
+from curate.table.rejections import Rejection, reject_raw
+from curate.table.row_table import Place
 from curate.validate.rules.conversation import check_messages
 from curate.validate.rules.target import answer_rule
 from curate.validate.rules.text import check_text

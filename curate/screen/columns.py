@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.build.stage_cache import costs_time_alone
-from curate.core.console import say
+from curate.core.console import costs_time_alone, say
 from curate.core.files import atomic_write
 from curate.core.rows.row_text import exact_key
 from curate.screen.measures import Chunk, Measure

@@ -11,14 +11,15 @@ from curate.recipe.screens import Screens
 from curate.screen.measures import Find, make_measures
 from curate.screen.spans import cut, placeholder
 from curate.screen.texts import text_series
-from curate.table.row_ref import Rejection
+from curate.table.byte_store import ByteSpool
+from curate.table.rejections import Rejection, Rejections
 
 NOTE = "raw is redacted"
 _ROWS = 2048  # rejections whose text is in memory at once
 _ROUNDS = 8  # what a placeholder uncovers is found in the next round; a pattern that finds placeholders never ends
 
 
-def redact_rejections(rejections: Sequence[Rejection], screens: Screens, folder: Path) -> list[Rejection]:
+def redact_rejections(rejections: Rejections, screens: Screens, folder: Path, spool: ByteSpool) -> Rejections:
     """The rejections, with what a rejecting or redacting screen for secrets or personal data finds taken out.
 
     `raw`, `detail` and ids lose it, names in objects included: a row that was no row, or a duplicate, can hold a key
@@ -26,14 +27,12 @@ def redact_rejections(rejections: Sequence[Rejection], screens: Screens, folder:
     are. Which row it was is still told by its file and line.
     """
     finds = _finds(screens, folder)
-    changed: list[Rejection] = []
-    for first in range(0, len(rejections), _ROWS):
-        some = rejections[first : first + _ROWS]
-        instead = [item.because_of.id if item.because_of is not None else "" for item in some]
-        shown = [[item.raw, item.detail, item.id or "", other] for item, other in zip(some, instead, strict=True)]
-        texts = iter(_cleaned([text for four in shown for text in four], finds))
-        changed += [_changed(item, four, [next(texts) for _ in four]) for item, four in zip(some, shown, strict=True)]
-    return changed
+    return rejections.reworded(lambda some: _all_changed(some, finds), spool, _ROWS)
+
+
+def redacted(rejections: Sequence[Rejection], screens: Screens, folder: Path) -> list[Rejection]:
+    """The same of rejections that are objects."""
+    return _all_changed(rejections, _finds(screens, folder))
 
 
 def redact_ids(ids: Iterable[str], screens: Screens, folder: Path) -> dict[str, str]:
@@ -41,6 +40,13 @@ def redact_ids(ids: Iterable[str], screens: Screens, folder: Path) -> dict[str, 
     known = list(dict.fromkeys(ids))
     clean = _cleaned(known, _finds(screens, folder))
     return {old: new for old, new in zip(known, clean, strict=True) if new != old}
+
+
+def _all_changed(rejections: Sequence[Rejection], finds: Sequence[Find]) -> list[Rejection]:
+    instead = [item.because_of.id if item.because_of is not None else "" for item in rejections]
+    shown = [[item.raw, item.detail, item.id or "", other] for item, other in zip(rejections, instead, strict=True)]
+    texts = iter(_cleaned([text for four in shown for text in four], finds))
+    return [_changed(item, four, [next(texts) for _ in four]) for item, four in zip(rejections, shown, strict=True)]
 
 
 def _finds(screens: Screens, folder: Path) -> list[Find]:
@@ -62,11 +68,10 @@ def _changed(rejection: Rejection, shown: list[str], clean: list[str]) -> Reject
     because = rejection.because_of
     if because is not None:
         because = msgspec.structs.replace(because, id=other)
-    held: object = rejection.held
     if raw != shown[0]:
-        held, detail = raw, f"{detail}; {NOTE}"
+        detail = f"{detail}; {NOTE}"
     return msgspec.structs.replace(
-        rejection, held=held, detail=detail, id=name if rejection.id is not None else None, because_of=because
+        rejection, raw=raw, detail=detail, id=name if rejection.id is not None else None, because_of=because
     )
 
 

@@ -1,26 +1,28 @@
 """The stage: measure rows by every screen, then report, reject or redact those over the thresholds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
-from curate.core.rows.row import Row, encode_row
-from curate.recipe.screens import Screens
-from curate.screen.columns import measured, side_file
+from curate.core.markdown import table
+from curate.core.paths import find_path
+from curate.core.rows.row import Row
+from curate.files.records import Input
+from curate.recipe.recipe import Recipe
+from curate.recipe.screens import Screens, wants_screens
+from curate.screen.columns import measured as measured_by
+from curate.screen.columns import side_file
 from curate.screen.measures import Find, Measure, make_measures
 from curate.screen.spans import Span, placeholder
 from curate.screen.texts import RowTexts, redacted_row, row_text, text_series
-from curate.table.row_ref import Entry, Outcome, Rejection, reject
-from curate.table.selection import names, take
+from curate.table.rejections import Rejections
+from curate.table.selection import RowSelection
+from curate.table.stage import Context, Measured, Stage, StageResult, Table
 
 if TYPE_CHECKING:
     import polars as pl
-
-STAGE = "screen"
 
 # Rule ids are stable: people filter rejected.jsonl by them. A custom screen's is its name.
 RULES = {
@@ -52,33 +54,73 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     kinds: dict[str, int]
 
 
-@dataclass(frozen=True)
-class Screened:
-    """The stage's outcome, one column of values a screen beside `id` (null: not measured), and a summary of each."""
-
-    outcome: Outcome
-    columns: "pl.DataFrame"
-    summaries: list[Summary]
-
-
-def screen(
-    entries: Sequence[Entry], screens: Screens, folder: Path, *, side_folder: Path | None = None, threads: int = 1
-) -> Screened:
-    """The rows that no rejecting screen holds back, redacted where that was asked for.
+class Screening(Stage):
+    """Rows stay that no rejecting screen holds back, redacted where that was asked for.
 
     A row is rejected by the first screen, in the order of `RULES`, whose value is over its threshold. A row that a
     screen can't measure is kept and counted. A redacted row's `raw` is its new encoding, so that what was redacted
-    is in no later file. Raises: ConfigError for settings that can't be used.
+    is in no later file.
     """
+
+    name = "screen"
+
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+        """Does the recipe name any screen?"""
+        return wants_screens(recipe.screens)
+
+    def inputs(self, context: Context) -> Iterator[tuple[str, str, Input]]:
+        """Word lists, and the files of functions."""
+        screens, folder = context.recipe.screens, context.folder
+        functions = [(custom.name, custom.function) for custom in screens.custom]
+        if screens.toxicity is not None:
+            for path in screens.toxicity.words:
+                yield "toxicity", "words", Input(path, find_path(path, folder))
+            if screens.toxicity.classifier is not None:
+                functions.append(("toxicity", screens.toxicity.classifier))
+        for name, function in functions:
+            file = function.rpartition(":")[0]
+            yield name, "function", Input(file, find_path(file, folder))
+
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+        """The rows that are left, and what was measured of them. Raises: ConfigError for settings of no use."""
+        side_folder = None if context.cache is None else context.cache.screens
+        return screen(rows, context.recipe.screens, context.folder, side_folder=side_folder, threads=context.threads)
+
+    def card(self, report: Sequence[Mapping[str, Any]]) -> str:
+        """A line for each screen."""
+        head = ["screen", "looks at", "threshold", "action", "rows over it", "not measured", "found"]
+        lines = [
+            [
+                one["screen"], one["on"], f"{one['threshold']:g}", one["action"], one["over"], one["unmeasured"],
+                _kinds(one) or "-",
+            ]
+            for one in report
+        ]  # fmt: skip
+        return "## Screens\n\n" + table(head, lines)
+
+    def tables(self, report: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+        """A line for each screen."""
+        lines = [[*(one[key] for key in ("screen", "action", "over", "unmeasured")), _kinds(one)] for one in report]
+        yield ["screen", "action", "rows over", "not measured", "found"], lines
+
+
+def _kinds(summary: Mapping[str, Any]) -> str:
+    return ", ".join(f"{kind} {count}" for kind, count in summary["kinds"].items())
+
+
+def screen(
+    rows: RowSelection, screens: Screens, folder: Path, *, side_folder: Path | None = None, threads: int = 1
+) -> StageResult:
+    """What the screens leave of the rows; measured values are kept in `side_folder`, where there is one."""
     import polars as pl
 
     measures = make_measures(screens, folder)
-    ids = names(entries)
+    ids = rows.ids()
     tables: dict[str, pl.DataFrame] = {}
     for on in dict.fromkeys(measure.settings.on for measure in measures):
-        texts = RowTexts(entries, on)
+        texts = RowTexts(rows, on)
         here = [measure for measure in measures if measure.settings.on == on]
-        found = measured(here, ids, texts, side_folder=side_folder, threads=threads)
+        found = measured_by(here, ids, texts, side_folder=side_folder, threads=threads)
         tables.update(zip((measure.name for measure in here), found, strict=True))
     if side_folder is not None:
         # Those of settings that the recipe had before, and of writers that were killed.
@@ -86,53 +128,45 @@ def screen(
             side_folder / side_file(measure) for measure in measures
         }:
             old.unlink(missing_ok=True)
-    values: list[pl.Series] = []
+    values: dict[str, dict[str, Any]] = {}
     over: dict[str, dict[int, str]] = {}
     summaries = []
     for measure in measures:
         columns = tables[measure.name]
         value = measure.value(columns).rename(measure.name)
-        rows = (value > measure.settings.threshold).fill_null(value=False).arg_true().to_list()
-        details = map(measure.detail, columns[rows].iter_rows(named=True))
-        over[measure.name] = dict(zip(rows, details, strict=True))
-        summaries.append(_summarise(measure, columns, value, len(rows)))
-        values.append(value)
-    left, rejections = _rejected(entries, measures, over)
-    kept = _redacted(left, measures, over, entries)
-    table = pl.DataFrame([text_series(ids).alias("id"), *values])
-    return Screened(Outcome(kept, rejections), table, summaries)
+        hit = (value > measure.settings.threshold).fill_null(value=False).arg_true().to_list()
+        details = map(measure.detail, columns[hit].iter_rows(named=True))
+        over[measure.name] = dict(zip(hit, details, strict=True))
+        summaries.append(_summarise(measure, columns, value, len(hit)))
+        values[measure.name] = dict(zip(ids, value.to_list(), strict=True))
+    reasons = _reasons(measures, over)
+    gone = sorted(reasons)
+    why = [(reasons[at], over[reasons[at]][at]) for at in gone]
+    rejections = Rejections.of_rows(Screening.name, rows.take(gone), why)
+    kept = _redacted(rows, measures, over, set(gone)).without(gone)
+    return StageResult(kept, rejections, report=msgspec.to_builtins(summaries), measured=values)
 
 
-def _rejected(
-    entries: Sequence[Entry], measures: Sequence[Measure], over: dict[str, dict[int, str]]
-) -> tuple[list[int], list[Rejection]]:
-    """The positions of the entries kept, and the rejections of the others."""
+def _reasons(measures: Sequence[Measure], over: dict[str, dict[int, str]]) -> dict[int, str]:
+    """Position -> the screen that rejects the row there."""
     reasons: dict[int, str] = {}
     for measure in measures:
         if measure.settings.action == "reject":
             reasons = dict.fromkeys(over[measure.name], measure.name) | reasons
-    rejections = [reject(entries[at], STAGE, reasons[at], over[reasons[at]][at]) for at in sorted(reasons)]
-    return [at for at in range(len(entries)) if at not in reasons], rejections
+    return reasons
 
 
 def _redacted(
-    kept: list[int], measures: Sequence[Measure], over: dict[str, dict[int, str]], entries: Sequence[Entry]
-) -> Sequence[Entry]:
-    """The entries at these positions, the findings of redacting screens replaced in rows over their threshold."""
-    left = set(kept)
-    rows: dict[int, Row] = {}
+    rows: RowSelection, measures: Sequence[Measure], over: dict[str, dict[int, str]], gone: set[int]
+) -> RowSelection:
+    """The rows, the findings of redacting screens replaced in those over their threshold that are not `gone`."""
+    changed: dict[int, Row] = {}
     for measure in measures:
         if measure.settings.action == "redact" and measure.find is not None:
-            hit = [place for place in over[measure.name] if place in left]
-            before = [rows[place] if place in rows else entries[place].row for place in hit]
-            rows.update(zip(hit, redact(before, measure.settings.on, measure.find), strict=True))
-    if not rows:
-        return take(entries, np.array(kept, np.int64))
-    return [
-        Entry(rows[place], entry.place, encode_row(rows[place])) if place in rows else entry
-        for place, entry in enumerate(entries)
-        if place in left
-    ]
+            hit = [at for at in over[measure.name] if at not in gone]
+            before = [changed[at] if at in changed else rows[at].row for at in hit]
+            changed.update(zip(hit, redact(before, measure.settings.on, measure.find), strict=True))
+    return rows.changed(list(changed), list(changed.values()), own_record=True)
 
 
 def redact(rows: Sequence[Row], on: str, find: Find) -> list[Row]:

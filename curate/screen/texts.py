@@ -7,16 +7,14 @@ A row's text is its pieces joined by `SEPARATOR`: contents of messages, text par
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
-import numpy as np
 
 from curate.core.rows.row import Message, Row
 from curate.core.visible import without_surrogates
 from curate.screen.spans import Span, cut
-from curate.table.row_ref import Each, Entry
-from curate.table.selection import take
+from curate.table.selection import RowSelection
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,16 +65,27 @@ def redacted_row(row: Row, on: str, spans: Sequence[Span]) -> Row:
     return msgspec.structs.replace(row, messages=messages)
 
 
-class RowTexts(Each[str]):
-    """What stands in each entry `on` a part of its row, read when it is asked for."""
+class RowTexts(Sequence[str]):
+    """What stands in each row `on` a part of it, read when it is asked for."""
 
-    def __init__(self, entries: Sequence[Entry], on: str) -> None:
-        super().__init__(entries, lambda entry: row_text(entry.row, on))
-        self._on = on
+    def __init__(self, rows: RowSelection, on: str) -> None:
+        self._rows, self._on = rows, on
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            return [row_text(row, self._on) for row in self._rows.rows[at]]
+        return row_text(self._rows.rows[at], self._on)
 
     def of(self, positions: Sequence[int]) -> "RowTexts":
-        """The texts of the entries at these positions."""
-        return RowTexts(take(self._entries, np.array(positions, np.int64)), self._on)
+        """The texts of the rows at these positions."""
+        return RowTexts(self._rows.take(positions), self._on)
 
 
 def text_series(texts: Sequence[str]) -> "pl.Series":

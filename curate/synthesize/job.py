@@ -27,7 +27,9 @@ from curate.synthesize.replies import no_reply, read_replies
 from curate.synthesize.requests import Request, Wording, make_requests, read_wording
 from curate.synthesize.spending import Purse, Spent
 from curate.synthesize.teacher import Endpoint, Teacher
-from curate.table.row_ref import Context, Entry, Rejection, encode_rejection
+from curate.table.rejections import Rejection, Rejections, encode_rejection
+from curate.table.selection import RowSelection
+from curate.table.stage import Context
 
 JOURNAL, RECORD = "journal.jsonl", "synthesis.json"
 
@@ -60,8 +62,8 @@ class Synthesis:
 class _Work:
     """Everything that is read before anything is asked."""
 
-    seeds: Sequence[Entry]
-    unread: list[Rejection]
+    seeds: RowSelection
+    unread: Rejections
     inputs: list[dict[str, str]]
     wording: Wording
     requests: list[Request]
@@ -143,31 +145,6 @@ def audit_sample(rows: Sequence[Row], settings: Audit, seed: int) -> list[Row]:
     """The rows that a human should look at, drawn by seed and id, so that new rows push few others out."""
     count = max(settings.at_least, math.ceil(settings.share * len(rows)))
     return sorted(rows, key=lambda row: (stable_seed(seed, f"audit\x00{row.id}"), row.id))[:count]
-
-
-def seed_ties(entries: Sequence[Entry]) -> dict[str, str]:
-    """Row id -> what it shares with its seed and its siblings, for rows whose seed or sibling is among `entries`.
-
-    A split that tears them apart tests on what is nearly in train. Merge these with the ties of deduplication.
-    """
-    roots = {entry.id: _seed_of(entry.row) if entry.held.synthesized(entry.at) else None for entry in entries}
-    seeds = {root for root in roots.values() if root is not None}
-    ties = {}
-    for row_id, root in roots.items():
-        tie = root if root is not None else row_id if row_id in seeds else None
-        if tie is not None:
-            # A row made from a made row belongs to the first seed of all.
-            seen = {tie}
-            while (above := roots.get(tie)) is not None and above not in seen:
-                seen.add(tie := above)
-            ties[row_id] = f"seed\x00{tie}"
-    return ties
-
-
-def _seed_of(row: Row) -> str | None:
-    origin = row.meta.get("synthetic")
-    seed = origin.get("seed_row") if isinstance(origin, dict) else None
-    return seed if isinstance(seed, str) else None
 
 
 def _prepare(settings: Synthesize, folder: Path) -> _Work:

@@ -12,7 +12,7 @@ from curate.core.rows.row import SCENE, Row, content_id
 from curate.synthesize.config import Synthesize
 from curate.synthesize.journal import Record
 from curate.synthesize.requests import Request, Wording
-from curate.table.row_ref import Because, Rejection, reject_raw
+from curate.table.rejections import Because, Rejection, reject_raw
 
 STAGE = "synthesize"
 _NOT_META = frozenset({"prompt", "answer", *Row.__struct_fields__})

@@ -1,6 +1,5 @@
 """What the teacher is asked: the prompt templates filled in with each seed row, and a digest for each request."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from curate.core.rows.answer_schema import read_schema
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import answer_text, chosen_text
 from curate.synthesize.config import Synthesize, Teacher
-from curate.table.row_ref import Entry
+from curate.table.selection import RowRef, RowSelection
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ class Request:
     """One question to the teacher. `key` is the digest of everything that the answer depends on."""
 
     key: str
-    seed: Entry
+    seed: RowRef
     number: int
     body: dict[str, Any]
     prompt_digest: str
@@ -63,7 +62,7 @@ def read_wording(settings: Synthesize, folder: Path) -> Wording:
     return Wording(prompt, system, schema, {**digests, "reply_schema": digest_json(schema)})
 
 
-def make_requests(seeds: Sequence[Entry], settings: Synthesize, wording: Wording) -> list[Request]:
+def make_requests(seeds: RowSelection, settings: Synthesize, wording: Wording) -> list[Request]:
     """`per_seed` requests for each seed, in the seeds' order. Raises: ConfigError where a template fails."""
     chosen = range(len(seeds))
     drawn = sorted(draw_order(seeds, settings.seed)[: settings.max_seeds]) if settings.max_seeds else chosen
@@ -76,7 +75,7 @@ def make_requests(seeds: Sequence[Entry], settings: Synthesize, wording: Wording
     return list({request.key: request for request in reversed(requests)}.values())[::-1]
 
 
-def _request(seed: Entry, number: int, settings: Synthesize, wording: Wording) -> Request:
+def _request(seed: RowRef, number: int, settings: Synthesize, wording: Wording) -> Request:
     values = _values(seed.row, number, settings, wording.schema)
     messages = [{"role": "user", "content": _render(wording.prompt, values)}]
     if wording.system is not None:

@@ -20,14 +20,14 @@ FEW_BYTES = 4 << 20  # small datasets touch no disk but for their output
 _OPEN_FILES = 64  # a source may have thousands of shards, and a process a thousand open files
 
 
-class Stored(Protocol):
+class ByteStore(Protocol):
     """Something that bytes can be read from by their place."""
 
     def read(self, start: int, size: int) -> bytes:
         """The bytes at this place."""
 
 
-class Spool:
+class ByteSpool:
     """Bytes that are put aside: a few in memory, more in a temporary file that is gone with its last process.
 
     Once it is shared, processes that begin with it can add to it and read what others added.
@@ -47,7 +47,7 @@ class Spool:
             few, self._few = self._few, bytearray()
             self.add(few)
 
-    def __reduce__(self) -> tuple[Callable[[Any], "Spool"], tuple[Any]]:
+    def __reduce__(self) -> tuple[Callable[[Any], "ByteSpool"], tuple[Any]]:
         self.share()
         assert self._file is not None
         return _passed_on, (reduction.DupFd(self._file.fileno()),)
@@ -93,8 +93,8 @@ class Spool:
             self._file.close()
 
 
-def _passed_on(handle: Any) -> Spool:
-    spool = Spool()
+def _passed_on(handle: Any) -> ByteSpool:
+    spool = ByteSpool()
     spool._file = os.fdopen(handle.detach(), "r+b", buffering=0)
     return spool
 
@@ -106,20 +106,6 @@ def _locked(handle: int) -> Iterator[None]:
         yield
     finally:
         fcntl.lockf(handle, fcntl.LOCK_UN)
-
-
-class Shelved:
-    """Some bytes that are in a store."""
-
-    __slots__ = ("_start", "_store", "size")
-
-    def __init__(self, store: Stored, start: int, size: int) -> None:
-        self._store, self._start, self.size = store, start, size
-
-    @property
-    def raw(self) -> bytes:
-        """The bytes."""
-        return self._store.read(self._start, self.size)
 
 
 class SourceBytes:

@@ -1,7 +1,7 @@
 """The value of a row's field as the name of a class: what balancing groups rows by."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from curate.core.digests import canonical_json
@@ -9,31 +9,30 @@ from curate.core.errors import ConfigError, DataError
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import chosen_text
 from curate.recipe.balance_mix import LENGTH_EDGES, LENGTHS
-from curate.table.row_ref import Entry
+from curate.table.row_table import NO_VALUE
+from curate.table.selection import RowSelection
+from curate.table.stage import Measured
 
-NO_VALUE = "(none)"
 _OWN = ("label", "source", "origin", "group")
-Columns = Mapping[str, Mapping[str, Any]]
-"""Values that were worked out elsewhere: column -> row id -> value. `tokens`, and whatever a screen measured."""
 
 
 def classes(
-    entries: Sequence[Entry], by: str, columns: Columns, edges: Sequence[float] = (), length_in: str = "words"
+    rows: RowSelection, by: str, columns: Measured, edges: Sequence[float] = (), length_in: str = "words"
 ) -> list[str]:
     """The class of each row. Raises: ConfigError where no row has the field, DataError for text where edges are set."""
     value = field_value(by, columns, length_in)
-    values = [entry.label if by == "label" else value(entry.row) for entry in entries]
-    if entries and all(found is None for found in values):
+    values = [row.label for row in rows] if by == "label" else list(map(value, rows.rows))
+    if values and all(found is None for found in values):
         raise ConfigError(
             f"no row has a field {by!r}", where="balance", fix="name a field that rows have, such as label or meta.KEY"
         )
     steps = list(edges) or (list(LENGTH_EDGES) if by in LENGTHS else [])
     if not steps:
         return [class_name(found) for found in values]
-    return [_bucket(found, steps, by, entry.id) for found, entry in zip(values, entries, strict=True)]
+    return [_bucket(found, steps, by, name) for found, name in zip(values, rows.ids(), strict=True)]
 
 
-def field_value(by: str, columns: Columns, length_in: str = "words") -> Callable[[Row], Any]:
+def field_value(by: str, columns: Measured, length_in: str = "words") -> Callable[[Row], Any]:
     """The function that gives a row's value of the field, None where it has none.
 
     Raises: ConfigError for a name that is no field, or tokens that were not counted.
@@ -52,7 +51,7 @@ def field_value(by: str, columns: Columns, length_in: str = "words") -> Callable
     return lambda row: _dig(row.meta, path)
 
 
-def _length(by: str, columns: Columns, length_in: str) -> Callable[[Row], int | None]:
+def _length(by: str, columns: Measured, length_in: str) -> Callable[[Row], int | None]:
     on = LENGTHS[by]
     if length_in == "tokens":
         # Whole rows are counted in tokens by whoever renders them; a part of a row has no count of its own.

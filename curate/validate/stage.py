@@ -1,53 +1,99 @@
 """Validation: is a row a conversation that ends in an answer, and is the answer what it has to be?"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from curate.core.paths import find_path
 from curate.core.rows.answer_schema import Schemas
 from curate.core.rows.row import Row
-from curate.recipe.rule_ids import RULES, SEVERITY, Fault, Rule, Severity
-from curate.table.row_ref import Context, Entry, Outcome, Rows, reject
-from curate.table.selection import sound, take
+from curate.files.records import Input
+from curate.recipe.recipe import Recipe, Validate
+from curate.recipe.rule_ids import SEVERITY, Fault, Rule, Severity
+from curate.table.chunk import ChunkRows, Makers
+from curate.table.rejections import Rejections
+from curate.table.selection import RowSelection
+from curate.table.stage import Context, Measured, Stage, StageResult
 from curate.validate.repairs import repair
 from curate.validate.rules.conversation import check_messages
 from curate.validate.rules.target import target_rule
 from curate.validate.rules.text import check_text
 from curate.validate.rules.tool_calls import tool_rule
 
-__all__ = ["RULES", "STAGE", "check_messages", "validate"]
 
-STAGE = "validate"
+class Validation(Stage):
+    """Rows without errors stay; each other one goes for the first rule it breaks. Warnings and repairs are counted."""
+
+    name = "validate"
+
+    def makers(self, recipe: Recipe, folder: Path) -> Makers:
+        """Which rows need no closer look."""
+        return Makers((Soundness(recipe.checks, folder),))
+
+    def inputs(self, context: Context) -> Iterator[tuple[str, str, Input]]:
+        """The schema of answers, and the files of the base that decide how a row is rendered."""
+        recipe, folder = context.recipe, context.folder
+        schema = recipe.checks.target_schema
+        if schema is not None and schema.endswith(".json"):
+            yield "validate", "schema", Input(schema, find_path(schema, folder))
+        if recipe.base is not None:
+            from curate.validate.rules.template import base_files
+
+            for file in base_files(recipe.base, folder):
+                yield "base", "base", file
+
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+        """The rows that are left, repaired where the recipe asks for it."""
+        checks = context.recipe.checks
+        repairs, warnings = Counter[str](), Counter[str]()
+        if checks.fix:
+            rows = _repaired(rows, context, repairs)
+        faults = _faults(rows, context, {**SEVERITY, **checks.severity}, warnings)
+        gone = sorted(faults)
+        rejections = Rejections.of_rows(self.name, rows.take(gone), [faults[at] for at in gone])
+        counts = {"repairs": dict(sorted(repairs.items())), "warnings": dict(sorted(warnings.items()))}
+        told = {name: found for name, found in counts.items() if found}
+        return StageResult(rows.without(gone), rejections, counts=told)
 
 
-def validate(entries: Sequence[Entry], context: Context) -> Outcome:
-    """The rows without errors; each other one with the first rule it breaks. Warnings and repairs are counted."""
-    settings = context.recipe.checks
-    repairs: Counter[str] = Counter()
-    warnings: Counter[str] = Counter()
-    if settings.fix:
-        entries = _repaired(entries, repairs)
-    faults = _faults(entries, context, {**SEVERITY, **settings.severity}, warnings)
-    passed = np.ones(len(entries), np.bool_)
-    passed[list(faults)] = False
-    kept = take(entries, passed)
-    rejections = [reject(entries[at], STAGE, *faults[at]) for at in sorted(faults)]
-    counts = {"repairs": dict(sorted(repairs.items())), "warnings": dict(sorted(warnings.items()))}
-    return Outcome(kept, rejections, counts={name: found for name, found in counts.items() if found})
+@dataclass(frozen=True)
+class Soundness:
+    """Which rows no rule finds anything in, not even a warning, and repairs have nothing to do in, as a column."""
+
+    checks: Validate
+    folder: Path
+    name: ClassVar[str] = "is_sound"
+
+    @cached_property
+    def _rules(self) -> list[Rule]:
+        return make_rules(self.checks, self.folder)
+
+    def make(self, rows: ChunkRows) -> NDArray[np.bool_]:
+        """Whether each of these rows is sound, shape (n,)."""
+        # Repairs and schemas look at what no usual rule objects to.
+        are_usual = not self.checks.fix and self.checks.target_schema is None
+        sound = rows.is_clear & are_usual
+        for at in np.flatnonzero(~sound).tolist():
+            sound[at] = _is_sound(rows.rows[at], self._rules, fix=self.checks.fix)
+        return sound
 
 
-def make_rules(context: Context) -> list[Rule]:
+def make_rules(checks: Validate, folder: Path) -> list[Rule]:
     """The rules that look at one row alone; with a base, its chat template comes after them."""
     schemas = Schemas()
     rules: list[Rule] = [check_messages, tool_rule(schemas), check_text]
-    if context.recipe.checks.target_schema is not None:
-        rules.append(target_rule(context, schemas))
+    if checks.target_schema is not None:
+        rules.append(target_rule(checks.target_schema, folder, schemas))
     return rules
 
 
-def is_sound(row: Row, rules: Sequence[Rule], *, fix: bool) -> bool:
-    """Do the rules find nothing in the row, not even a warning, nor repairs anything to do?"""
+def _is_sound(row: Row, rules: Sequence[Rule], *, fix: bool) -> bool:
     if fix and repair(row, Counter()) is not row:
         return False
     for rule in rules:  # noqa: SIM110 - run for every row, and a generator costs as much as a rule
@@ -56,27 +102,31 @@ def is_sound(row: Row, rules: Sequence[Rule], *, fix: bool) -> bool:
     return True
 
 
-def _repaired(entries: Sequence[Entry], repairs: Counter[str]) -> Sequence[Entry]:
-    changed: dict[int, Entry] = {}
-    for at in np.flatnonzero(~sound(entries)).tolist():
-        entry = entries[at]
-        old = entry.row
+def _is_sound_column(rows: RowSelection, context: Context) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = rows.values(Soundness(context.recipe.checks, context.folder))
+    return found
+
+
+def _repaired(rows: RowSelection, context: Context, repairs: Counter[str]) -> RowSelection:
+    changed: dict[int, Row] = {}
+    for at in np.flatnonzero(~_is_sound_column(rows, context)).tolist():
+        old = rows[at].row
         row = repair(old, repairs)
         if row is not old:
-            changed[at] = Entry(row, entry.place, entry.raw)
-    return [changed.get(at, entry) for at, entry in enumerate(entries)] if changed else entries
+            changed[at] = row
+    return rows.changed(list(changed), list(changed.values()), own_record=False)
 
 
 def _faults(
-    entries: Sequence[Entry], context: Context, severity: dict[str, Severity], warnings: Counter[str]
+    rows: RowSelection, context: Context, severity: dict[str, Severity], warnings: Counter[str]
 ) -> dict[int, Fault]:
     """Position -> the first error of the row there; `warnings` counts those of rows without errors."""
-    rules = make_rules(context)
-    unclear = np.flatnonzero(~sound(entries)).tolist()
-    faults = {at: fault for at in unclear if (fault := _fault(entries[at].row, rules, severity, warnings)) is not None}
+    rules = make_rules(context.recipe.checks, context.folder)
+    unclear = np.flatnonzero(~_is_sound_column(rows, context)).tolist()
+    faults = {at: fault for at in unclear if (fault := _fault(rows[at].row, rules, severity, warnings)) is not None}
     if context.recipe.base is not None:
-        whole = np.delete(np.arange(len(entries)), list(faults))
-        found = _template_faults(take(entries, whole), context)
+        whole = np.delete(np.arange(len(rows)), list(faults))
+        found = _template_faults(rows.take(whole), context)
         for index, fault in zip(whole.tolist(), found, strict=True):
             if fault is not None and severity[fault[0]] == "warning":
                 warnings[fault[0]] += 1
@@ -85,22 +135,24 @@ def _faults(
     return faults
 
 
-def _template_faults(entries: Sequence[Entry], context: Context) -> Sequence[Fault | None]:
+def _template_faults(rows: RowSelection, context: Context) -> Sequence[Fault | None]:
     """What the template check finds. Kept is which rows it objects to: they are checked again for what it says."""
     from curate.validate.rules.template import template_faults
 
-    if context.kept is None:
-        return template_faults(Rows(entries), context)
+    if context.cache is None:
+        return template_faults(rows.rows, context)
     settings = [context.recipe.checks.model_dump(mode="json", by_alias=True), context.recipe.base]
-    key = context.kept.key("template check", settings, {"base", "schema"})
-    known = context.kept.read(key, list[int])
-    if known is None:
-        found = template_faults(Rows(entries), context)
-        context.kept.write(key, [index for index, fault in enumerate(found) if fault is not None])
-        return found
-    again = template_faults(Rows([entries[index] for index in known]), context) if known else []
-    faults = dict(zip(known, again, strict=True))
-    return [faults.get(index) for index in range(len(entries))]
+    new: list[Fault | None] = []
+
+    def objected() -> list[int]:
+        new[:] = template_faults(rows.rows, context)
+        return [index for index, fault in enumerate(new) if fault is not None]
+
+    known = context.cache.of_part("template check", settings, frozenset({"base", "schema"}), objected)
+    if new or not known:
+        return new or [None] * len(rows)
+    again = dict(zip(known, template_faults(rows.take(known).rows, context), strict=True))
+    return [again.get(index) for index in range(len(rows))]
 
 
 def _fault(row: Row, rules: Sequence[Rule], severity: dict[str, Severity], warnings: Counter[str]) -> Fault | None:

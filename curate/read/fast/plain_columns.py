@@ -12,8 +12,9 @@ from curate.core.numba_kernels import U8, U64, Number, call, compiled
 from curate.core.rows.row import SCENE, Message, Row
 from curate.core.rows.row_keys import role_head, scene
 from curate.core.rows.row_text import KEY_BYTES
-from curate.dedup.shingle_words import Joined, gathered
 from curate.read.fast.chat_lines import OTHER, ROLES, Scanned
+from curate.read.fast.gather_texts import gathered
+from curate.table.text_buffer import TextBuffer
 from curate.validate.rules.conversation import check_messages
 from curate.validate.rules.text import is_clear
 
@@ -23,20 +24,20 @@ _TURN, _ANSWER, _SCENE, _NO_TURN = 0, 1, 2, 3  # what a role is, as machine code
 
 
 @dataclass(frozen=True, slots=True)
-class WorkedOut:
+class PlainColumns:
     """What was worked out of n lines; of those that don't fit it means nothing, but for their prompts."""
 
     keys: NDArray[np.uint8]
     """The keys of each row and of its prompt, as `curate.core.rows.row_keys` makes them; shape (n, 2 * KEY_BYTES)."""
     lengths: NDArray[np.int64]
     """`text_lengths` of each row; shape (n, 2)."""
-    sound: NDArray[np.bool_]
+    is_clear: NDArray[np.bool_]
     """Is there surely nothing in the row that the rules of conversation, tools and text object to?"""
-    prompts: Joined
+    prompts: TextBuffer
     """`chosen_text` of each row's prompt."""
 
 
-def work_out(scanned: Scanned, tools: Mapping[int, object], prompts: Mapping[int, str]) -> WorkedOut:
+def plain_columns(scanned: Scanned, tools: Mapping[int, object], prompts: Mapping[int, str]) -> PlainColumns:
     """What is asked of each of these rows; `tools` are those of the rows that have some, by number.
 
     `prompts` are those of the lines that don't fit.
@@ -64,7 +65,9 @@ def work_out(scanned: Scanned, tools: Mapping[int, object], prompts: Mapping[int
     keys = np.stack([_keys(texts, last) for texts, last in zip(room, ends, strict=True)], 1).reshape(-1, 2 * KEY_BYTES)
     clear &= _sums(odd, lasts) == 0
     clear &= _sound_orders(scanned)
-    return WorkedOut(keys, _lengths(scanned.lengths, is_scene, lasts), clear, gathered(data, asked_forms, asked, lasts))
+    return PlainColumns(
+        keys, _lengths(scanned.lengths, is_scene, lasts), clear, gathered(data, asked_forms, asked, lasts)
+    )
 
 
 def _keys(texts: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.uint8]:

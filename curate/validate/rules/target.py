@@ -1,5 +1,6 @@
 """The answer against a JSON schema: the recipe's, or one that each row carries."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,13 +10,11 @@ from curate.core.rows.answer_schema import BadSchemaError, Schemas, read_schema
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import answer_text
 from curate.recipe.rule_ids import Fault, Rule
-from curate.table.row_ref import Context
 
 
-def target_rule(context: Context, schemas: Schemas) -> Rule:
-    """The rule that `validate.target_schema` asks for."""
-    name = str(context.recipe.checks.target_schema)
-    shared = read_schema(find_path(name, context.folder)) if name.endswith(".json") else None
+def target_rule(name: str, folder: Path, schemas: Schemas) -> Rule:
+    """The rule for answers that `validate.target_schema` names: a file below `folder`, or `meta.KEY`."""
+    shared = read_schema(find_path(name, folder)) if name.endswith(".json") else None
     return answer_rule(name.removeprefix("meta."), shared, schemas)
 
 

@@ -14,7 +14,7 @@ from curate.core.rows.row import Row
 from curate.core.worker_processes import workers
 from curate.files.records import Input
 from curate.recipe.rule_ids import Fault
-from curate.table.row_ref import Context
+from curate.table.stage import Context
 
 T = TypeVar("T")
 _PIECE_ROWS = 1024  # rows that are checked at once

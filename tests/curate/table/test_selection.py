@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from curate.build.row_accounts import check_account
+from curate.table.dataset_lines import blocks
+from curate.table.row_ref import Entry, Outcome, reject
+
 from curate.compose.split import split_rows
 from curate.core.rows.row import encode_row
 from curate.core.rows.row_text import first_of_each
@@ -15,9 +17,7 @@ from curate.dedup.which_stays import in_order
 from curate.files.records import find_inputs
 from curate.recipe.recipe import Dedup
 from curate.table import selection as chosen
-from curate.table.dataset_lines import blocks
 from curate.table.id_numbers import Ids
-from curate.table.row_ref import Entry, Outcome, reject
 from curate.table.selection import Chosen, take, together
 from tests.curate.read.test_chunks import context, lines
 from tests.curate.row_makers import chat, make_row

@@ -1,10 +1,8 @@
-"""Room for large arrays: in memory up to a limit, beyond it in a temporary file that is mapped."""
+"""Large arrays: in memory up to a limit, beyond it in a temporary file that is mapped."""
 
-import ctypes
 import mmap
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,9 @@ from curate.core.errors import os_errors
 
 _PAGES = Path("/proc/self/statm")
 _NUMBERED = 1 << 16  # numbers that are made at once
-_OWN_BYTES = 1 << 17  # what is at least so large gets pages of its own: glibc's own value before it raises it
-_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD in glibc's malloc.h
 
 
-class Room:
+class ArrayAllocator:
     """Gives arrays. What would bring the process over `limit` bytes comes from a file; without a limit nothing does."""
 
     def __init__(self, limit: int | None = None) -> None:
@@ -62,18 +58,6 @@ class Room:
         """Let go of the pages of mapped arrays that are in memory: they are read again where they are needed."""
         for mapped in self._mapped:
             mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def give_back_memory() -> None:
-    """From now on what large arrays and tables took goes back to the system when they go.
-
-    The C library keeps up to 32 MB of each array that went, in case the like is asked for again, and where small things
-    lie behind it the heap only grows; polars' allocator, which is told before polars is loaded, keeps tables in the
-    same way. Asking anew takes a little time. Where there is another library, nothing is changed.
-    """
-    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _OWN_BYTES)
 
 
 def _resident() -> int:

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from curate.core.parquet import parquet_bytes
 from curate.core.rows.row import Row, message_dicts
-from curate.dedup.cluster_table import parquet_bytes
 
 
 def rows_as_parquet(rows: Iterable[Row]) -> bytes:
