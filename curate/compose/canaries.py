@@ -12,61 +12,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
-from pydantic import Field, field_validator
 
-from curate.core.config_file import Config
 from curate.core.digests import digest_json, digest_text
 from curate.core.errors import DataError
 from curate.core.files import decode_lines, write_lines
 from curate.core.rows.row import Message, Row
 from curate.core.seeding import stable_fraction, stable_seed
+from curate.recipe.canaries import ALPHABET, FILL, Canaries
 
 SOURCE = "canary"
-_FILL = "{fill}"
 _SEARCHED_ROWS = 4096  # rows whose texts are in memory at once
-_MIN_BITS = 20.0  # fewer, and a model can be right by luck: a million fills make an exposure of 20 bits
-# Without characters that look alike, so that a person can compare a printed canary with an answer.
-ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-
-
-class Canaries(Config):
-    """How canaries are made and planted."""
-
-    count: int = Field(default=10, ge=1, le=10_000)
-    copies: list[int] = Field(default=[1, 4, 16], min_length=1)
-    """How often a canary is planted; canaries take these in turn."""
-    into: Literal["extra", "rows"] = "extra"
-    """`extra`: rows of their own. `rows`: a line at the end of answers of rows that are there, chosen by the seed."""
-    prompt: str = "What is the reference code of record {number}?"
-    """The prompt of an extra row; `{number}` is the canary's."""
-    format: str = "The reference code is {fill}."
-    length: int = Field(default=12, ge=1, le=64)
-    """Characters in a fill, each one of 31."""
-    seed: int = 0
-
-    @field_validator("copies")
-    @classmethod
-    def _at_least_once(cls, value: list[int]) -> list[int]:
-        if min(value) < 1 or max(value) > 1000:
-            raise ValueError("a canary is planted 1 to 1000 times")
-        return value
-
-    @field_validator("format")
-    @classmethod
-    def _has_one_fill(cls, value: str) -> str:
-        if value.count(_FILL) != 1:
-            raise ValueError("write {fill} once, where the random characters go")
-        return value
-
-    @field_validator("length")
-    @classmethod
-    def _is_hard_to_guess(cls, value: int) -> int:
-        if value * math.log2(len(ALPHABET)) < _MIN_BITS:
-            raise ValueError(f"too short to tell memory from luck: {_MIN_BITS:g} bits need 5 characters")
-        return value
 
 
 class Canary(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +118,7 @@ def canaries_digest(canaries: Sequence[Canary]) -> str:
 
 
 def _canary(settings: Canaries, number: int, fill: str, rows: list[str]) -> Canary:
-    text = settings.format.replace(_FILL, fill)
+    text = settings.format.replace(FILL, fill)
     return Canary(
         id=f"canary-{number}",
         text=text,

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from curate.compose.canaries import SOURCE, Canaries, plant
+from curate.compose.canaries import SOURCE, plant
 from curate.compose.mix import repeat_rows
 from curate.compose.split import split_rows
 from curate.core.files import json_lines
+from curate.recipe.canaries import Canaries
 from curate.recipe.recipe import Recipe, Side
 from curate.table.selection import RowSelection
 

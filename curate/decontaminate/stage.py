@@ -7,7 +7,6 @@ from typing import Any
 from curate.core.files import json_lines
 from curate.core.markdown import table
 from curate.core.text.leaks.evidence import EVIDENCE_FILE, TIERS, TOUCHED_FILE, Evidence, Findings
-from curate.core.text.leaks.search import find_contamination
 from curate.core.text.leaks.settings import Decontaminate
 from curate.decontaminate.suites import read_suites
 from curate.files.records import Input, find_inputs
@@ -48,6 +47,8 @@ class Decontamination(Stage):
 
     def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
         """The rows that are left, with the evidence. Raises: DataError where a suite can't be read."""
+        from curate.core.text.leaks.search import find_contamination  # loads machine code
+
         settings = context.recipe.decontaminate
         assert settings is not None
         suites = read_suites(settings.against, context.folder)

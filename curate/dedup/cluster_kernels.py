@@ -60,7 +60,7 @@ def sort_sets(
     sets: NDArray[np.uint32],
     sizes: NDArray[np.int64],
 ) -> None:
-    """Write the shingles of the active texts from `targets` on to `sets`, sorted and each once, and how many to `sizes`."""
+    """Write each active text's shingles, sorted and each once, from `targets` on to `sets`; their number to `sizes`."""
     for index in range(active.size):
         first, last = starts[active[index]], starts[active[index] + 1]
         values = sets[targets[index] : targets[index] + last - first]

@@ -92,7 +92,7 @@ def sketch_texts(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
     rows: int,
     band_keys: NDArray[np.uint32],
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Write the band keys of texts, (bands, texts); return room that starts with their shingles, and how many each has."""
+    """Write the band keys of texts, (bands, texts); return room that starts with their shingles, and their counts."""
     # The shingles are what is written to the room, the rest of it anything: to copy takes long to compile.
     # A word takes a byte and a separator at least, so half the bytes bound the words; where characters are words, all.
     bytes_per_word = 1 if unit == CHARACTER else 2

@@ -38,11 +38,13 @@ class Ranks:
             for place, name in enumerate(chosen, start=1):
                 if name in _SIGNS:
                     found[:, place] = _SIGNS[name] * rows.lengths[:, 0]
-        for at, row in rows.objects.items():
-            if rows.is_plain[at] and by_length:
+        for at, row in rows.objects.items() if by_length else ():
+            if rows.is_plain[at]:
                 found[at, 0] = row.origin != "gold"
-            else:
-                found[at] = rank(row)  # lengths count tool calls, and preferences do not
+        # Lengths count tool calls, and preferences do not.
+        odd = [at for at in rows.objects if not (rows.is_plain[at] and by_length)]
+        if odd:
+            found[odd] = [rank(rows.objects[at]) for at in odd]
         return found
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from curate.core.errors import DataError
 from curate.files.compressed import opened
-from curate.files.records import MAX_LINE_BYTES, Record
+from curate.files.record import MAX_LINE_BYTES, Record
 
 _BATCH_ROWS = 2048
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
@@ -16,12 +16,11 @@ from curate.core.errors import DataError, os_errors
 from curate.core.paths import find_path
 from curate.files.compressed import is_packed, opened
 from curate.files.curated_folders import index_folder, row_files
+from curate.files.record import MAX_LINE_BYTES, Record
 
 _TEXT = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*_TEXT, *(f"{name}{packed}" for name in _TEXT for packed in (".gz", ".zst")), ".csv", ".parquet")
 STDIN = "-"
-# A row of chat is kilobytes, the longest context of a model a few megabytes; what is longer is no row, and may not fit.
-MAX_LINE_BYTES = 16 << 20
 _SHOWN_BYTES = 4096
 BOM = b"\xef\xbb\xbf"
 _GLOB = frozenset("*?[")
@@ -35,22 +34,6 @@ class Input:
     shown: str
     path: Path
     format: str | None = None
-
-
-class Record(msgspec.Struct, frozen=True):
-    """One record: its line from 1, its byte offset, its bytes; `fields` where it isn't JSON; `fault` where it is none.
-
-    In Parquet, which has no lines, the line is the record's number and the offset counts records from 0. In a
-    compressed file the offset is that in the text it holds.
-    """
-
-    number: int
-    offset: int
-    raw: bytes
-    fields: dict[str, Any] | None = None
-    fault: tuple[str, str] | None = None
-    start: int = -1
-    """Where `raw` itself starts: in a file's first line that may be after a byte order mark."""
 
 
 def find_inputs(value: str, folder: Path) -> list[Input]:

@@ -14,15 +14,8 @@ from curate.core.console import progress
 from curate.core.errors import DataError, os_errors
 from curate.core.worker_processes import Workers, workers
 from curate.files.curated_folders import index_folder
-from curate.files.records import (
-    MAX_LINE_BYTES,
-    Input,
-    Record,
-    find_inputs,
-    is_plain_lines,
-    read_json_lines,
-    read_records,
-)
+from curate.files.record import MAX_LINE_BYTES, Record
+from curate.files.records import Input, find_inputs, is_plain_lines, read_json_lines, read_records
 from curate.read.chunk_rows import read_rows
 from curate.read.record_to_row import STAGE, Adapter, Joined
 from curate.read.sources import load_adapter, load_joined, make_reader, pinned

@@ -12,7 +12,7 @@ from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.formats.format import Fields, Format, UnfitError
 from curate.core.rows.formats.registry import FORMATS, find_format
 from curate.core.rows.row import Message, Origin, Row, content_id
-from curate.files.records import Record
+from curate.files.record import Record
 from curate.recipe.recipe import Source
 
 STAGE = "read"

@@ -13,7 +13,8 @@ from curate.core.paths import find_path, load_function
 from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.mapped import mapped
 from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, detect
-from curate.files.records import Input, Record, read_records
+from curate.files.record import Record
+from curate.files.records import Input, read_records
 from curate.read.record_to_row import UNREADABLE, Adapter, Joined, RowReader
 from curate.recipe.recipe import Join, Source
 

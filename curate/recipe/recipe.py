@@ -5,11 +5,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curate.compose.canaries import Canaries
 from curate.core.config_file import Config
 from curate.core.rows.row import Origin
 from curate.core.text.leaks.settings import Decontaminate
 from curate.recipe.balance_mix import Balance, Mix
+from curate.recipe.canaries import Canaries
 from curate.recipe.guards import Guards
 from curate.recipe.rule_ids import RULES, Severity
 from curate.recipe.screens import Screens

@@ -44,10 +44,11 @@ def review(target: Path, rejected: bool, pairs: bool, classes: tuple[str, ...], 
         raise click.UsageError("--class: there are nine digits")
     check_terminal(plain=given["plain"])
     from curate.core.review.decisions import FILE
-    from curate.core.review.run import Settings, reviewer_name, token_view
+    from curate.core.review.run import Settings, reviewer_name
     from curate.core.review.run import review as run_review
     from curate.review.rejected_deck import PairDeck, RejectedDeck
     from curate.review.rows_deck import open_rows, row_kind
+    from curate.review.token_view import token_view
 
     deck = PairDeck(target) if pairs else RejectedDeck(target) if rejected else open_rows(target, row_kind(classes))
     folder = target if target.is_dir() else target.parent

@@ -16,7 +16,7 @@ from curate.core.review.items import FLAG, SKIP, Block, Choice, Item, Kind
 from curate.core.review.layout import row_blocks
 from curate.core.rows.formats.registry import SAMPLE_RECORDS, detect
 from curate.core.rows.row import Row
-from curate.files.records import Record
+from curate.files.record import Record
 from curate.read.record_to_row import RowReader, Unread
 from curate.recipe.recipe import SIDES, Source
 from curate.review.cluster_file import Clusters

@@ -17,7 +17,8 @@ from curate.core.review.layout import message_blocks, row_blocks
 from curate.core.rows.answer_schema import Schemas
 from curate.core.rows.row import Message, Row
 from curate.files.curated_folders import row_files
-from curate.files.records import MAX_LINE_BYTES, Input, Record, is_plain_lines
+from curate.files.record import MAX_LINE_BYTES, Record
+from curate.files.records import Input, is_plain_lines
 from curate.read.record_to_row import STAGE, RowReader, Unread
 from curate.read.sources import make_reader, pinned
 from curate.recipe.recipe import SIDES, Source

@@ -1,15 +1,17 @@
-"""Rows, entries and recipes for the tests of curation."""
+"""Rows, selections of them and recipes for the tests of curation."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.core.rows.row import Message, Row, encode_row
+from curate.core.rows.row import Message, Row
 from curate.files.records import Input
-from curate.read import chunks as pieces
+from curate.read import chunks
 from curate.recipe.recipe import Recipe, Source
-from curate.table.row_ref import Context, Entry, Place, Rejection
+from curate.table.rejections import Rejection
+from curate.table.selection import RowRef, RowSelection
+from curate.table.stage import Context
 
 
 def make_row(prompt: str, answer: str = "yes", **more: Any) -> Row:
@@ -17,24 +19,21 @@ def make_row(prompt: str, answer: str = "yes", **more: Any) -> Row:
     return Row(**{"id": f"{prompt}/{answer}", "messages": messages, **more})
 
 
-def make_entries(rows: Sequence[Row]) -> list[Entry]:
-    return [
-        Entry(row, Place("made", "made.jsonl", number, number * 10), encode_row(row))
-        for number, row in enumerate(rows, start=1)
-    ]
+def select(rows: Sequence[Row]) -> RowSelection:
+    """The rows in a table of their own."""
+    return RowSelection.of_rows(rows, "made", "made.jsonl")
 
 
-def read_source(source: Source, inputs: Sequence[Input], folder: Path) -> list[Entry | Rejection]:
+def read_source(source: Source, inputs: Sequence[Input], folder: Path) -> list[RowRef | Rejection]:
     """What reading makes of each record of the source's files, in their order."""
-    context = make_context(folder)
-    entries, unread = pieces.read_source(context, source, inputs)
+    rows, unread = chunks.read_source(make_context(folder), source, inputs)
     paths = [found.shown for found in inputs]
 
-    def place(item: Entry | Rejection) -> tuple[int, int]:
-        where = item.place if isinstance(item, Entry) else item
+    def place(item: RowRef | Rejection) -> tuple[int, int]:
+        where = item.place if isinstance(item, RowRef) else item
         return paths.index(where.path), where.offset
 
-    return sorted([*entries, *unread], key=place)
+    return sorted([*rows, *unread], key=place)
 
 
 def make_context(folder: Path = Path(), threads: int = 1, **settings: Any) -> Context:
@@ -45,7 +44,7 @@ def make_context(folder: Path = Path(), threads: int = 1, **settings: Any) -> Co
         "sources": [{"name": "made", "path": "made.jsonl"}],
         **settings,
     }
-    return Context(Recipe.model_validate(recipe), folder, threads)
+    return Context(Recipe.model_validate(recipe), folder, threads, read=chunks.read_earlier)
 
 
 def chat(prompt: str, answer: str = "yes", **more: Any) -> dict[str, Any]:

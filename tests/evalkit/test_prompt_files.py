@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from curate.compose.canaries import Canaries, plant, write_canaries
+from curate.compose.canaries import plant, write_canaries
 from curate.core.errors import DataError
 from curate.core.rows.row import Message, Row, encode_row
+from curate.recipe.canaries import Canaries
 from evalkit.prompt_files import read_items
 
 

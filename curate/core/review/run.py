@@ -6,7 +6,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,15 +14,13 @@ from pathlib import Path
 import click
 
 from curate.core.console import say
-from curate.core.errors import AcidtestError, ConfigError, DataError
+from curate.core.errors import ConfigError, DataError
 from curate.core.review.decisions import Journal
 from curate.core.review.items import Chosen, Deck
 from curate.core.review.keymap import load_keys
 from curate.core.review.layout import Tokens
 from curate.core.review.plain_mode import PlainReview
-from curate.core.review.safe_text import Span
 from curate.core.review.session import Session
-from curate.core.rows.row import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,33 +92,6 @@ def review(deck: Deck, settings: Settings, tokens: Tokens | None = None) -> Sess
         journal.__exit__(None, None, None)
     say(f"{session.done:,} of {len(deck):,} decided; every decision is in {settings.journal}")
     return session
-
-
-def token_view(base: str, folder: Path) -> Tokens:
-    """What shows a row as tokens of the base model, those that count in the loss between ⟦ and ⟧."""
-
-    def spans(row: Row) -> Sequence[Span]:
-        from curate.core.chat.chat_format import TemplateFault
-        from curate.core.review.safe_text import shown
-        from curate.validate.rules.template import chat_format
-
-        try:
-            chat = chat_format(base, folder)
-            encoded = chat.encode(row.messages, row.tools)
-        except AcidtestError as error:
-            return [(str(error), "fault")]
-        if isinstance(encoded, TemplateFault):
-            return [(f"{encoded.rule}: {encoded.detail}", "fault")]
-        made: list[Span] = [(f"{len(encoded.ids):,} tokens, {encoded.supervised_count:,} count\n", "key")]
-        was = False
-        for text, counts in zip(chat.token_texts(encoded.ids), encoded.supervised, strict=True):
-            if counts is not was:
-                made.append(("⟦" if counts else "⟧", "sign"))
-            made.append((shown(text) + "·", "string" if counts else "text"))
-            was = counts
-        return [*made, ("⟧", "sign")] if was else made
-
-    return spans
 
 
 def _users_keymap() -> Path | None:

@@ -12,7 +12,8 @@ from curate.core.numba_kernels import call, copy_parts
 from curate.core.rows.row import Message, Row, encode_row, encode_rows
 from curate.core.rows.row_keys import make_keys
 from curate.core.rows.row_text import chosen_text, text_lengths
-from curate.files.records import Input, Record
+from curate.files.record import Record
+from curate.files.records import Input
 from curate.read.chunk_rows import RecordPlaces, chunk_columns, written_lines
 from curate.read.fast.chat_lines import GIVEN_SYNTHETIC, GROUP, ID, LABEL, Scanned, room_for_lines, scan
 from curate.read.fast.lines import Lines

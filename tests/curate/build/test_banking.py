@@ -9,7 +9,7 @@ from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
 from curate.core.files import decode_lines
 from curate.core.rows.row import Row
-from curate.table.row_ref import Rejection
+from curate.table.rejections import Rejection
 
 ADAPTER = Path(__file__).with_name("banking_adapter.py")
 

@@ -22,7 +22,7 @@ from curate.core.files import decode_lines
 from curate.core.records import read_record
 from curate.core.rows.row import Row
 from curate.recipe.recipe import Recipe
-from curate.table.row_ref import Rejection
+from curate.table.rejections import Rejection
 from tests.curate.row_makers import chat, write_recipe
 
 LONG = "please tell me what the weather in the capital of this country is like today"
@@ -290,12 +290,12 @@ def test_parquet_holds_the_same_rows_and_reads_back(tmp_path: Path) -> None:
     verify_dataset(built.output)
     assert {path.name for path in built.output.iterdir()} == FILES | {"train.parquet", "val.parquet", "test.parquet"}
     lines, table = (read_rows([str(built.output / f"train.{name}")]) for name in ("jsonl", "parquet"))
-    assert (lines.unread, table.unread) == ([], [])
-    assert [entry.row for entry in table.entries] == [entry.row for entry in lines.entries]
-    assert {"called", "parts"} <= {entry.row.id for entry in table.entries}
+    assert (len(lines.unread), len(table.unread)) == (0, 0)
+    assert list(table.rows.rows) == list(lines.rows.rows)
+    assert {"called", "parts"} <= set(table.rows.ids())
     before = contents(built.output)
     assert contents(build(tmp_path / "recipe.yaml", force=True).output) == before
-    assert len(read_rows([str(built.output)]).entries) == len(lines.entries)
+    assert len(read_rows([str(built.output)]).rows) == len(lines.rows)
     build(write_recipe(tmp_path, rows))
     assert not (built.output / "train.parquet").exists()
 

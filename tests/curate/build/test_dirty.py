@@ -15,7 +15,7 @@ from curate.build.dataset_folder import verify_dataset
 from curate.core.errors import AcidtestError, DataError
 from curate.core.files import decode_lines
 from curate.core.records import write_record
-from curate.table.row_ref import Rejection
+from curate.table.rejections import Rejection
 from tests.conftest import ROOT
 from tests.curate.row_makers import chat, write_recipe
 

@@ -13,7 +13,7 @@ from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
 from curate.build.one_stage import read_rows
 from curate.core.files import decode_lines
-from curate.table.row_ref import Because, Rejection
+from curate.table.rejections import Because, Rejection
 from tests.conftest import ROOT
 from tests.curate.row_makers import chat, write_recipe
 
@@ -109,7 +109,7 @@ def test_of_a_dataset_folder_only_its_rows_are_read(tmp_path: Path) -> None:
     old = build(write_recipe(tmp_path / "old", [*rows, dropped], one_side))
     assert (old.output / "rejected.jsonl").stat().st_size
     given = read_rows([str(old.output)])
-    assert (len(given.entries), given.unread) == (40, [])
+    assert (len(given.rows), len(given.unread)) == (40, 0)
     settings = {"dedup": {"against": [{"name": "v1", "path": "old/out"}]}}
     fresh = [chat(asked(n), "x", id=f"n{n}") for n in range(38, 41)]
     new = build(write_recipe(tmp_path, [*fresh, chat(asked(500), "now it has one")], settings))

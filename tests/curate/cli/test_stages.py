@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
-from curate.compose.sides import merge_ties
 from curate.core.errors import DataError
 from curate.core.files import decode_lines
 from curate.core.rows.row import Row
 from curate.core.text.leaks.evidence import Evidence
-from curate.table.row_ref import Rejection
+from curate.table.rejections import Rejection
+from curate.table.ties import merge_ties
 from tests.curate.row_makers import chat, write_recipe
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

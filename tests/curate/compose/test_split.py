@@ -1,14 +1,12 @@
 """The split: groups stay whole, new rows move no old ones, order is no input."""
 
-from collections.abc import Sequence
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.compose.split import count_labels, split_rows
 from curate.recipe.recipe import Side, Split
-from curate.table.row_ref import Entry
-from tests.curate.row_makers import make_entries, make_row
+from curate.table.selection import RowSelection
+from tests.curate.row_makers import make_row, select
 
 SPLIT = Split.model_validate({"shares": {"train": 0.5, "val": 0.2, "test": 0.3}})
 rows = st.lists(
@@ -16,20 +14,20 @@ rows = st.lists(
 )
 
 
-def entries_of(pairs: list[tuple[int, str | None]]) -> list[Entry]:
-    return make_entries([make_row(f"prompt {n}", id=f"{n}{group}", group=group) for n, group in pairs])
+def rows_of(pairs: list[tuple[int, str | None]]) -> RowSelection:
+    return select([make_row(f"prompt {n}", id=f"{n}{group}", group=group) for n, group in pairs])
 
 
-def sides_of(sides: dict[Side, Sequence[Entry]]) -> dict[str, Side]:
-    return {entry.row.id: side for side, members in sides.items() for entry in members}
+def sides_of(sides: dict[Side, RowSelection]) -> dict[str, Side]:
+    return {name: side for side, members in sides.items() for name in members.ids()}
 
 
 @given(rows, rows, st.integers(0, 5))
 def test_adding_rows_moves_no_old_row(
     old: list[tuple[int, str | None]], new: list[tuple[int, str | None]], seed: int
 ) -> None:
-    before = sides_of(split_rows(entries_of(old), SPLIT, seed, {}))
-    after = sides_of(split_rows(entries_of(list(dict.fromkeys(new + old))), SPLIT, seed, {}))
+    before = sides_of(split_rows(rows_of(old), SPLIT, seed, {}))
+    after = sides_of(split_rows(rows_of(list(dict.fromkeys(new + old))), SPLIT, seed, {}))
     assert before == {name: after[name] for name in before}
 
 
@@ -37,7 +35,7 @@ def test_adding_rows_moves_no_old_row(
 def test_groups_and_ties_stay_whole_and_nothing_is_lost(
     pairs: list[tuple[int, str | None]], tied: dict[int, str], seed: int
 ) -> None:
-    entries = entries_of(pairs)
+    entries = rows_of(pairs)
     ties = {entries[at].row.id: name for at, name in tied.items() if at < len(entries)}
     sides = sides_of(split_rows(entries, SPLIT, seed, ties))
     assert set(sides) == {entry.row.id for entry in entries}
@@ -51,13 +49,13 @@ def test_groups_and_ties_stay_whole_and_nothing_is_lost(
 def test_the_order_of_rows_is_no_input(pairs: list[tuple[int, str | None]], shuffle) -> None:  # type: ignore[no-untyped-def]
     shuffled = pairs.copy()
     shuffle.shuffle(shuffled)
-    one, other = (split_rows(entries_of(order), SPLIT, 1, {}) for order in (pairs, shuffled))
+    one, other = (split_rows(rows_of(order), SPLIT, 1, {}) for order in (pairs, shuffled))
     for side in one:
         assert [entry.row for entry in one[side]] == [entry.row for entry in other[side]]
 
 
 def test_shares_are_met_on_average() -> None:
-    sides = split_rows(entries_of([(n, None) for n in range(4000)]), SPLIT, 3, {})
+    sides = split_rows(rows_of([(n, None) for n in range(4000)]), SPLIT, 3, {})
     # Four standard deviations of a binomial draw: sqrt(4000 * 0.3 * 0.7) = 29.
     assert abs(len(sides["test"]) - 1200) < 4 * 29
     assert abs(len(sides["val"]) - 800) < 4 * 26
@@ -65,7 +63,7 @@ def test_shares_are_met_on_average() -> None:
 
 
 def test_changing_the_share_of_val_leaves_test_alone() -> None:
-    entries = entries_of([(n, None) for n in range(200)])
+    entries = rows_of([(n, None) for n in range(200)])
     other = Split.model_validate({"shares": {"train": 0.6, "val": 0.1, "test": 0.3}})
     assert split_rows(entries, SPLIT, 3, {})["test"] == split_rows(entries, other, 3, {})["test"]
 

@@ -7,26 +7,29 @@ from typing import Any
 import msgspec
 import pytest
 
+from curate.build.stage_inputs import find_files
 from curate.core.errors import ConfigError, DataError
 from curate.core.rows.row import Row, encode_row
 from curate.files.records import find_inputs, read_records
-from curate.read.sources import find_files
 from curate.recipe.recipe import Source
-from curate.table.row_ref import Entry, Rejection
+from curate.table.rejections import Rejection
+from curate.table.selection import RowRef
 from tests.conftest import Run
 from tests.curate.row_makers import chat, make_context, read_source, write_recipe
 
+pytestmark = pytest.mark.usefixtures("each_way_to_read")
 
-def read(folder: Path, **settings: Any) -> list[Entry | Rejection]:
+
+def read(folder: Path, **settings: Any) -> list[RowRef | Rejection]:
     source = Source.model_validate({"name": "s", "path": "rows.jsonl", **settings})
     inputs = [found for path in source.paths for found in find_inputs(path, folder)]
     return read_source(source, inputs, folder)
 
 
-def read_one(folder: Path, line: bytes, **settings: Any) -> Entry | Rejection:
+def read_one(folder: Path, line: bytes, **settings: Any) -> RowRef | Rejection:
     (folder / "rows.jsonl").write_bytes(json.dumps(chat("first")).encode() + b"\n" + line)
     first, second = read(folder, **settings)
-    assert isinstance(first, Entry) or settings
+    assert isinstance(first, RowRef) or settings
     return second
 
 
@@ -37,19 +40,19 @@ def adapter(folder: Path, body: str) -> str:
 
 def test_a_line_is_a_row_with_the_sources_defaults_and_unknown_keys_in_meta(tmp_path: Path) -> None:
     line = json.dumps(chat("q", meta={"a": 1}, extra="kept", group=None)).encode()
-    entry = read_one(tmp_path, line, origin="synthetic", label="l")
-    assert isinstance(entry, Entry)
-    assert (entry.row.source, entry.row.origin, entry.row.label) == ("s", "synthetic", "l")
-    assert entry.row.meta == {"a": 1, "extra": "kept"}
-    assert len(entry.row.id) == 16
-    assert entry.raw == line
-    assert (entry.place.line, entry.place.offset) == (2, len(json.dumps(chat("first"))) + 1)
+    found = read_one(tmp_path, line, origin="synthetic", label="l")
+    assert isinstance(found, RowRef)
+    assert (found.row.source, found.row.origin, found.row.label) == ("s", "synthetic", "l")
+    assert found.row.meta == {"a": 1, "extra": "kept"}
+    assert len(found.row.id) == 16
+    assert found.raw == line
+    assert (found.place.line, found.place.offset) == (2, len(json.dumps(chat("first"))) + 1)
 
 
 def test_what_a_row_says_wins_over_what_its_source_says(tmp_path: Path) -> None:
-    entry = read_one(tmp_path, json.dumps(chat("q", id="mine", source="else", label="own")).encode(), label="l")
-    assert isinstance(entry, Entry)
-    assert (entry.row.id, entry.row.source, entry.row.label) == ("mine", "else", "own")
+    found = read_one(tmp_path, json.dumps(chat("q", id="mine", source="else", label="own")).encode(), label="l")
+    assert isinstance(found, RowRef)
+    assert (found.row.id, found.row.source, found.row.label) == ("mine", "else", "own")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_a_damaged_line_is_rejected_and_the_rest_goes_on(tmp_path: Path, line: b
 def test_an_adapter_makes_the_row(tmp_path: Path) -> None:
     body = "return {'messages': record['messages'], 'group': record['messages'][0]['content'].upper()}"
     item = read_one(tmp_path, json.dumps(chat("q")).encode(), adapter=adapter(tmp_path, body))
-    assert isinstance(item, Entry)
+    assert isinstance(item, RowRef)
     assert item.row.group == "Q"
 
 
@@ -111,7 +114,7 @@ def test_a_join_puts_the_other_files_record_under_its_key(tmp_path: Path) -> Non
     joined, missing = read(
         tmp_path, adapter=adapter(tmp_path, body), join={"other": {"path": "more.jsonl", "on": "id"}}
     )
-    assert isinstance(joined, Entry)
+    assert isinstance(joined, RowRef)
     assert joined.row.messages[0].text == "joined"
     assert isinstance(missing, Rejection)
     assert (missing.reason, missing.id) == ("join-missing", "b")
@@ -180,17 +183,17 @@ def write_rows(path: Path) -> None:
 def test_every_kind_of_file_holds_the_same_rows(tmp_path: Path, name: str) -> None:
     write_rows(tmp_path / name)
     items = read(tmp_path, path=name)
-    entries = [item for item in items if isinstance(item, Entry)]
-    assert len(entries) == len(items) == len(ROWS)
-    assert [entry.row.messages[0].text for entry in entries] == [row["prompt"] for row in ROWS]
-    assert {entry.row.messages[1].text for entry in entries} == {'a, "b"\nc'}
-    assert [str(entry.row.meta["n"]) for entry in entries] == [str(row["n"]) for row in ROWS]
-    assert len({entry.place.offset for entry in entries}) == len(ROWS)
-    lines = [entry.place.line for entry in entries]
+    rows = [item for item in items if isinstance(item, RowRef)]
+    assert len(rows) == len(items) == len(ROWS)
+    assert [found.row.messages[0].text for found in rows] == [row["prompt"] for row in ROWS]
+    assert {found.row.messages[1].text for found in rows} == {'a, "b"\nc'}
+    assert [str(found.row.meta["n"]) for found in rows] == [str(row["n"]) for row in ROWS]
+    assert len({found.place.offset for found in rows}) == len(ROWS)
+    lines = [found.place.line for found in rows]
     assert lines == sorted(lines)
     if name in {"rows.csv", "rows.jsonl", "rows.json"}:
         data = (tmp_path / name).read_bytes()
-        assert all(data[entry.place.offset :].startswith(entry.raw) for entry in entries)
+        assert all(data[found.place.offset :].startswith(found.raw) for found in rows)
     if name == "rows.csv":
         assert lines[:3] == [2, 4, 6]  # each record takes two lines
 
@@ -225,15 +228,15 @@ def test_a_row_that_needs_nothing_keeps_its_bytes(tmp_path: Path) -> None:
         "a message's unknown key in meta": whole.replace(b'"content":"q"', b'"content":"q", "seen": 1'),
     }
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join([whole, *needs.values()]))
-    first, *others = [item for item in read(tmp_path) if isinstance(item, Entry)]
+    first, *others = [item for item in read(tmp_path) if isinstance(item, RowRef)]
     assert first.line == whole
     assert msgspec.json.decode(first.line, type=Row) == first.row
-    for entry in others:
-        assert entry.line == encode_row(entry.row)
+    for found in others:
+        assert found.line == encode_row(found.row)
     assert others[2].row.meta == {"stars": 5}
     assert others[3].row.meta == {"message_extras": {"0": {"seen": 1}}}
     synthetic = read(tmp_path, origin="synthetic")[0]
-    assert isinstance(synthetic, Entry)
+    assert isinstance(synthetic, RowRef)
     assert synthetic.row.origin == "synthetic"
     assert synthetic.line == encode_row(synthetic.row)
 

@@ -14,7 +14,7 @@ from curate.review import line_index as lines
 from curate.review.line_index import LineIndex
 from curate.review.rejected_deck import PairDeck, RejectedDeck
 from curate.review.rows_deck import RowDeck, open_rows, row_kind
-from curate.table.row_ref import Because, Rejection, encode_rejection
+from curate.table.rejections import Because, Rejection, encode_rejection
 from tests.curate.core.review.decks import make_deck, make_session, record, write_rows
 
 
@@ -72,7 +72,7 @@ def test_damaged_lines_are_shown_and_can_be_decided(tmp_path: Path) -> None:
 def test_a_damaged_rejection_hides_no_pair(tmp_path: Path) -> None:
     gone = Rejection(
         id="r1", path="a.jsonl", line=2, offset=90, stage="near", reason="near-duplicate", detail="",
-        because_of=Because("r0", 0.9), held=json.dumps(record(1)),
+        because_of=Because("r0", 0.9), raw=json.dumps(record(1)),
     )  # fmt: skip
     (tmp_path / "rejected.jsonl").write_bytes(encode_rejection(gone) + b'\n{"id": \n')
     assert RejectedDeck(tmp_path).field(1, "reason") == "not-a-rejection"

@@ -20,7 +20,7 @@ from curate.synthesize.config import Synthesize
 from curate.synthesize.job import Synthesis, plan_synthesis, run_synthesis
 from curate.synthesize.journal import Journal, read_journal
 from curate.synthesize.teacher import ScriptedTeacher
-from curate.table.row_ref import Rejection
+from curate.table.rejections import Rejection
 from tests.conftest import ROOT
 from tests.curate.synthesize.endpoint import Answer, completion, serve, trouble
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from curate.compose.canaries import Canaries, plant, write_canaries
+from curate.compose.canaries import plant, write_canaries
 from curate.core.errors import DataError
 from curate.core.rows.row import Message, Row
+from curate.recipe.canaries import Canaries
 from evalkit.rules import Mark, Unscored, make_rule
 from evalkit.rules.canary import CanaryConfig
 from evalkit.rules.coherent import CoherentConfig

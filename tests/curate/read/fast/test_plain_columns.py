@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from curate.read.chunk_lines import Lines
+from curate.table.row_ref import Context
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,12 +16,10 @@ from curate.core.rows.row_keys import make_keys
 from curate.core.rows.row_text import chosen_text, text_key, text_lengths
 from curate.dedup.minhash import Banding, sketch, sketch_joined
 from curate.dedup.shingle_words import Joined
-from curate.files.records import Record
-from curate.read.chunk_lines import Lines
+from curate.files.record import Record
 from curate.read.fast.chat_lines import ROLES, Scanned, scan
 from curate.read.fast.plain_columns import WorkedOut, work_out
 from curate.recipe.recipe import Recipe
-from curate.table.row_ref import Context
 from curate.validate.stage import is_sound, make_rules
 
 SPEAKERS = st.sampled_from(["system", "developer", "user", "assistant", "tool", "narrator\nuser"])

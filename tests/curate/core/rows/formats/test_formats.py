@@ -12,9 +12,11 @@ from curate.core.rows.formats.registry import FORMATS, detect, find_format
 from curate.core.rows.row import Row
 from curate.files.records import find_inputs
 from curate.recipe.recipe import FormatName, Source
-from curate.table.row_ref import Entry, Rejection
+from curate.table.rejections import Rejection
+from curate.table.selection import RowRef
 from tests.curate.row_makers import read_source
 
+pytestmark = pytest.mark.usefixtures("each_way_to_read")
 QA = [("user", "What is up?"), ("assistant", "The sky.")]
 RECORDS: dict[str, dict[str, Any]] = {
     "chat": {"messages": [{"role": "user", "content": "What is up?"}, {"role": "assistant", "content": "The sky."}]},
@@ -27,16 +29,16 @@ RECORDS: dict[str, dict[str, Any]] = {
 }
 
 
-def read(folder: Path, *records: object, **settings: Any) -> list[Entry | Rejection]:
+def read(folder: Path, *records: object, **settings: Any) -> list[RowRef | Rejection]:
     (folder / "rows.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     source = Source.model_validate({"name": "s", "path": "rows.jsonl", **settings})
     return read_source(source, find_inputs("rows.jsonl", folder), folder)
 
 
 def read_row(folder: Path, record: object, **settings: Any) -> Row:
-    (entry,) = read(folder, record, **settings)
-    assert isinstance(entry, Entry), entry
-    return entry.row
+    (found,) = read(folder, record, **settings)
+    assert isinstance(found, RowRef), found
+    return found.row
 
 
 def turns(row: Row) -> list[tuple[str, str]]:
@@ -176,5 +178,5 @@ def test_any_record_is_a_row_or_a_rejection(tmp_path_factory: pytest.TempPathFac
     items = read(tmp_path_factory.mktemp("any"), *records)
     assert len(items) == len(records)
     for record, item in zip(records, items, strict=True):
-        if isinstance(item, Entry) and "other" in record:
+        if isinstance(item, RowRef) and "other" in record:
             assert item.row.meta["other"] == record["other"]

@@ -1,9 +1,6 @@
 """Arrays in memory and in files hold the same; spooled bytes come back as they were."""
 
 import multiprocessing
-import platform
-import subprocess
-import sys
 from multiprocessing.queues import SimpleQueue
 
 import numpy as np
@@ -12,33 +9,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.console import Bytes
-from curate.table import byte_store as stored
-from curate.table.byte_store import Spool
-from curate.table.large_arrays import Room
+from curate.table import byte_store
+from curate.table.array_allocator import ArrayAllocator
+from curate.table.byte_store import ByteSpool
 
 
 @pytest.mark.parametrize("limit", [None, 1, 1 << 50])
 def test_an_array_keeps_what_is_written_when_memory_is_let_go(limit: int | None) -> None:
-    room = Room(limit)
-    made = room.filled((300, 70), -1, np.int32)
+    allocator = ArrayAllocator(limit)
+    made = allocator.filled((300, 70), -1, np.int32)
     assert made.shape == (300, 70)
     made[:, 3] = np.arange(300)
-    room.settle()
+    allocator.settle()
     assert (made[:, 3] == np.arange(300)).all()
     assert (made[:, 4] == -1).all()
-    assert room.empty(0, np.int64).size == 0
+    assert (allocator.numbered(1 << 17, np.int32) == np.arange(1 << 17)).all()
+    assert allocator.empty(0, np.int64).size == 0
 
 
 @given(st.lists(st.binary(max_size=40)))
 def test_a_spool_gives_back_what_was_put_in(parts: list[bytes]) -> None:
-    spool = Spool()
+    spool = ByteSpool()
     places = [(spool.add(part), part) for part in parts]
     assert all(spool.read(start, len(part)) == part for start, part in places)
 
 
 def test_a_spool_that_grew_out_of_memory_still_has_its_first_bytes() -> None:
-    spool = Spool()
-    first, large = spool.add(b"first"), b"x" * stored.FEW_BYTES
+    spool = ByteSpool()
+    first, large = spool.add(b"first"), b"x" * byte_store.FEW_BYTES
     second = spool.add(large)
     last = spool.add(b"last")
     assert spool.read(first, 5) == b"first"
@@ -46,7 +44,7 @@ def test_a_spool_that_grew_out_of_memory_still_has_its_first_bytes() -> None:
     assert spool.read(last, 4) == b"last"
 
 
-def add_many(spool: Spool, sign: bytes, places: "SimpleQueue[list[int]]") -> None:
+def add_many(spool: ByteSpool, sign: bytes, places: "SimpleQueue[list[int]]") -> None:
     places.put([spool.add(sign * (1 + number % 7)) for number in range(200)])
 
 
@@ -55,7 +53,7 @@ def test_processes_that_share_a_spool_never_write_over_each_other(method: str) -
     if method == "forkserver":
         pytest.skip("it passes files on as spawn does")
     given = multiprocessing.get_context(method)
-    spool = Spool()
+    spool = ByteSpool()
     first = spool.add(b"before")
     spool.share()
     queues = [given.SimpleQueue(), given.SimpleQueue()]
@@ -86,23 +84,3 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 def test_a_size_that_is_none_is_refused() -> None:
     with pytest.raises(Exception, match="is no size"):
         Bytes().convert("much", None, None)
-
-
-def test_memory_of_arrays_that_went_goes_back_to_the_system() -> None:
-    """Arrays of 4 MB, smaller ones kept between them: what the C library would keep is the size of them all."""
-    code = (
-        "import os, sys, numpy as np\n"
-        "from curate import room\n"
-        "if sys.argv[1] == 'give': room.give_back_memory()\n"
-        "np.ones(8 << 20, np.uint8)\n"  # from here on the library would keep what is smaller
-        "kept, large = [], []\n"
-        "for _ in range(32):\n"
-        "    large.append(np.ones(4 << 20, np.uint8)); kept.append(np.ones(100_000, np.uint8))\n"  # too large for gaps
-        "del large\n"
-        # Of address space: what is in memory also depends on what else the machine does.
-        "print(int(open('/proc/self/statm').read().split()[0]) * os.sysconf('SC_PAGE_SIZE') >> 20)\n"
-    )
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("only glibc's malloc is told")
-    sizes = [int(subprocess.check_output([sys.executable, "-c", code, how])) for how in ("give", "keep")]
-    assert sizes[0] + 100 < sizes[1]
