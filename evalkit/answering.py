@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from curate.core.console import Advance, progress, say, warn
 from curate.core.errors import ServiceError
 from curate.core.paths import find_path
+from curate.core.spending import Budget, Purse
 from evalkit.answer_sheet import AnswerSheet
 from evalkit.cache import AnswerCache, open_cache
 from evalkit.calls import Call, Calls
@@ -20,7 +21,6 @@ from evalkit.inputs import Inputs
 from evalkit.latency import quiet_latencies
 from evalkit.prompts import Questions, ask_all, endpoint_body
 from evalkit.records import Generation
-from evalkit.spending import Purse
 from evalkit.spool import Spool
 from evalkit.suite import Contender
 
@@ -90,7 +90,7 @@ class _Desk:
         self._cache = cache
         self._fresh = fresh
         self._backends = _Backends(inputs)
-        self._purse = Purse(inputs.suite.budget)
+        self._purse = Purse(inputs.suite.budget or Budget())
         self._served: dict[str, Counter[str]] = {}
         self._alike: dict[str, list[tuple[str, int]]] = {}
         """By key, who asks an endpoint the same as another request: contender and place. They share one answer."""
@@ -181,7 +181,7 @@ class _Desk:
                     self._note(request, answer)
                     if endpoint and request.key not in self._counted:
                         self._counted.add(request.key)
-                        self._purse.count_kept(answer, endpoint.price)
+                        self._purse.count((answer.prompt_tokens, answer.completion_tokens), endpoint.price)
 
     def ask_local(self, questions: Questions) -> None:
         """Ask a model in this process, or a file."""

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import msgspec
 from pydantic import ValidationError
 
-from curate.core.chat.openai_wire import Failure, Reply
+from curate.core.endpoint.client import Client
+from curate.core.endpoint.wire import Failure, Reply
 from curate.core.errors import ConfigError
 from curate.core.rows.row import Message
 from curate.core.visible import visible
-from evalkit.backends.openai_http import Client, request_body
-from evalkit.endpoint import Endpoint, Running
+from evalkit.endpoint import Endpoint, Running, request_body
 
 Status = Literal["yes", "no", "unknown"]
 
@@ -85,7 +85,10 @@ def print_findings(findings: dict[str, Any]) -> None:
 
 
 async def _examine(endpoint: Endpoint, model: str | None, context: int | None, timeout_s: float) -> list[Finding]:
-    async with Client(endpoint, Running(timeout_s=timeout_s)) as client:
+    connect_timeout_s = Running().connect_timeout_s
+    async with Client(
+        endpoint.base_url, endpoint.key_env, timeout_s=timeout_s, connect_timeout_s=connect_timeout_s
+    ) as client:
         listed = await client.models()
         models = [] if isinstance(listed, Failure) else _models(listed)
         found = [_list_models(listed, models, model)]

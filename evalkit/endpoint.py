@@ -1,13 +1,16 @@
-"""Settings of contenders at an OpenAI-compatible endpoint: where, at what price, how fast, within which budget."""
+"""Settings of contenders at an OpenAI-compatible endpoint: where, at what price and how fast."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Literal, Self
 
+import msgspec
 from pydantic import Field, field_validator, model_validator
 
-from curate.core.chat.openai_wire import check_key_is_safe, checked_address
 from curate.core.config_file import Config
+from curate.core.endpoint.wire import check_key_is_safe, checked_address
 from curate.core.prices import TokenPrice
+from curate.core.rows.row import Message
 
 # What we send ourselves; naming it twice would let one of the two win in silence.
 _OURS = frozenset(
@@ -56,6 +59,21 @@ class Endpoint(Config):
         return self
 
 
+def request_body(
+    endpoint: Endpoint, messages: Sequence[Message], tools: Any, *, max_tokens: int, **sampling: float | None
+) -> dict[str, Any]:
+    """What is sent: every sampling field that decides the answer is named, since servers' defaults differ."""
+    chosen = {name: value for name, value in sampling.items() if value is not None and name not in endpoint.omit}
+    return {
+        "model": endpoint.model,
+        "messages": [m if m.weight is None else msgspec.structs.replace(m, weight=None) for m in messages],
+        **({"tools": tools} if tools else {}),
+        endpoint.limit_as: max_tokens,
+        **chosen,
+        **endpoint.extra_body,
+    }
+
+
 class Running(Config):
     """How contenders are asked: endpoints, but for `latency_items`. Changes no answer."""
 
@@ -76,14 +94,3 @@ class Running(Config):
     """So many requests in a row without an answer stop the run; finished answers are kept."""
     latency_items: int = Field(default=5, ge=0, le=1000)
     """So many items each contender, local ones too, answers once more at the end, one at a time, to see how fast."""
-
-
-class Budget(Config):
-    """What all answers of the suite together may use, those of earlier runs included. Beyond it nothing is asked."""
-
-    requests: int | None = Field(default=None, ge=1)
-    """Requests sent, repeated tries counted."""
-    tokens: int | None = Field(default=None, ge=1)
-    """Prompt and completion."""
-    cost: float | None = Field(default=None, gt=0)
-    """In the currency of the prices, which have to share one."""

@@ -10,8 +10,9 @@ from curate.core.chat.base_model import BaseModel, find_base
 from curate.core.config_file import load_config
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
+from curate.core.manifest import MANIFEST, read_manifest
 from curate.core.paths import find_path
-from curate.core.records import read_record, versions
+from curate.core.records import versions
 from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
 from curate.core.text.embedding import Embedder, find_embedder
@@ -183,18 +184,18 @@ def _read_rows(path: Path) -> RowFile:
 
 def _manifest_digest(path: Path, digest: str) -> str | None:
     """The digest of the manifest beside a row file. Raises: ProvenanceError where it describes other content."""
-    place = path.parent / "manifest.json"
+    place = path.parent / MANIFEST
     if not place.is_file():
         return None
-    manifest = read_record(place)
-    described = manifest.get("outputs", {}).get(path.name)
-    if described and described["digest"] != digest:
+    manifest = read_manifest(place)
+    described = manifest.outputs.get(path.name)
+    if described and described.digest != digest:
         raise ProvenanceError(
             "the file is not the one its manifest describes: it was changed after it was built",
             where=path,
             fix="build the dataset again with `curate build`",
         )
-    return str(manifest["digest"]) if described else None
+    return manifest.digest if described else None
 
 
 def _check_run(name: str, run: Run, train: RowFile | None, base_digest: str | None) -> None:

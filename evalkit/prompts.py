@@ -14,7 +14,7 @@ from curate.core.errors import ConfigError, ProvenanceError
 from curate.core.paths import load_function
 from curate.core.rows.row import Message, Row
 from evalkit.contenders import covering_examples, messages_for, question_text, solved
-from evalkit.endpoint import Endpoint
+from evalkit.endpoint import Endpoint, request_body
 from evalkit.generate import Answer, Request, failed
 from evalkit.inputs import Inputs, library_versions
 from evalkit.retrieval import Retrieved, nearest_rows, retrieve
@@ -138,8 +138,6 @@ def endpoint_key(endpoint: Endpoint, request: Request, suite: Suite) -> str:
 
 def endpoint_body(endpoint: Endpoint, request: Request, suite: Suite) -> dict[str, Any]:
     """What an endpoint is sent for a request."""
-    from evalkit.backends.openai_http import request_body
-
     generation = suite.generation
     return request_body(
         endpoint,

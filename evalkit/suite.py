@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
+from curate.core.spending import Budget
 from evalkit.contamination import LookFor
 from evalkit.documents.config import DocumentsConfig
 from evalkit.economics import Prices
-from evalkit.endpoint import Budget, Endpoint, Running
+from evalkit.endpoint import Endpoint, Running
 from evalkit.judge.settings import JudgeConfig
 from evalkit.ladder import Rung
 from evalkit.rules import RuleConfig

@@ -1,9 +1,11 @@
 """The shape of the code, kept by tests: sizes, names, exception lines that carry their reason."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("curate", "trainer", "evalkit")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-MAX_FILE_LINES = 400  # what a reader can hold; split past it
+# What a reader can hold; what is longer should be more than one.
+MAX_FILE_LINES = 600
 MAX_FUNCTION_LINES = 60
+MAX_FOLDER_FILES = 20  # that a newcomer can look through
+MAX_FLAT_FILES = 3  # entry points of a package; the rest is in folders named after the work
+NOT_COUNTED = {"__init__.py", "__main__.py"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager"}
+
+
+# Taken away, a package at a time, as it moves into folders.
+TO_COME = pytest.mark.xfail(strict=True, reason="the packages move into folders one after the other")
 
 
 def _id(path: Path) -> str:
@@ -38,20 +48,81 @@ def test_a_file_is_named_after_what_it_holds() -> None:
     assert not [_id(path) for path in SOURCES if path.stem in FORBIDDEN_NAMES]
 
 
-def test_of_curate_the_others_use_only_the_core() -> None:
-    """A contract of import-linter would have to list every other module; this one holds for those to come as well.
+@pytest.mark.parametrize("package", [pytest.param(name, marks=TO_COME) for name in PACKAGES])
+def test_at_the_top_of_a_package_are_entry_points_alone(package: str) -> None:
+    flat = [path.name for path in (ROOT / package).glob("*.py") if path.name not in NOT_COUNTED]
+    assert len(flat) <= MAX_FLAT_FILES, flat
 
-    People review answers through the engine that they review rows through: `evalkit.review` uses `curate.review`.
-    """
+
+@TO_COME
+def test_a_folder_has_no_more_files_than_can_be_looked_through() -> None:
+    top = [ROOT / package for package in PACKAGES]
+    counts = Counter(path.parent for path in SOURCES if path.name not in NOT_COUNTED and path.parent not in top)
+    assert not {_id(folder): count for folder, count in counts.items() if count > MAX_FOLDER_FILES}
+
+
+@TO_COME
+def test_of_curate_the_others_use_only_the_core() -> None:
+    """A contract of import-linter would have to list every other module; this one holds for those to come as well."""
     strays = [
-        f"{_id(path)}: {name}"
-        for path in SOURCES
-        if path.relative_to(ROOT).parts[0] != "curate"
-        for name in re.findall(r"^\s*(?:from|import) (curate[\w.]*)", path.read_text(), flags=re.MULTILINE)
-        if name.split(".")[:2] != ["curate", "core"]
-        and not (name.startswith("curate.review") and path.is_relative_to(ROOT / "evalkit" / "review"))
+        f"{importing} -> {imported}"
+        for importing, targets in _imports().items()
+        for imported in targets
+        if importing.split(".")[0] != "curate"
+        and imported.split(".")[0] == "curate"
+        and imported.split(".")[:2] != ["curate", "core"]
     ]
     assert not strays
+
+
+@TO_COME
+def test_no_module_imports_one_that_imports_it() -> None:
+    """Imports for the type checker alone, and those inside of functions, count: they are read as others are."""
+    circles = _circles(_imports())
+    assert not circles, "\n".join(f"{len(circle)} modules: {', '.join(circle)}" for circle in circles)
+
+
+def test_circles_are_found() -> None:
+    imports = {"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": {"e"}, "e": {"e"}, "f": {"a", "d"}}
+    assert _circles(imports) == [["a", "b", "c"], ["e"]]
+
+
+@functools.cache
+def _imports() -> dict[str, set[str]]:
+    """What each module of the packages imports of them, wherever the import stands."""
+    names = {_module(path): path for path in SOURCES}
+    found: dict[str, set[str]] = {}
+    for name, path in names.items():
+        targets: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                targets.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                assert not node.level, f"{_id(path)}: imports are written out"
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets |= {one if one in names else node.module for one in inner}
+        found[name] = targets & names.keys()
+    return found
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that reach one another, the most first: those that a module reaches and that reach it."""
+    reached: dict[str, set[str]] = {}
+    for name in imports:
+        seen: set[str] = set()
+        waiting = [name]
+        while waiting:
+            new = imports[waiting.pop()] - seen
+            seen |= new
+            waiting += new
+        reached[name] = seen
+    circles = {frozenset(other for other in reached[name] if name in reached[other]) for name in imports}
+    return sorted((sorted(circle) for circle in circles if circle), key=lambda circle: (-len(circle), circle))
 
 
 def test_every_silenced_check_says_why() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import linear
 
 from curate.core.chat.chat_format import ChatFormat
-from curate.core.errors import ConfigError, DataError, ProvenanceError
+from curate.core.errors import ConfigError, DataError, ProvenanceError, first_line
 from curate.core.files import atomic_write, write_text
 from curate.core.records import peek_record
 from trainer.config import Lora, Method
@@ -93,8 +93,9 @@ def attach_adapter(loaded: LoadedModel, folder: Path, name: str) -> LoadedModel:
                 return loaded
             model = PeftModel.from_pretrained(loaded.model, str(folder), adapter_name=name)
     except Exception as error:  # PEFT raises whatever its parsers raise for a damaged file
-        first = (str(error).strip() or "?").splitlines()[0]
-        raise DataError(f"the adapter can't be loaded: {type(error).__name__}: {first}", where=folder) from error
+        raise DataError(
+            f"the adapter can't be loaded: {type(error).__name__}: {first_line(error)}", where=folder
+        ) from error
     return replace(loaded, model=model.eval())
 
 

@@ -10,8 +10,8 @@ from curate.core.chat.chat_format import ChatFormat, TemplateFault
 from curate.core.console import progress, warn
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
+from curate.core.manifest import MANIFEST, read_manifest
 from curate.core.paths import find_path
-from curate.core.records import read_record
 from curate.core.seeding import stable_seed
 from trainer.config import TrainConfig
 from trainer.rows import read_rows
@@ -75,17 +75,16 @@ def find_files(config: TrainConfig, folder: Path) -> Files:
             raise DataError("no such file of rows", where=path, fix="build it first: curate build RECIPE.yaml")
     train_digest = digest_file(train)
     held_out_digest = digest_file(held_out) if held_out else None
-    manifest = place / "manifest.json"
-    if not (built and manifest.is_file()):
+    if not (built and (place / MANIFEST).is_file()):
         return Files(train, train_digest, held_out, held_out_digest, None)
-    record = read_record(manifest)
+    manifest = read_manifest(place / MANIFEST)
     for path, digest in ((train, train_digest), (held_out, held_out_digest)):
-        said = record.get("outputs", {}).get(path.name, {}).get("digest") if path and path.parent == place else None
-        if said and said != digest:
+        said = manifest.outputs.get(path.name) if path and path.parent == place else None
+        if said and said.digest != digest:
             raise ProvenanceError(
                 "this file was changed after the dataset was built", where=path, fix="build again: curate build"
             )
-    return Files(train, train_digest, held_out, held_out_digest, str(record["digest"]))
+    return Files(train, train_digest, held_out, held_out_digest, manifest.digest)
 
 
 def read_samples(path: Path, chat: ChatFormat, config: TrainConfig) -> Samples:

@@ -14,7 +14,7 @@ import torch
 from curate.core.chat.base_model import BaseModel, load_chat_format, made_once
 from curate.core.chat.chat_format import ChatFormat
 from curate.core.console import say
-from curate.core.errors import AcidtestError, ConfigError, ServiceError, from_os_error
+from curate.core.errors import AcidtestError, ConfigError, ServiceError, first_line, from_os_error
 from trainer.hub import HUB_FIX, check_reachable
 
 Quantisation = Literal["nf4"] | None
@@ -192,19 +192,15 @@ def _load_errors(base: BaseModel) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise from_os_error(error, base.folder or base.gguf or base.id) from error
-        raise ConfigError(f"the model can't be loaded: {_first_line(error)}", where=base.id, fix=HUB_FIX) from error
+        raise ConfigError(f"the model can't be loaded: {first_line(error)}", where=base.id, fix=HUB_FIX) from error
     except MemoryError as error:
         raise ServiceError("not enough memory for this model", where=base.id, fix="take a smaller base") from error
     except Exception as error:  # the loaders raise whatever their parsers raise for a damaged file
         raise ConfigError(
-            f"the model can't be loaded: {type(error).__name__}: {_first_line(error)}",
+            f"the model can't be loaded: {type(error).__name__}: {first_line(error)}",
             where=base.folder or base.gguf or base.id,
             fix="its files may be damaged or of a kind that transformers does not know; get them again",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _processor_has_bfloat16() -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.core.errors import ProvenanceError, ServiceError
+from curate.core.errors import ProvenanceError, ServiceError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -131,5 +131,6 @@ def _told_apart() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        first = (str(error).strip() or "?").splitlines()[0]
-        raise ServiceError(f"the other processes of this training can't be reached: {first}", fix=_GO_ON) from error
+        raise ServiceError(
+            f"the other processes of this training can't be reached: {first_line(error)}", fix=_GO_ON
+        ) from error

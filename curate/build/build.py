@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from curate.build.dataset_folder import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
 from curate.build.guards import Signs, check_guards, idle_filters, refuse
@@ -18,7 +18,7 @@ from curate.build.stage_cache import StageCache
 from curate.build.stage_inputs import find_files
 from curate.build.stages import DUPLICATES, all_makers, wanted_stages
 from curate.compose.balance import dominant_class
-from curate.compose.sides import Sides, compose, describe_added
+from curate.compose.sides import Sides, compose
 from curate.compose.split import count_labels
 from curate.core.config_file import load_config
 from curate.core.console import progress
@@ -26,13 +26,14 @@ from curate.core.digests import digest_json
 from curate.core.errors import DataError
 from curate.core.files import json_lines
 from curate.core.gc_pause import collector_paused
+from curate.core.manifest import CanaryCount, FactCount, Manifest, ManifestInput, SourceCount
 from curate.core.parquet import parquet_bytes
 from curate.core.paths import find_path
 from curate.core.records import environment, versions
 from curate.core.worker_processes import usable_processors
 from curate.dedup.cluster_table import ClusterTable, renamed
 from curate.read.chunks import read_earlier, reading
-from curate.recipe.recipe import Recipe, Side
+from curate.recipe.recipe import Recipe
 from curate.recipe.screens import wants_screens
 from curate.report.facts import describe_facts
 from curate.table.rejections import Rejections
@@ -47,7 +48,7 @@ _SHOWN_REJECTIONS = 3  # enough to see what is wrong with a source, few enough t
 class Built:
     """What a build came to: the manifest, where it is, and whether it was there already."""
 
-    manifest: dict[str, Any]
+    manifest: Manifest
     output: Path
     up_to_date: bool
     warnings: list[str]
@@ -80,15 +81,15 @@ def build(
     input_digest = _input_digest(recipe, files)
     if not dry_run:
         if not force and (manifest := current_manifest(target, input_digest)) is not None:
-            return Built(manifest, target, True, manifest["warnings"])
+            return Built(manifest, target, True, manifest.warnings)
         check_writable(target)
         if force:
             shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
     dataset = curate_rows(context, files, decisions, None if dry_run else target / KEPT_FOLDER)
-    facts = replace(dataset, facts={**dataset.facts, "input_digest": input_digest})
+    dataset = replace(dataset, manifest=msgspec.structs.replace(dataset.manifest, input_digest=input_digest))
     seconds = round(time.monotonic() - started, 3)
-    manifest = write_dataset(facts, None if dry_run else target, environment(seconds=seconds))
-    return Built(manifest, target, False, manifest["warnings"])
+    manifest = write_dataset(dataset, None if dry_run else target, environment(seconds=seconds))
+    return Built(manifest, target, False, manifest.warnings)
 
 
 def curate_rows(
@@ -130,33 +131,44 @@ def curate_rows(
         clusters = (renamed(some, lambda ids: redact_ids(ids, recipe.screens, context.folder)) for some in clusters)
         _hide_ids(run, fit, signs, context)
     run.files["clusters.parquet"] = parquet_bytes(clusters)
-    facts = _facts(recipe, run, read)
-    facts["inputs"] = [_describe(file, records) for file in files]
-    facts["split"] = count_labels(sides.rows)
-    facts |= describe_added(sides)
-    facts["fit"] = fit
     warned = [
         *signs.warnings,
         *idle_filters(recipe, run.counts, run.reports),
-        *_warnings(facts, sides),
+        *_warnings(recipe, run, sides),
         *run.warnings,
     ]
     if recipe.balance is None and (text := dominant_class(run.rows)):
         warned.append(text)
-    facts["warnings"] = warned
-    return Dataset(sides.rows, run.rejections, facts, {**run.files, **sides.files}, check)
+    manifest = Manifest(
+        name=recipe.name,
+        behaviour=recipe.behaviour,
+        recipe=recipe.model_dump(mode="json", by_alias=True),
+        inputs=[_describe(file, records) for file in files],
+        stages=run.counts,
+        reports=run.reports,
+        sources=_source_counts(run, read),
+        split=count_labels(sides.rows),
+        conflicts=run.conflicts,
+        seed=recipe.seed,
+        versions=versions("msgspec", "numba", "numpy"),
+        added=sides.added or UNSET,
+        canaries=UNSET if sides.canaries is None else msgspec.convert(sides.canaries, CanaryCount),
+        fit=fit,
+        warnings=warned,
+    )
+    return Dataset(sides.rows, run.rejections, manifest, {**run.files, **sides.files}, check)
 
 
-def _hide_ids(run: StagesRun, fit: dict[str, Any], signs: Signs, context: Context) -> None:
+def _hide_ids(run: StagesRun, fit: FactCount, signs: Signs, context: Context) -> None:
     """Let no id that holds what a screen keeps out be seen in the manifest, the card, the report or the evidence."""
     from curate.core.text.leaks.evidence import EVIDENCE_FILE, Evidence
     from curate.screen.redact_ids import redact_ids
 
     evidence = msgspec.json.Decoder(Evidence).decode_lines(run.files.get(EVIDENCE_FILE, b""))
-    named = [*(name for names in run.conflicts for name in names), *fit["listed"], *signs.rows]
+    named = [*(name for names in run.conflicts for name in names), *fit.listed, *signs.rows]
     hidden = redact_ids([*named, *(one.row for one in evidence)], context.recipe.screens, context.folder)
     run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
-    fit["listed"] = [name for name in fit["listed"] if name not in hidden]  # examples: others do as well
+    fit.listed[:] = [name for name in fit.listed if name not in hidden]  # examples: others do as well
     for row in filter(hidden.__contains__, signs.rows):
         signs.warnings[:] = [text.replace(row, hidden[row]) for text in signs.warnings]
     if EVIDENCE_FILE in run.files:
@@ -183,37 +195,27 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[StagesRun, 
     return StagesRun(RowSelection.all_of(reader.table), rejections), records, reader.check
 
 
-def _facts(recipe: Recipe, run: StagesRun, read: dict[str, int]) -> dict[str, Any]:
+def _source_counts(run: StagesRun, read: dict[str, int]) -> list[SourceCount]:
     kept = _by_source(run.rows)
-    return {
-        "kind": "manifest",
-        "schema": 1,
-        "name": recipe.name,
-        "behaviour": recipe.behaviour,
-        "recipe": recipe.model_dump(mode="json", by_alias=True),
-        "inputs": [],
-        "stages": run.counts,
-        "reports": run.reports,
-        "sources": [
-            {"name": name, "read": total, "kept": kept[name], "rejected": total - kept[name]}
-            for name, total in read.items()
-        ],
-        "split": {},
-        "conflicts": run.conflicts,
-        "seed": recipe.seed,
-        "versions": versions("msgspec", "numba", "numpy"),
-    }
+    return [
+        SourceCount(name=name, read=total, kept=kept[name], rejected=total - kept[name]) for name, total in read.items()
+    ]
 
 
 def _by_source(rows: RowSelection) -> Counter[str]:
     return Counter({name: int(at.size) for name, at in rows.by_source().items()})
 
 
-def _describe(file: InputFile, records: Counter[str]) -> dict[str, Any]:
-    described = {"name": file.name, "kind": file.kind, "path": file.input.shown, "digest": file.digest}
-    if file.kind != "source":
-        return described
-    return {**described, "lines": records[f"{file.name}\0{file.input.shown}"], "format": file.input.format}
+def _describe(file: InputFile, records: Counter[str]) -> ManifestInput:
+    is_source = file.kind == "source"
+    return ManifestInput(
+        name=file.name,
+        kind=file.kind,
+        path=file.input.shown,
+        digest=file.digest,
+        lines=records[f"{file.name}\0{file.input.shown}"] if is_source else UNSET,
+        format=file.input.format if is_source else UNSET,
+    )
 
 
 def _input_digest(recipe: Recipe, files: Sequence[InputFile]) -> str:
@@ -229,12 +231,11 @@ def _no_row_left(stage: str, rejections: Rejections) -> DataError:
     return DataError("\n".join(lines), fix="correct the sources, the adapter or the recipe's rules")
 
 
-def _warnings(facts: dict[str, Any], sides: Sides) -> list[str]:
-    shares = facts["recipe"]["split"]["shares"]
-    wanted: list[Side] = [side for side in sides.rows if shares[side] > 0]
-    found = [f"{side} is empty: its share is {shares[side]:g}" for side in wanted if not sides.rows[side]]
-    if conflicts := facts["conflicts"]:
-        found.append(f"{len(conflicts)} prompts have different answers; manifest.json lists them under `conflicts`")
-    if unreadable := facts["stages"][0]["rejected"]:
+def _warnings(recipe: Recipe, run: StagesRun, sides: Sides) -> list[str]:
+    shares = {side: getattr(recipe.split.shares, side) for side, rows in sides.rows.items() if not rows}
+    found = [f"{side} is empty: its share is {share:g}" for side, share in shares.items() if share > 0]
+    if run.conflicts:
+        found.append(f"{len(run.conflicts)} prompts have different answers; manifest.json lists them under `conflicts`")
+    if unreadable := run.counts[0].rejected:
         found.append(f"{unreadable} records could not be read; rejected.jsonl says which and why")
     return found

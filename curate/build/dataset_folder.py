@@ -11,39 +11,48 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
+from msgspec import UNSET
+
 from curate.core.digests import digest_file
 from curate.core.errors import DataError, ProvenanceError, os_errors
 from curate.core.files import atomic_write, read_lines
-from curate.core.records import peek_record, read_record, seal, write_record
-from curate.recipe.recipe import Side
+from curate.core.manifest import (
+    MANIFEST,
+    Manifest,
+    ManifestOutput,
+    peek_manifest,
+    read_manifest,
+    sealed,
+    write_manifest,
+)
+from curate.recipe.recipe import Side, recipe_of
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection
 
-MANIFEST = "manifest.json"
 KEPT_FOLDER = ".kept"  # what stages decided and measured: it can be made again, and no digest depends on it
 _UNFINISHED = ".unfinished-"
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What the stages made: the rows of each side, the rejections, the manifest's facts, and further files."""
+    """What the stages made: the rows of each side, the rejections, the manifest so far, and further files."""
 
     sides: dict[Side, RowSelection]
     rejections: Rejections
-    facts: dict[str, Any]
+    manifest: Manifest
     files: dict[str, bytes] = field(default_factory=dict)
     check: Callable[[], None] = lambda: None
     """Raises where the rows are no longer what was read: asked when all are written."""
 
 
-def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[str, Any]) -> dict[str, Any]:
+def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[str, Any]) -> Manifest:
     """Write the dataset's files and return its manifest; where `output` is None, only make the manifest.
 
     The files take their places when all are on disk, the manifest last: a folder without one is unfinished.
     """
     if output is None:
-        body = {**dataset.facts, "outputs": _write_all(dataset, None), "environment": dict(environment)}
-        return seal(body)
+        return sealed(_with(dataset.manifest, _write_all(dataset, None), environment))
     with os_errors(output):
         existed = output.exists()
         output.mkdir(parents=True, exist_ok=True)
@@ -53,8 +62,7 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
     try:
         outputs = _write_all(dataset, staging)
         dataset.check()
-        body = {**dataset.facts, "outputs": outputs, "environment": dict(environment)}
-        manifest = write_record(staging / MANIFEST, body)
+        manifest = write_manifest(staging / MANIFEST, _with(dataset.manifest, outputs, environment))
         with os_errors(output):
             _remove_old(output, set(outputs))
             for name in (*outputs, MANIFEST):
@@ -67,13 +75,17 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
     return manifest
 
 
-def _write_all(dataset: Dataset, folder: Path | None) -> dict[str, Any]:
+def _with(manifest: Manifest, outputs: dict[str, ManifestOutput], environment: Mapping[str, Any]) -> Manifest:
+    return msgspec.structs.replace(manifest, outputs=outputs, environment=dict(environment))
+
+
+def _write_all(dataset: Dataset, folder: Path | None) -> dict[str, ManifestOutput]:
     """What the manifest says of each of the files, which are written into the folder where there is one."""
     rows = {f"{side}.jsonl": len(rows) for side, rows in dataset.sides.items()}
     rows["rejected.jsonl"] = len(dataset.rejections)
     rows |= {name: made.count(b"\n") for name, made in dataset.files.items() if name.endswith(".jsonl")}
 
-    def write(name: str, parts: Iterable[bytes]) -> dict[str, Any]:
+    def write(name: str, parts: Iterable[bytes]) -> ManifestOutput:
         if folder is None:
             return _describe(parts, rows.get(name), None)
         with atomic_write(folder / name) as file:
@@ -93,7 +105,7 @@ def _other_files(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
     from curate.report.card import render_card
     from curate.report.html import render_report
 
-    if dataset.facts["recipe"]["parquet"]:
+    if recipe_of(dataset.manifest).parquet:
         from curate.report.parquet_rows import rows_as_parquet
 
         for side, rows in dataset.sides.items():
@@ -101,9 +113,9 @@ def _other_files(dataset: Dataset) -> Iterator[tuple[str, Iterable[bytes]]]:
     yield "rejected.jsonl", dataset.rejections.lines()
     for name, content in dataset.files.items():
         yield name, (content,)
-    sections = _card_sections(dataset.facts["reports"])
-    yield "card.md", (render_card(dataset.facts, dataset.sides["train"], sections).encode("utf-8", "replace"),)
-    report = render_report(dataset.facts, dataset.sides, dataset.rejections)
+    sections = _card_sections(dataset.manifest.reports)
+    yield "card.md", (render_card(dataset.manifest, dataset.sides["train"], sections).encode("utf-8", "replace"),)
+    report = render_report(dataset.manifest, dataset.sides, dataset.rejections)
     yield "report.html", (report.encode("utf-8", "replace"),)
 
 
@@ -118,22 +130,21 @@ def _card_sections(reports: Mapping[str, Any]) -> list[str]:
 
 def _remove_old(output: Path, names: set[str]) -> None:
     """Remove the manifest, and the files it names that the new dataset doesn't have: nothing stale stays beside it."""
-    old = peek_record(output / MANIFEST)
+    old = peek_manifest(output / MANIFEST)
     (output / MANIFEST).unlink(missing_ok=True)
-    for name in (old or {}).get("outputs", {}):
+    for name in old.outputs if old is not None else ():
         if name not in names and "/" not in name:
             (output / name).unlink(missing_ok=True)
 
 
-def _describe(parts: Iterable[bytes], rows: int | None, file: IO[bytes] | None) -> dict[str, Any]:
+def _describe(parts: Iterable[bytes], rows: int | None, file: IO[bytes] | None) -> ManifestOutput:
     """What the manifest says of a file with this content, which goes into `file` where there is one."""
     state = hashlib.sha256()
     for part in parts:
         state.update(part)
         if file is not None:
             file.write(part)
-    described: dict[str, Any] = {"digest": f"sha256:{state.hexdigest()}"}
-    return described if rows is None else {**described, "rows": rows}
+    return ManifestOutput(digest=f"sha256:{state.hexdigest()}", rows=UNSET if rows is None else rows)
 
 
 def check_writable(output: Path) -> None:
@@ -147,40 +158,40 @@ def check_writable(output: Path) -> None:
         raise DataError("no permission to write the dataset", where=place, fix="name another folder with --output")
 
 
-def current_manifest(output: Path, input_digest: str) -> dict[str, Any] | None:
+def current_manifest(output: Path, input_digest: str) -> Manifest | None:
     """The manifest in `output` where it was made from the same inputs and its files are untouched, else None."""
-    manifest = peek_record(output / MANIFEST)
-    if manifest is None or manifest.get("input_digest") != input_digest or find_changes(output, manifest):
+    manifest = peek_manifest(output / MANIFEST)
+    if manifest is None or manifest.input_digest != input_digest or find_changes(output, manifest):
         return None
     return manifest
 
 
-def find_changes(output: Path, manifest: Mapping[str, Any]) -> list[str]:
+def find_changes(output: Path, manifest: Manifest) -> list[str]:
     """What differs between the files in `output` and what the manifest says of them, a sentence each."""
     changes = []
-    for name, expected in manifest.get("outputs", {}).items():
+    for name, expected in manifest.outputs.items():
         path = output / name
         if not path.is_file():
             changes.append(f"{name} is missing")
-        elif digest_file(path) != expected["digest"]:
+        elif digest_file(path) != expected.digest:
             changes.append(f"{name} was changed")
-        elif "rows" in expected and sum(1 for _ in read_lines(path)) != expected["rows"]:
-            changes.append(f"{name} does not have {expected['rows']} rows")
+        elif expected.rows is not UNSET and sum(1 for _ in read_lines(path)) != expected.rows:
+            changes.append(f"{name} does not have {expected.rows} rows")
     return changes
 
 
-def verify_dataset(output: Path) -> dict[str, Any]:
+def verify_dataset(output: Path) -> Manifest:
     """The manifest of a dataset whose files fit it. Raises: ProvenanceError naming each that doesn't."""
     if not output.is_dir():
         raise DataError("no such folder", where=output, fix="name the folder that `curate build` wrote")
     if not (output / MANIFEST).is_file():
         raise ProvenanceError("the folder has no manifest", where=output / MANIFEST, fix="build it again")
-    manifest = read_record(output / MANIFEST)
+    manifest = read_manifest(output / MANIFEST)
     changes = find_changes(output, manifest)
     changes += [
-        f"stage {stage['name']}: {stage['kept']} kept and {stage['rejected']} rejected are not {stage['rows_in']} rows"
-        for stage in manifest.get("stages", ())
-        if stage["kept"] + stage["rejected"] != stage["rows_in"]
+        f"stage {stage.name}: {stage.kept} kept and {stage.rejected} rejected are not {stage.rows_in} rows"
+        for stage in manifest.stages
+        if stage.kept + stage.rejected != stage.rows_in
     ]
     if changes:
         raise ProvenanceError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from curate.build.stages import COMPOSING, DUPLICATES
 from curate.core.errors import DataError
+from curate.core.manifest import StageCount
 from curate.dedup.cluster_table import repeated
 from curate.recipe.guards import Guards
 from curate.recipe.recipe import Recipe
@@ -54,12 +55,12 @@ def check_guards(guards: Guards, read: Mapping[str, int], left: Mapping[str, int
     return signs
 
 
-def idle_filters(recipe: Recipe, stages: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> list[str]:
+def idle_filters(recipe: Recipe, stages: Sequence[StageCount], reports: Mapping[str, Any]) -> list[str]:
     """A sentence naming the filters that the recipe asks for and that left out nothing; none for few rows.
 
     A filter that finds nothing in many rows often looks at the wrong field, or for what can't be there.
     """
-    if stages[0]["kept"] < recipe.guards.min_rows:
+    if stages[0].kept < recipe.guards.min_rows:
         return []
     idle = [
         f"screen {one['screen']}"
@@ -69,7 +70,7 @@ def idle_filters(recipe: Recipe, stages: Sequence[Mapping[str, Any]], reports: M
     if "decontaminate" in reports and not reports["decontaminate"]["rows"]:
         idle.append("decontaminate")
     asked = {"index", "semantic"} | ({"near"} if "dedup" in recipe.model_fields_set else set()) | COMPOSING
-    idle += [stage["name"] for stage in stages if stage["name"] in asked and not stage["rejected"]]
+    idle += [stage.name for stage in stages if stage.name in asked and not stage.rejected]
     names = ", ".join(idle)
     return [f"these filters leave out nothing: {names}; do they look where they should?"] if idle else []
 

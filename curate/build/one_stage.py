@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from curate.build.dataset_folder import check_writable
 from curate.build.run_stages import StagesRun, run_stages
 from curate.build.stages import all_makers, wanted_stages
@@ -50,7 +52,7 @@ class Result:
             "read": self.read,
             "kept": len(self.run.rows),
             "rejected": len(self.run.rejections),
-            "stages": self.run.counts,
+            "stages": msgspec.to_builtins(self.run.counts),
             "reports": self.run.reports,
             "warnings": self.run.warnings,
         }

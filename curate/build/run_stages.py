@@ -10,6 +10,7 @@ import numpy as np
 from curate.build.human_decisions import Decisions
 from curate.build.stage_cache import CachedResult, StageCache
 from curate.core.console import progress
+from curate.core.manifest import StageCount
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection
 from curate.table.stage import Context, Measured, Stage, StageResult
@@ -21,7 +22,7 @@ class StagesRun:
 
     rows: RowSelection
     rejections: Rejections
-    counts: list[dict[str, Any]] = field(default_factory=list)
+    counts: list[StageCount] = field(default_factory=list)
     """For each stage, the reading first, what `count_stage` says of it."""
     ties: list[dict[str, str]] = field(default_factory=list)
     conflicts: list[list[str]] = field(default_factory=list)
@@ -122,16 +123,16 @@ def check_account(name: str, rows: RowSelection, result: StageResult) -> None:
     raise RuntimeError(f"stage {name}: {len(rows)} rows went in, {kept} kept and {gone} rejected came out")
 
 
-def count_stage(name: str, rows_in: int, result: StageResult) -> dict[str, Any]:
+def count_stage(name: str, rows_in: int, result: StageResult) -> StageCount:
     """What a manifest says of a stage: rows in, kept, rejected, and why."""
     counts: Counter[str] = Counter()
     for (_, reason), count in result.rejections.reasons().items():
         counts[reason] += count
-    return {
-        "name": name,
-        "rows_in": rows_in,
-        "kept": len(result.kept),
-        "rejected": len(result.rejections),
-        "reasons": dict(sorted(counts.items())),
+    return StageCount(
+        name=name,
+        rows_in=rows_in,
+        kept=len(result.kept),
+        rejected=len(result.rejections),
+        reasons=dict(sorted(counts.items())),
         **result.counts,
-    }
+    )

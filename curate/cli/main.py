@@ -1,7 +1,7 @@
 """The command `curate`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +10,9 @@ from curate.cli import index as index_commands
 from curate.cli import stages as stage_commands
 from curate.core.console import EPILOG, Bytes, command_options, print_json, run, say, warn
 from curate.review.commands import review
+
+if TYPE_CHECKING:
+    from curate.core.manifest import Manifest
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -86,9 +89,9 @@ def verify(dataset: Path, as_json: bool) -> int:
 
     manifest = verify_dataset(dataset)
     if as_json:
-        print_json({"verified": True, "digest": manifest["digest"], "outputs": manifest["outputs"]})
+        print_json({"verified": True, "digest": manifest.digest, "outputs": manifest.outputs})
     else:
-        click.echo(f"{dataset}: all {len(manifest['outputs'])} files fit the manifest {manifest['digest']}")
+        click.echo(f"{dataset}: all {len(manifest.outputs)} files fit the manifest {manifest.digest}")
     return 0
 
 
@@ -119,25 +122,25 @@ def init(folder: Path, dry_run: bool) -> int:
     return 0
 
 
-def _print_summary(manifest: dict[str, Any]) -> None:
+def _print_summary(manifest: "Manifest") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    stages = Table(title=Text(manifest["name"]), title_justify="left", box=None, pad_edge=False)
+    stages = Table(title=Text(manifest.name), title_justify="left", box=None, pad_edge=False)
     for column in ("stage", "in", "kept", "rejected"):
         stages.add_column(column, justify="left" if column == "stage" else "right")
     stages.add_column("why")
-    for stage in manifest["stages"]:
-        why = ", ".join(f"{reason} {count}" for reason, count in stage["reasons"].items())
-        numbers = (str(stage[key]) for key in ("rows_in", "kept", "rejected"))
-        stages.add_row(stage["name"], *numbers, Text(why))
-    labels = sorted({label for counts in manifest["split"].values() for label in counts})
+    for stage in manifest.stages:
+        why = ", ".join(f"{reason} {count}" for reason, count in stage.reasons.items())
+        numbers = map(str, (stage.rows_in, stage.kept, stage.rejected))
+        stages.add_row(stage.name, *numbers, Text(why))
+    labels = sorted({label for counts in manifest.split.values() for label in counts})
     split = Table(box=None, pad_edge=False)
     split.add_column("side")
     for label in (*labels, "all"):
         split.add_column(Text(label), justify="right")
-    for side, counts in manifest["split"].items():
+    for side, counts in manifest.split.items():
         split.add_row(side, *(str(counts.get(label, 0)) for label in labels), str(sum(counts.values())))
     console = Console(highlight=False)
     console.print(stages)

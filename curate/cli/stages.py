@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from curate.core.console import EPILOG, command_options, print_json, say, warn
 from curate.core.gc_pause import collector_paused
+
+if TYPE_CHECKING:
+    from curate.core.manifest import StageCount
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="FILES...")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -246,9 +249,9 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _print_result(stages: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> None:
-    numbers = [[stage[key] for key in ("name", "rows_in", "kept", "rejected")] for stage in stages]
-    why = [", ".join(f"{reason} {count}" for reason, count in stage["reasons"].items()) for stage in stages]
+def _print_result(stages: Sequence["StageCount"], reports: Mapping[str, Any]) -> None:
+    numbers = [[stage.name, stage.rows_in, stage.kept, stage.rejected] for stage in stages]
+    why = [", ".join(f"{reason} {count}" for reason, count in stage.reasons.items()) for stage in stages]
     print_table(
         ["stage", "in", "kept", "rejected", "why"], [[*row, text] for row, text in zip(numbers, why, strict=True)]
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from curate.core.errors import ConfigError, os_errors
 from curate.core.files import write_text
-from curate.core.paths import package_folder
+from curate.core.installation import shipped_folder
 
 _SAMPLE = "toolcalls"
 _SUFFIXES = frozenset({".yaml", ".py", ".md"})
@@ -17,7 +17,7 @@ def write_starter(folder: Path, *, dry_run: bool = False) -> list[Path]:
 
     Raises: ConfigError where one is there already.
     """
-    origin = package_folder("samples") / _SAMPLE
+    origin = shipped_folder("samples") / _SAMPLE
     with os_errors(origin):
         files = sorted(file for file in origin.iterdir() if file.suffix in _SUFFIXES)
         texts = {folder / file.name: file.read_text(encoding="utf-8") for file in files}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from curate.compose.canaries import SOURCE, plant
 from curate.compose.mix import repeat_rows
@@ -59,13 +58,3 @@ def _with_canaries(sides: dict[Side, RowSelection], settings: Canaries, added: d
         planted.record(),
         {CANARIES_FILE: json_lines(planted.canaries)},
     )
-
-
-def describe_added(sides: Sides) -> dict[str, Any]:
-    """What the manifest says of rows that no source has; empty where there is none."""
-    facts: dict[str, Any] = {}
-    if sides.added:
-        facts["added"] = sides.added
-    if sides.canaries is not None:
-        facts["canaries"] = sides.canaries
-    return facts

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from curate.core.rows.row_text import KEY_BYTES
 from curate.core.seeding import stable_seed, stable_seeds
+from curate.core.union_find import UnionFind
 from curate.recipe.recipe import SIDES, Side, Split
 from curate.table.chunk import ChunkRows
 from curate.table.row_table import encoded_ids
@@ -105,20 +106,11 @@ def count_labels(sides: Mapping[Side, RowSelection]) -> dict[str, dict[str, int]
 
 def _merge(pairs: Sequence[tuple[float, str]]) -> list[tuple[float, float]]:
     """Each draw in the pairs, the smallest first, with the smallest of all draws that ties connect it with."""
-    parents: dict[float, float] = {}
+    sets = UnionFind[float]()
     first: dict[str, float] = {}
-
-    def root(draw: float) -> float:
-        parents.setdefault(draw, draw)
-        while parents[draw] != draw:
-            parents[draw] = parents[parents[draw]]
-            draw = parents[draw]
-        return draw
-
     for draw, tie in pairs:
-        low, high = sorted((root(draw), root(first.setdefault(tie, draw))))
-        parents[high] = low
-    return [(draw, root(draw)) for draw in sorted(parents)]
+        sets.join(draw, first.setdefault(tie, draw))
+    return sorted(sets.all().items())
 
 
 def _check(draws: NDArray[np.float64], side_of: NDArray[np.uint8], ties: Mapping[int, str]) -> None:

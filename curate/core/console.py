@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from curate.core.errors import AcidtestError, from_os_error
+from curate.core.installation import find_intruder
 
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # sysexits' EX_SOFTWARE: a fault of ours, distinct from every documented outcome
@@ -32,6 +33,8 @@ def run(command: click.Command) -> NoReturn:
         sys.argv.remove("--debug")
     # SIGTERM ends like Ctrl-C: the same clean-up runs, and the same command goes on later.
     signal.signal(signal.SIGTERM, _interrupt)
+    if (intruder := find_intruder()) is not None:
+        warn(intruder)
     try:
         code = command.main(standalone_mode=False)
         sys.stdout.flush()

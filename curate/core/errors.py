@@ -70,6 +70,11 @@ _OS_FIXES = {
 _HARDWARE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
+def first_line(error: Exception) -> str:
+    """What an error of somebody else's says, in a line: its first, or its name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def from_os_error(error: OSError, where: str | Path | None = None) -> AcidtestError:
     """The `AcidtestError` for an `OSError`: a service error where hardware is at fault, else a data error."""
     place = where if where is not None else error.filename

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.errors import ConfigError, DataError, ServiceError, os_errors
+from curate.core.installation import shipped_folder
 
+_SHIPPED = ("rubrics", "samples")  # named as if they were packages
 # Packages that carry data we use. Each declares dependencies that reading its data does not need.
 _WITHOUT_DEPENDENCIES = {
     "bfcl_eval": "bfcl-eval",
@@ -30,6 +32,8 @@ def find_path(value: str, folder: Path) -> Path:
 
 def package_folder(name: str) -> Path:
     """The folder of an installed package, found without importing it. Raises: DataError where it isn't installed."""
+    if name in _SHIPPED:
+        return shipped_folder(name)
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):

@@ -3,6 +3,9 @@
 Words are what whitespace and control characters separate, letters lowercased. Languages that write without spaces (Han,
 Kana, Thai, Lao, Khmer, Burmese, Tibetan) have no such words: there each character is a word, so that a run of three
 words is a run of three characters.
+
+Punctuation belongs to the word it stands at: near duplicates are compared as they were written. Leaked items are found
+by words without it, without accents and apostrophes (`curate.core.text.leaks.hashed_words`).
 """
 
 import numpy as np

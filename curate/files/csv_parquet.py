@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import msgspec
 
-from curate.core.errors import DataError
+from curate.core.errors import DataError, first_line
 from curate.files.compressed import opened
 from curate.files.record import MAX_LINE_BYTES, Record
 
@@ -97,9 +97,8 @@ def read_parquet(path: Path) -> Iterator[Record]:
             for index, row in enumerate(frame.slice(first, _BATCH_ROWS).collect().iter_rows(named=True), start=first):
                 yield _parquet_record(index, row)
     except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
         raise DataError(
-            f"the Parquet file can't be read: {reason}", where=path, fix="make or fetch it again"
+            f"the Parquet file can't be read: {first_line(error)}", where=path, fix="make or fetch it again"
         ) from error
 
 

@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
+from curate.core.manifest import MANIFEST, peek_manifest
 from curate.core.paths import find_path
-from curate.core.records import peek_record
 from curate.recipe.recipe import SIDES
 
 INDEX_RECORD = "index.json"
-_MANIFEST = "manifest.json"
 
 
 def index_folder(value: str, folder: Path) -> Path | None:
     """The folder of the index that `value` names, None where it names something else."""
     path = find_path(value, folder)
-    return path if (path / INDEX_RECORD).is_file() and not (path / _MANIFEST).exists() else None
+    return path if (path / INDEX_RECORD).is_file() and not (path / MANIFEST).exists() else None
 
 
 def row_files(path: Path) -> list[Path] | None:
@@ -21,9 +20,10 @@ def row_files(path: Path) -> list[Path] | None:
 
     Rejected rows, evidence, canaries and records stand beside them; sides without rows are left out.
     """
-    if (manifest := peek_record(path / _MANIFEST)) is not None and manifest.get("kind") == "manifest":
-        outputs = manifest["outputs"]
-        return [path / f"{side}.jsonl" for side in SIDES if outputs.get(f"{side}.jsonl", {}).get("rows")]
+    if (manifest := peek_manifest(path / MANIFEST)) is not None:
+        outputs = manifest.outputs
+        files = [f"{side}.jsonl" for side in SIDES if f"{side}.jsonl" in outputs]
+        return [path / name for name in files if outputs[name].rows]
     if (path / "kept.jsonl").is_file() and (path / "rejected.jsonl").is_file():
         return [path / "kept.jsonl"]
     return None

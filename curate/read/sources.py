@@ -1,7 +1,6 @@
 """Reading: records in files become rows. A record that can't is a rejection, a file that can't is an error."""
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import msgspec
 
 from curate.core.errors import DataError
+from curate.core.manifest import Manifest
 from curate.core.paths import find_path, load_function
 from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.mapped import mapped
@@ -16,7 +16,7 @@ from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, detect
 from curate.files.record import Record
 from curate.files.records import Input, read_records
 from curate.read.record_to_row import UNREADABLE, Adapter, Joined, RowReader
-from curate.recipe.recipe import Join, Source
+from curate.recipe.recipe import Join, Source, recipe_of
 
 UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
 
@@ -88,15 +88,12 @@ def _records_by(join: Join, path: Path) -> dict[str, dict[str, Any]]:
     return records
 
 
-def detected_formats(manifest: Mapping[str, Any]) -> list[str]:
+def detected_formats(manifest: Manifest) -> list[str]:
     """A sentence for each source whose format was found out and not named: what to pin in the recipe."""
-    open_sources = {
-        source["name"]
-        for source in manifest["recipe"]["sources"]
-        if not any(source.get(key) for key in ("adapter", "format", "map"))
-    }
-    files = [item for item in manifest["inputs"] if item["kind"] == "source" and item["name"] in open_sources]
-    found = dict.fromkeys((item["name"], item["format"]) for item in files)
+    sources = recipe_of(manifest).sources
+    open_sources = {source.name for source in sources if not (source.adapter or source.format or source.map)}
+    files = [item for item in manifest.inputs if item.kind == "source" and item.name in open_sources]
+    found = dict.fromkeys((item.name, item.format) for item in files)
     return [
         f"{name}: no known format fits its first records: name a `map` or an `adapter`"
         if form == UNKNOWN

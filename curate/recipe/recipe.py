@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from curate.core.config_file import Config
+from curate.core.manifest import Manifest
 from curate.core.rows.row import Origin
 from curate.core.text.leaks.settings import Decontaminate
 from curate.recipe.balance_mix import Balance, Mix
@@ -236,3 +237,8 @@ class Recipe(Config):
     @classmethod
     def _names_differ(cls, value: list[Source]) -> list[Source]:
         return _differently_named(value)
+
+
+def recipe_of(manifest: Manifest) -> Recipe:
+    """The recipe that a dataset was built by."""
+    return Recipe.model_validate(manifest.recipe)

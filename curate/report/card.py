@@ -1,15 +1,16 @@
 """The card: what a dataset is, in Markdown, for people who decide whether to use it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
+from curate.core.manifest import CanaryCount, Manifest, StageCount
 from curate.core.markdown import cell, table
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import message_text
 from curate.dedup.cluster_table import expected_recall, recall_curve
-from curate.recipe.recipe import Dedup
+from curate.recipe.recipe import Dedup, recipe_of
 from curate.report.facts import fit_sentences
 from curate.report.sizes import advice, count_doublings
 from curate.table.selection import RowSelection
@@ -27,22 +28,22 @@ _CHECKING = """## Checking it
 the row that is kept instead. The same recipe on the same inputs gives the same bytes."""
 
 
-def render_card(facts: Mapping[str, Any], train: RowSelection, sections: Sequence[str]) -> str:
-    """The card of the dataset that `facts` (the manifest's) describe; `train` gives lengths and samples.
+def render_card(manifest: Manifest, train: RowSelection, sections: Sequence[str]) -> str:
+    """The card of the dataset that the manifest describes; `train` gives lengths and samples.
 
     `sections` are those of the stages on their reports.
     """
     parts = [
-        f"# {cell(facts['name'])}\n\n> {cell(facts['behaviour'])}",
-        _split(facts["split"]),
-        _stages(facts["stages"]),
-        _sources(facts),
-        _fit(facts, train),
-        _dedup(facts["recipe"]),
-        _warnings(facts["warnings"]),
+        f"# {cell(manifest.name)}\n\n> {cell(manifest.behaviour)}",
+        _split(manifest.split),
+        _stages(manifest.stages),
+        _sources(manifest),
+        _fit(manifest, train),
+        _dedup(recipe_of(manifest).dedup),
+        _warnings(manifest.warnings),
         *sections,
-        _canaries(facts.get("canaries")),
-        _conflicts(facts["conflicts"]),
+        _canaries(manifest.canaries),
+        _conflicts(manifest.conflicts),
         _lengths(train),
         _samples(train),
         _CHECKING,
@@ -56,12 +57,12 @@ def _warnings(warnings: Sequence[str]) -> str:
     return "## To look at\n\n" + "\n".join(f"- {cell(text)}" for text in warnings[:_SHOWN_WARNINGS])
 
 
-def _canaries(canaries: Mapping[str, Any] | None) -> str:
-    if canaries is None:
+def _canaries(canaries: CanaryCount | UnsetType) -> str:
+    if canaries is UNSET:
         return ""
     return (
         "## Canaries\n\n"
-        f"{canaries['count']} unique strings stand in train {canaries['planted']} times. `canaries.jsonl` holds"
+        f"{canaries.count} unique strings stand in train {canaries.planted} times. `canaries.jsonl` holds"
         " them, and must never become training data."
     )
 
@@ -72,23 +73,23 @@ def _split(split: Mapping[str, Mapping[str, int]]) -> str:
     return "## Rows\n\n" + table(["side", *labels, "all"], rows)
 
 
-def _stages(stages: Sequence[Mapping[str, Any]]) -> str:
+def _stages(stages: Sequence[StageCount]) -> str:
     rows = [
         [
-            stage["name"],
-            stage["rows_in"],
-            stage["kept"],
-            stage["rejected"],
-            ", ".join(f"{reason} {count}" for reason, count in stage["reasons"].items()) or "-",
+            stage.name,
+            stage.rows_in,
+            stage.kept,
+            stage.rejected,
+            ", ".join(f"{reason} {count}" for reason, count in stage.reasons.items()) or "-",
         ]
         for stage in stages
     ]
     return "## What each stage did\n\n" + table(["stage", "in", "kept", "rejected", "reasons"], rows)
 
 
-def _sources(facts: Mapping[str, Any]) -> str:
-    rows = [[source[key] for key in ("name", "read", "kept", "rejected")] for source in facts["sources"]]
-    files = list(dict.fromkeys((item["path"], item["kind"], item["digest"]) for item in facts["inputs"]))
+def _sources(manifest: Manifest) -> str:
+    rows = [[source.name, source.read, source.kept, source.rejected] for source in manifest.sources]
+    files = list(dict.fromkeys((item.path, item.kind, item.digest) for item in manifest.inputs))
     return (
         "## Sources\n\n"
         + table(["source", "read", "kept", "rejected"], rows)
@@ -97,19 +98,18 @@ def _sources(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _fit(facts: Mapping[str, Any], train: RowSelection) -> str:
+def _fit(manifest: Manifest, train: RowSelection) -> str:
     """What so many rows are good for, and whether they are about behaviour at all."""
-    different = sum(source["kept"] for source in facts["sources"])
+    different = sum(source.kept for source in manifest.sources)
     listed = "\n".join(f"- {text}" for text in advice(different))
-    text = f"## Fit for fine-tuning\n\n{listed}\n\n" + " ".join(fit_sentences(facts["fit"]))
-    shown = train.take(train.find(set(facts["fit"]["listed"])))[:_SAMPLES]
+    text = f"## Fit for fine-tuning\n\n{listed}\n\n" + " ".join(fit_sentences(manifest.fit))
+    shown = train.take(train.find(set(manifest.fit.listed)))[:_SAMPLES]
     return "\n\n".join([text, *map(_sample, shown.rows)])
 
 
-def _dedup(recipe: Mapping[str, Any]) -> str:
-    if recipe["dedup"] is None:
+def _dedup(settings: Dedup | None) -> str:
+    if settings is None:
         return "## Near duplicates\n\nNot looked for: the recipe turns this stage off."
-    settings = Dedup.model_validate(recipe["dedup"])
     points = [(s, chance) for s, chance in recall_curve(settings) if s >= _CURVE_FROM]
     return (
         "## Near duplicates\n\n"

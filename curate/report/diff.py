@@ -1,17 +1,16 @@
 """How two datasets differ: rows added, removed, changed and moved between sides, and what each stage took out."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from curate.build.dataset_folder import MANIFEST
 from curate.core.digests import digest_bytes
 from curate.core.errors import DataError
-from curate.core.records import peek_record
+from curate.core.manifest import MANIFEST, peek_manifest
 from curate.core.rows.row import Row, encode_row
 from curate.recipe.recipe import SIDES
 
@@ -99,10 +98,10 @@ def compare(a: Path, b: Path) -> Difference:
 def _read(path: Path) -> _Rows:
     from curate.build.one_stage import read_rows
 
-    manifest: Mapping[str, Any] = {}
+    manifest = None
     files = {"rows": path}
     if path.is_dir():
-        manifest = peek_record(path / MANIFEST) or {}
+        manifest = peek_manifest(path / MANIFEST)
         files = {side: path / f"{side}.jsonl" for side in SIDES if (path / f"{side}.jsonl").is_file()}
         if not files:
             raise DataError("no dataset: no train.jsonl, val.jsonl or test.jsonl", where=path, fix="name its folder")
@@ -115,7 +114,7 @@ def _read(path: Path) -> _Rows:
             row = entry.row
             sides.setdefault(row.id, []).append(side)
             digests.setdefault(row.id, Counter())[_content(row)] += 1
-    stages = {stage["name"]: stage["rejected"] for stage in manifest.get("stages", ())}
+    stages = {stage.name: stage.rejected for stage in manifest.stages} if manifest is not None else {}
     return _Rows(sides, digests, stages)
 
 

@@ -6,9 +6,9 @@ about facts it finds six in ten. So its share is a lower bound.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from curate.core.manifest import FactCount
 from curate.core.rows.row import Row
 
 # A fact is asked for by one of these words in a question, or at the start of a sentence ...
@@ -50,21 +50,21 @@ NOTABLE_SHARE = 0.1
 _BARE_WORDS = 4  # in so short an answer the first word can be the name that was asked for
 
 
-def describe_facts(rows: Sequence[Row]) -> dict[str, Any]:
+def describe_facts(rows: Sequence[Row]) -> FactCount:
     """How many of the rows look like facts, and the ids of some; of many rows, every k-th is looked at."""
     looked_at = rows[:: -(-len(rows) // _LOOKED_AT) or 1]
     found = [row.id for row in looked_at if states_fact(row)]
     share = round(len(found) / len(looked_at), 4) if looked_at else 0.0
-    return {"looked_at": len(looked_at), "facts": len(found), "share": share, "listed": found[:_LISTED]}
+    return FactCount(looked_at=len(looked_at), facts=len(found), share=share, listed=found[:_LISTED])
 
 
-def fit_sentences(found: Mapping[str, Any]) -> list[str]:
+def fit_sentences(found: FactCount) -> list[str]:
     """What the share of facts means for somebody who wants to train on the rows."""
-    if not found["facts"]:
-        return [f"None of {found['looked_at']:,} rows looked at seems to teach a fact rather than behaviour."]
-    verdict = "That is much: is fine-tuning what this task needs? " if found["share"] >= NOTABLE_SHARE else ""
+    if not found.facts:
+        return [f"None of {found.looked_at:,} rows looked at seems to teach a fact rather than behaviour."]
+    verdict = "That is much: is fine-tuning what this task needs? " if found.share >= NOTABLE_SHARE else ""
     return [
-        f"{found['facts']:,} of {found['looked_at']:,} rows looked at ({found['share']:.1%}) seem to teach facts rather"
+        f"{found.facts:,} of {found.looked_at:,} rows looked at ({found.share:.1%}) seem to teach facts rather"
         " than behaviour: they ask who, what, when, where or how many, and the short answer holds a name, a number or a"
         " date that the prompt lacks.",
         f"{verdict}Facts belong in retrieval: a model that is trained on them recites some and invents the others.",

@@ -11,10 +11,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from curate.core.manifest import Manifest, StageCount
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import message_text
 from curate.dedup.cluster_table import expected_recall, recall_curve, repeated
-from curate.recipe.recipe import Dedup, Side
+from curate.recipe.recipe import Dedup, Side, recipe_of
 from curate.report.facts import fit_sentences
 from curate.report.lengths import length_charts
 from curate.report.sizes import advice, count_doublings, lengths
@@ -65,8 +66,8 @@ class Pair:
     kept: str
 
 
-def render_report(facts: Mapping[str, Any], sides: Mapping[Side, RowSelection], rejections: Rejections) -> str:
-    """The report of the dataset that `facts` (the manifest's) describe, as one HTML document."""
+def render_report(manifest: Manifest, sides: Mapping[Side, RowSelection], rejections: Rejections) -> str:
+    """The report of the dataset that the manifest describes, as one HTML document."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -78,20 +79,20 @@ def render_report(facts: Mapping[str, Any], sides: Mapping[Side, RowSelection], 
     first, *others = sides.values()
     rows = first.followed_by(*others)
     sizes = rows.column("lengths")[:, 1]
-    originals = len(rows) - sum(facts.get("added", {}).values())
-    near: Mapping[str, Any] = next((stage for stage in facts["stages"] if stage["name"] == "near"), {})
-    by_source, by_rule = length_charts(facts, sides, rejections)
-    listed = set(facts["fit"]["listed"])
-    similarities = [(name, count) for name, count in near.get("similarities", {}).items()]
+    originals = len(rows) - sum((manifest.added or {}).values())
+    near = next((stage for stage in manifest.stages if stage.name == "near"), None)
+    by_source, by_rule = length_charts(manifest, sides, rejections)
+    listed = set(manifest.fit.listed)
+    similarities = list((near.similarities or {}).items()) if near is not None else []
     return environment.get_template("report.html.j2").render(
-        facts=facts,
+        manifest=manifest,
         css=Markup((FOLDER / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        read=sum(source["read"] for source in facts["sources"]),
+        read=sum(source.read for source in manifest.sources),
         kept=originals,
         rejected=len(rejections),
         sides={side: len(some) for side, some in sides.items()},
-        sources=facts["sources"],
-        rules=_rules(facts["stages"]),
+        sources=manifest.sources,
+        rules=_rules(manifest.stages),
         classes=_bars(rows.labels().most_common(_SHOWN_CLASSES), len(rows)),
         lengths=_length_bars(sizes),
         length=lengths(sizes),
@@ -100,8 +101,8 @@ def render_report(facts: Mapping[str, Any], sides: Mapping[Side, RowSelection], 
         advice=advice(originals),
         lengths_by_source=by_source,
         lengths_by_rule=by_rule,
-        curve=_curve(facts["recipe"]["dedup"]),
-        fit=fit_sentences(facts["fit"]),
+        curve=_curve(recipe_of(manifest).dedup),
+        fit=fit_sentences(manifest.fit),
         facts_shown=[(row.id, _text(row)) for row in rows.take(rows.find(listed)).rows],
     )
 
@@ -111,9 +112,9 @@ def visible(value: object) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
 
 
-def _rules(stages: Sequence[Mapping[str, Any]]) -> list[tuple[str, Bar]]:
+def _rules(stages: Sequence[StageCount]) -> list[tuple[str, Bar]]:
     """(stage, bar) for every reason that took rows out."""
-    found = [(stage["name"], reason, count) for stage in stages for reason, count in stage["reasons"].items()]
+    found = [(stage.name, reason, count) for stage in stages for reason, count in stage.reasons.items()]
     most = max((count for _, _, count in found), default=1)
     return [(stage, Bar(reason, count, round(100 * count / most, 2))) for stage, reason, count in found]
 
@@ -126,10 +127,9 @@ def _bars(counts: Sequence[tuple[str, int]], whole: int | None = None) -> list[B
     ]
 
 
-def _curve(dedup: Mapping[str, Any] | None) -> Curve | None:
-    if dedup is None:
+def _curve(settings: Dedup | None) -> Curve | None:
+    if settings is None:
         return None
-    settings = Dedup.model_validate(dedup)
     points = [f"{100 * s:g},{100 - 100 * chance:g}" for s, chance in recall_curve(settings, _CURVE_STEPS)]
     table = recall_curve(settings)
     return Curve(" ".join(points), table, settings.threshold, expected_recall(settings), settings.bands, settings.rows)

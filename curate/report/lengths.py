@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.core.manifest import Manifest
 from curate.recipe.recipe import Side
 from curate.report.sizes import count_doublings, median
 from curate.table.rejections import Rejections
@@ -40,13 +41,13 @@ class Lengths:
 
 
 def length_charts(
-    facts: Mapping[str, Any], sides: Mapping[Side, RowSelection], rejections: Rejections
+    manifest: Manifest, sides: Mapping[Side, RowSelection], rejections: Rejections
 ) -> tuple[list[Lengths], list[Lengths]]:
     """The charts of the sources and of the rules, all on one scale. A record's length is that of its bytes as read."""
-    source_of = {item["path"]: item["name"] for item in facts["inputs"] if item["kind"] == "source"}
-    names = {source["name"] for source in facts["sources"]}
+    source_of = {item.path: item.name for item in manifest.inputs if item.kind == "source"}
+    names = {source.name for source in manifest.sources}
     first, *others = sides.values()
-    kept = _kept_sizes(first.followed_by(*others), names, repeated=bool(facts.get("added")))
+    kept = _kept_sizes(first.followed_by(*others), names, repeated=bool(manifest.added))
     ruled = rejections.sizes_by_rule()
     dropped: dict[str, NDArray[np.int64]] = {}
     for path, found in rejections.sizes_by_path().items():

@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from curate.core.errors import DataError
+from curate.core.errors import DataError, first_line
 from curate.core.review.items import Facts
 
 FILE = "clusters.parquet"
@@ -25,8 +25,9 @@ class Clusters:
         try:
             table = pl.read_parquet(self._path, columns=["cluster", "id", "kept", "similarity", "stage"])
         except (pl.exceptions.PolarsError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"can't be read: {reason}", where=self._path, fix="build the dataset again") from error
+            raise DataError(
+                f"can't be read: {first_line(error)}", where=self._path, fix="build the dataset again"
+            ) from error
         return table.rows()
 
     @cached_property

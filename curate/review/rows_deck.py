@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.errors import DataError
-from curate.core.records import peek_record
+from curate.core.manifest import MANIFEST, peek_manifest
 from curate.core.review.decisions import Key, row_digest
 from curate.core.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
 from curate.core.review.layout import message_blocks, row_blocks
@@ -208,8 +208,8 @@ class RowDeck:
         schemas = Schemas()
         rules = [check_messages, tool_rule(schemas), check_text]
         # A schema that every row carries can be asked here; one in a file stands where the recipe does.
-        manifest = (peek_record(self._folder / "manifest.json") if self._folder else None) or {}
-        name = (manifest.get("recipe", {}).get("validate") or {}).get("target_schema")
+        manifest = peek_manifest(self._folder / MANIFEST) if self._folder else None
+        name = (manifest.recipe.get("validate") or {}).get("target_schema") if manifest is not None else None
         if isinstance(name, str) and name.startswith("meta."):
             rules.append(answer_rule(name.removeprefix("meta."), None, schemas))
         return rules

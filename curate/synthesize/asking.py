@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from curate.core.chat.openai_wire import Failure, Reply
+from curate.core.endpoint.wire import Failure, Reply
 from curate.core.errors import ServiceError
+from curate.core.prices import TokenPrice
+from curate.core.spending import Purse
 from curate.synthesize.config import Teacher as Settings
 from curate.synthesize.journal import Journal, Record
 from curate.synthesize.requests import Request
-from curate.synthesize.spending import Purse
 from curate.synthesize.teacher import Teacher
 
 _LONGEST_PAUSE_S = 0.2  # how soon a thread that waits notices that the run stops
@@ -21,12 +22,18 @@ class Asker:
     """Sends requests and journals what comes back. `failures`: key -> why a request got no reply."""
 
     def __init__(
-        self, teacher: Teacher, settings: Settings, journal: Journal, purse: Purse, give_up_after: int
+        self,
+        teacher: Teacher,
+        settings: Settings,
+        journal: Journal,
+        purse: Purse,
+        price: TokenPrice | None,
+        give_up_after: int,
     ) -> None:
         self._teacher = teacher
         self._settings = settings
         self._journal = journal
-        self._purse = purse
+        self._purse, self._price = purse, price
         self._give_up_after = give_up_after
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -60,7 +67,7 @@ class Asker:
         for number in range(self._settings.tries):
             self._wait_for_quiet()
             bounds = (request.most_prompt_tokens, request.most_completion_tokens)
-            if self._stopping.is_set() or not self._purse.reserve(*bounds):
+            if self._stopping.is_set() or self._purse.reserve(bounds, self._price) != "yes":
                 return
             result = self._try(request, bounds)
             if isinstance(result, Reply):
@@ -101,7 +108,7 @@ class Asker:
                 )  # fmt: skip
             self._journal.append(record)
         finally:
-            self._purse.settle(bounds, used)
+            self._purse.settle(bounds, used, self._price)
         return result
 
     def _wait(self, number: int, asked_s: float | None) -> None:

@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from curate.core.chat.openai_wire import check_key_is_safe, checked_address
 from curate.core.config_file import Config
+from curate.core.endpoint.wire import check_key_is_safe, checked_address
 from curate.core.prices import TokenPrice
 from curate.recipe.recipe import Source
 

@@ -25,7 +25,7 @@ from curate.synthesize.config import Audit, Synthesize
 from curate.synthesize.journal import Journal, read_journal
 from curate.synthesize.replies import no_reply, read_replies
 from curate.synthesize.requests import Request, Wording, make_requests, read_wording
-from curate.synthesize.spending import Purse, Spent
+from curate.synthesize.spending import Spent, open_purse, spent
 from curate.synthesize.teacher import Endpoint, Teacher
 from curate.table.rejections import Rejection, Rejections, encode_rejection
 from curate.table.selection import RowSelection
@@ -80,8 +80,8 @@ def plan_synthesis(settings: Synthesize, folder: Path) -> Plan:
     completion = sum(request.most_completion_tokens for request in left)
     price = settings.price
     money = None if price is None else price.cost(prompt, completion)
-    spent = Purse(settings.budget, price, past).spent()
-    return Plan(len(work.seeds), len(work.requests), len(work.requests) - len(left), prompt, completion, money, spent)
+    used = spent(open_purse(settings.budget, price, past), price)
+    return Plan(len(work.seeds), len(work.requests), len(work.requests) - len(left), prompt, completion, money, used)
 
 
 def run_synthesis(
@@ -101,11 +101,11 @@ def run_synthesis(
     with Journal(work.output / JOURNAL) as journal:
         replies = journal.replies()
         left = [request for request in work.requests if request.key not in replies]
-        purse = Purse(settings.budget, settings.price, journal.records)
+        purse = open_purse(settings.budget, settings.price, journal.records)
         failures: dict[str, str] = {}
         if left:
             with nullcontext(teacher) if teacher is not None else closing(Endpoint(settings.teacher)) as asked:
-                asker = Asker(asked, settings.teacher, journal, purse, settings.give_up_after)
+                asker = Asker(asked, settings.teacher, journal, purse, settings.price, settings.give_up_after)
                 asker.ask_all(left, done)
             failures = asker.failures
         replies = journal.replies()
@@ -131,10 +131,10 @@ def run_synthesis(
                 "requests": {**counts, "digest": digest_json([request.key for request in work.requests])},
                 "rows": len(rows),
                 "rejected": dict(sorted(Counter(rejection.reason for rejection in rejections).items())),
-                "spent": msgspec.to_builtins(purse.spent()),
+                "spent": msgspec.to_builtins(spent(purse, settings.price)),
                 "outputs": outputs,
                 "seed": settings.seed,
-                "versions": versions("openai"),
+                "versions": versions("aiohttp"),
                 "environment": environment(base_url=settings.teacher.base_url),
             },
         )

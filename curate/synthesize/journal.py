@@ -26,6 +26,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str = ""
     detail: str = ""
 
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Those of the prompt and of the answer."""
+        return self.prompt_tokens, self.completion_tokens
+
 
 class Journal(journal.Journal[Record]):
     """An open journal, for one process and any number of its threads. Raises: ServiceError where another one has it."""

@@ -1,11 +1,11 @@
 """Ties: which rows must stay on one side of a split. A tie is what rows share; it is named by the smallest id."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
 
 from curate.core.rows.row import Row
+from curate.core.union_find import UnionFind
 from curate.table.selection import RowSelection
 
 
@@ -14,22 +14,12 @@ def merge_ties(*several: Mapping[str, str]) -> dict[str, str]:
     given = [ties for ties in several if ties]
     if len(given) < 2:
         return dict(given[0]) if given else {}
-    members: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
-    of_row: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
+    sets = UnionFind[str]()
+    first: dict[tuple[int, str], str] = {}
     for number, ties in enumerate(given):
         for row, tie in ties.items():
-            members[number, tie].append(row)
-            of_row[row].append((number, tie))
-    merged: dict[str, str] = {}
-    for row in of_row:
-        if row not in merged:
-            together, waiting = {row}, [row]
-            while waiting:
-                near = {other for tie in of_row[waiting.pop()] for other in members[tie]} - together
-                together |= near
-                waiting += near
-            merged.update(dict.fromkeys(together, min(together)))
-    return merged
+            sets.join(row, first.setdefault((number, tie), row))
+    return sets.all()
 
 
 def seed_ties(rows: RowSelection) -> dict[str, str]:

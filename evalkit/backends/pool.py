@@ -16,15 +16,15 @@ from typing import Any
 
 import msgspec
 
-from curate.core.chat.openai_wire import Failure, Reply
 from curate.core.console import Advance, say
+from curate.core.endpoint.client import Client
+from curate.core.endpoint.wire import Failure, Reply
 from curate.core.errors import ServiceError
-from evalkit.backends.openai_http import Client
+from curate.core.spending import Purse
 from evalkit.backends.pace import Pace
 from evalkit.calls import Call
 from evalkit.endpoint import Endpoint, Running
 from evalkit.generate import Answer, Request, failed
-from evalkit.spending import Purse
 
 _BUSY = frozenset({429, 503, 529})  # the endpoint has too much to do; 529 is what some call it
 _BAD_KEY = frozenset({401, 402})  # of the account: true for every request, whatever was answered before
@@ -96,7 +96,7 @@ class _Pool:
         async with AsyncExitStack() as stack:
             workers = []
             for group in groups.values():
-                client = await stack.enter_async_context(Client(calls[group[0]].endpoint, self._running))
+                client = await stack.enter_async_context(self._client(calls[group[0]].endpoint))
                 server = _Server(client, Pace(self._running.concurrency))
                 self._servers.append(server)
                 queue = map(calls.__getitem__, group)
@@ -113,6 +113,14 @@ class _Pool:
         if self._trouble is not None:
             raise self._trouble
         return self._spent
+
+    def _client(self, endpoint: Endpoint) -> Client:
+        return Client(
+            endpoint.base_url,
+            endpoint.key_env,
+            timeout_s=self._running.timeout_s,
+            connect_timeout_s=self._running.connect_timeout_s,
+        )
 
     async def _wait_for(self, workers: Sequence[asyncio.Future[None]]) -> None:
         """Until all workers are done; after an interrupt, for the answers that are on their way."""
@@ -217,7 +225,7 @@ class _Pool:
 
     async def _reserve(self, endpoint: Endpoint, most: tuple[int, int]) -> bool:
         while not self._stopping:
-            fits = self._purse.reserve(*most, endpoint.price)
+            fits = self._purse.reserve(most, endpoint.price)
             if fits == "yes":
                 return True
             if fits == "no":

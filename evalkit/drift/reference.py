@@ -6,7 +6,7 @@ from pathlib import Path
 
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.files import decode_lines
-from curate.core.records import read_record
+from curate.core.manifest import MANIFEST, read_manifest
 from curate.core.rows.row import Row
 from evalkit.contenders import question_text
 from evalkit.drift.logs import Entry
@@ -38,19 +38,20 @@ def read_reference(dataset: Path, results: Path | None = None, contender: str | 
 
     Raises: DataError, ProvenanceError; ConfigError where several contenders could be meant.
     """
-    if not (dataset / "manifest.json").is_file():
+    if not (dataset / MANIFEST).is_file():
         raise DataError("no dataset here: it has no manifest.json", where=dataset, fix="build it with `curate build`")
-    manifest = read_record(dataset / "manifest.json")
+    manifest = read_manifest(dataset / MANIFEST)
     train = _rows(dataset / "train.jsonl")
     held_out = [*_rows(dataset / "test.jsonl"), *_rows(dataset / "val.jsonl")]
     if not train:
         raise DataError("the dataset has no training rows", where=dataset / "train.jsonl")
-    digest = str(manifest["digest"])
+    digest = manifest.digest
     if results is None:
         answers = [*train, *held_out]
         return Reference(digest, _entries(train), _entries(held_out), _entries(answers), "the dataset's answers")
     found = read_results(results)
-    if found.result["chain"]["dataset"]["train"] != manifest.get("outputs", {}).get("train.jsonl", {}).get("digest"):
+    described = manifest.outputs.get("train.jsonl")
+    if found.result["chain"]["dataset"]["train"] != (described.digest if described is not None else None):
         raise ProvenanceError(
             "the results are of another dataset", where=results, fix="name the dataset that their suite names"
         )

@@ -9,12 +9,12 @@ from curate.core.chat.chat_format import TemplateFault
 from curate.core.console import progress, say, warn
 from curate.core.digests import digest_json
 from curate.core.rows.row import Message
+from curate.core.spending import Budget, Purse
 from evalkit.cache import open_cache
 from evalkit.calls import Call
-from evalkit.endpoint import Endpoint, Running
+from evalkit.endpoint import Endpoint, Running, request_body
 from evalkit.generate import Answer, Request, failed
 from evalkit.judge.settings import JudgeConfig
-from evalkit.spending import Purse
 
 Schema = dict[str, Any]
 _SCHEMA_REFUSED = ("status 400", "status 415", "status 422", "status 501")
@@ -67,7 +67,7 @@ class EndpointJudge:
         self._sure = self._schema is None
         self._seed = seed
         self._kept = kept
-        self._purse = Purse(config.budget)
+        self._purse = Purse(config.budget or Budget())
 
     def ask(self, prompts: Sequence[list[Message]], turn: int) -> list[Answer]:
         """One POST for each that isn't kept. The first of all tries out whether the endpoint takes a schema."""
@@ -94,8 +94,6 @@ class EndpointJudge:
         )
 
     def _body(self, request: Request) -> dict[str, Any]:
-        from evalkit.backends.openai_http import request_body
-
         body = request_body(
             self._endpoint,
             request.messages,

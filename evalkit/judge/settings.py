@@ -5,7 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
-from evalkit.endpoint import Budget, Endpoint
+from curate.core.spending import Budget
+from evalkit.endpoint import Endpoint
 
 
 class JudgeConfig(Config):

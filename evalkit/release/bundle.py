@@ -13,11 +13,12 @@ from typing import Any
 from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError, os_errors
 from curate.core.files import atomic_folder
+from curate.core.manifest import MANIFEST
 from curate.core.records import environment, read_record, seal, write_record
 from evalkit.judge.card import STATES, read_card
 from evalkit.outputs import RESULT
 from evalkit.release import signing
-from evalkit.release.chain import MANIFEST, Chain, check_links, read_chain
+from evalkit.release.chain import Chain, check_links, read_chain
 from evalkit.verdict import CARDS, VERDICT
 from trainer.record import RECORD
 
@@ -69,9 +70,9 @@ def _sources(chain: Chain) -> dict[str, Path]:
     weights = chain.adapter.name
     found |= {f"{weights}/{name}": chain.adapter / name for name in chain.run.record["adapter"]["files"]}
     found |= {f"{_RESULTS}/{name}": results / name for name in chain.result.record["environment"]["files"]}
-    card = chain.manifest.record.get("outputs", {}).get(_CARD)
+    card = chain.manifest.record.outputs.get(_CARD)
     if card is not None:
-        if not (dataset / _CARD).is_file() or digest_file(dataset / _CARD) != card["digest"]:
+        if not (dataset / _CARD).is_file() or digest_file(dataset / _CARD) != card.digest:
             raise ProvenanceError(
                 "the dataset's card is not the one its manifest describes",
                 where=dataset / _CARD,

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError
+from curate.core.manifest import MANIFEST, Manifest, read_manifest
 from curate.core.paths import find_path
 from curate.core.records import read_record
 from evalkit.judge.card import VOTES, read_card, void_because
@@ -14,7 +15,7 @@ from evalkit.outputs import RESULT, edited_files, read_result
 from evalkit.verdict import Verdict, card_beside, read_verdict, result_digest
 from trainer.record import RECORD, Run, read_run
 
-MANIFEST = "manifest.json"
+Content = TypeVar("Content")
 
 
 class NotPassedError(AcidtestError):
@@ -30,10 +31,10 @@ class UndecidedError(AcidtestError):
 
 
 @dataclass(frozen=True)
-class Link:
+class Link(Generic[Content]):
     """A record and where it lies, for messages."""
 
-    record: Mapping[str, Any]
+    record: Content
     path: Path
 
 
@@ -41,9 +42,9 @@ class Link:
 class Chain:
     """The four records, checked one by one, and the digest of the result's file."""
 
-    manifest: Link
-    run: Link
-    result: Link
+    manifest: Link[Manifest]
+    run: Link[Mapping[str, Any]]
+    result: Link[Mapping[str, Any]]
     result_digest: str
     verdict: Verdict
     verdict_path: Path
@@ -55,7 +56,7 @@ class Chain:
     def digests(self) -> dict[str, str]:
         """What identifies each link."""
         return {
-            "manifest": self.manifest.record["digest"],
+            "manifest": self.manifest.record.digest,
             "run": self.run.record["digest"],
             "result": self.result_digest,
             "verdict": self.verdict_digest,
@@ -81,7 +82,7 @@ def read_chain(run_folder: Path, results: Path, verdict: Path, dataset: Path | N
     record = read_record(verdict)
     cards: Mapping[str, list[str]] = record.get("chain", {}).get("cards", {})
     return Chain(
-        Link(read_record(where / MANIFEST), where / MANIFEST),
+        Link(read_manifest(where / MANIFEST), where / MANIFEST),
         Link(run.record, run.folder / RECORD),
         Link(result, results / RESULT),
         result_digest(results),
@@ -129,8 +130,8 @@ def _manifest_to_run(chain: Chain) -> None:
             where=chain.run.path,
             fix="build the rows with `curate build`, and train on that dataset",
         )
-    described = {output["digest"] for output in manifest.get("outputs", {}).values()}
-    if manifest["digest"] != trained["manifest"] or trained["train"]["digest"] not in described:
+    described = {output.digest for output in manifest.outputs.values()}
+    if manifest.digest != trained["manifest"] or trained["train"]["digest"] not in described:
         raise ProvenanceError(
             "the run was trained on another dataset than the one this manifest describes",
             where=chain.manifest.path,

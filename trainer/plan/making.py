@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from curate.core.chat.base_model import BaseModel, find_base, load_chat_format, made_once
-from curate.core.errors import ConfigError
+from curate.core.errors import ConfigError, first_line
 from trainer.adapter import new_adapter
 from trainer.checkpointing import SHARE_OF_FREE
 from trainer.config import TrainConfig
@@ -163,8 +163,9 @@ def count_base(base: BaseModel, config: TrainConfig, dtype: torch.dtype) -> Shap
     try:
         described = AutoConfig.from_pretrained(str(_config_place(base)))
     except (OSError, ValueError, KeyError) as error:
-        first = (str(error).strip() or "?").splitlines()[0]
-        raise ConfigError(f"the base's config can't be read: {first}", where=base.id, fix=HUB_FIX) from error
+        raise ConfigError(
+            f"the base's config can't be read: {first_line(error)}", where=base.id, fix=HUB_FIX
+        ) from error
     return count(described, _adapt(config), dtype)
 
 

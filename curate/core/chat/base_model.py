@@ -14,7 +14,7 @@ import msgspec
 
 from curate.core.chat.chat_format import ChatFormat, ChatParts, chat_parts
 from curate.core.digests import digest_file, digest_folder, digest_json
-from curate.core.errors import AcidtestError, ConfigError, os_errors
+from curate.core.errors import AcidtestError, ConfigError, first_line, os_errors
 from curate.core.files import atomic_folder, atomic_write
 from curate.core.paths import cache_folder, find_path, package_folder
 
@@ -91,7 +91,7 @@ def load_chat_format(base: BaseModel) -> ChatFormat:
         return ChatFormat(parts, functools.partial(_tokenizer, place))
     except (OSError, ValueError, TemplateError) as error:
         raise ConfigError(
-            f"the tokenizer can't be loaded: {_first_line(error)}",
+            f"the tokenizer can't be loaded: {first_line(error)}",
             where=base.id,
             fix="check `base`: a local folder, an embedded name, or a Hugging Face id that this machine can reach",
         ) from error
@@ -185,7 +185,3 @@ def _generation_stop_ids(place: Any) -> list[int]:
     except OSError:  # many models have no generation_config.json; the tokenizer's end token is enough
         return []
     return [ends] if isinstance(ends, int) else list(ends or ())
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

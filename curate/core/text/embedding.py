@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.digests import digest_folder
-from curate.core.errors import ConfigError, ServiceError
+from curate.core.errors import ConfigError, ServiceError, first_line
 from curate.core.paths import find_path, package_folder
 
 Vectors = NDArray[np.float32]
@@ -122,12 +122,13 @@ def _load(embedder: Embedder) -> Any:
 
 
 def _cannot_load(embedder: Embedder, error: Exception) -> ConfigError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     if embedder.folder:
         fix = "the folder must hold a sentence-transformers model with its weights as safetensors"
     else:
         fix = f"name a model that this machine can reach, a local folder, or {DEFAULT_EMBEDDER}"
-    return ConfigError(f"the embedder can't be loaded: {lines[0]}", where=embedder.folder or embedder.id, fix=fix)
+    return ConfigError(
+        f"the embedder can't be loaded: {first_line(error)}", where=embedder.folder or embedder.id, fix=fix
+    )
 
 
 @contextlib.contextmanager

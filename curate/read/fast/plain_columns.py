@@ -204,7 +204,6 @@ def _work_out(
     room, ends = texts
     whole, prompt, whole_ends, prompt_ends = room[0], room[1], ends[0], ends[1]
     of_message, kinds, lasts = roles
-    head_data, head_ends = heads
     tail_data, tail_ends = tails
     first, used, prompt_used = 0, 0, 0
     for row in range(lasts.size):
@@ -220,7 +219,7 @@ def _work_out(
                 whole[used] = 0x0A
                 used += 1
             role = of_message[message]
-            used = _copied(head_data, head_ends, role, whole, used)
+            used = _copied(heads[0], heads[1], role, whole, used)
             whole[used] = 0x0A
             used += 1
             end, fine = _normalized(data, forms[message, 0], forms[message, 1], whole, used)

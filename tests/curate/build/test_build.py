@@ -19,7 +19,7 @@ from curate.build.one_stage import read_rows
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.files import decode_lines
-from curate.core.records import read_record
+from curate.core.manifest import MANIFEST, Manifest, ManifestInput, SourceCount, read_manifest
 from curate.core.rows.row import Row
 from curate.recipe.recipe import Recipe
 from curate.table.rejections import Rejection
@@ -55,12 +55,12 @@ def test_every_row_is_in_exactly_one_file_and_the_counts_add_up(tmp_path: Path) 
     rows = {side: list(decode_lines(built.output / f"{side}.jsonl", Row)) for side in ("train", "val", "test")}
     rejected = list(decode_lines(built.output / "rejected.jsonl", Rejection))
     assert sum(map(len, rows.values())) + len(rejected) == len(records())
-    for stage in built.manifest["stages"]:
-        assert stage["rows_in"] == stage["kept"] + stage["rejected"]
-        assert stage["rejected"] == sum(stage["reasons"].values())
-        assert stage["rejected"] == sum(item.stage == stage["name"] for item in rejected)
+    for stage in built.manifest.stages:
+        assert stage.rows_in == stage.kept + stage.rejected
+        assert stage.rejected == sum(stage.reasons.values())
+        assert stage.rejected == sum(item.stage == stage.name for item in rejected)
     assert {item.reason for item in rejected} == {"not-json", "empty-turn", "exact-duplicate", "near-duplicate"}
-    assert built.manifest["conflicts"] == [["conflict", "keep me"]]
+    assert built.manifest.conflicts == [["conflict", "keep me"]]
     near = next(item for item in rejected if item.reason == "near-duplicate")
     assert near.id == "drop me"
     assert json.loads(near.raw)["id"] == near.id
@@ -70,11 +70,11 @@ def test_every_row_is_in_exactly_one_file_and_the_counts_add_up(tmp_path: Path) 
 
 def test_the_manifest_names_every_input_and_output_and_no_absolute_path(tmp_path: Path) -> None:
     built = build(write_recipe(tmp_path, records()))
-    manifest = read_record(built.output / "manifest.json")
+    manifest = read_manifest(built.output / MANIFEST)
     assert manifest == built.manifest
-    assert [item["path"] for item in manifest["inputs"]] == ["rows.jsonl"]
-    assert manifest["inputs"][0]["lines"] == len(records())
-    assert set(manifest["outputs"]) == FILES - {"manifest.json", ".kept"}
+    assert [item.path for item in manifest.inputs] == ["rows.jsonl"]
+    assert manifest.inputs[0].lines == len(records())
+    assert set(manifest.outputs) == FILES - {"manifest.json", ".kept"}
     assert str(tmp_path) not in (built.output / "manifest.json").read_text()
     assert str(tmp_path) not in (built.output / "rejected.jsonl").read_text()
 
@@ -102,7 +102,7 @@ def test_the_same_bytes_twice_and_for_any_order_of_lines(tmp_path: Path) -> None
     one = build(write_recipe(first, records()))
     two = build(write_recipe(second, records()))
     assert contents(one.output) == contents(two.output)
-    assert one.manifest["digest"] == two.manifest["digest"]
+    assert one.manifest.digest == two.manifest.digest
     shuffled = records()
     random.Random(4).shuffle(shuffled)
     other = build(write_recipe(third, shuffled))
@@ -152,7 +152,7 @@ def test_what_is_up_to_date_loads_no_machine_code(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["change", "remove", "manifest", "input", "recipe"])
 def test_any_change_builds_again(tmp_path: Path, damage: str) -> None:
     recipe = write_recipe(tmp_path, records())
-    digest = build(recipe).manifest["digest"]
+    digest = build(recipe).manifest.digest
     out = tmp_path / "out"
     if damage == "change":
         (out / "val.jsonl").write_text("{}\n")
@@ -166,7 +166,7 @@ def test_any_change_builds_again(tmp_path: Path, damage: str) -> None:
         recipe = write_recipe(tmp_path, records(), {"seed": 4})
     again = build(recipe)
     assert not again.up_to_date
-    assert (again.manifest["digest"] == digest) == (damage in {"change", "remove", "manifest"})
+    assert (again.manifest.digest == digest) == (damage in {"change", "remove", "manifest"})
     verify_dataset(out)
 
 
@@ -185,7 +185,7 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     dry = build(recipe, dry_run=True)
     assert sorted(tmp_path.iterdir()) == before
-    assert dry.manifest["digest"] == build(recipe).manifest["digest"]
+    assert dry.manifest.digest == build(recipe).manifest.digest
 
 
 def test_nothing_left_says_why(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_rejections_decode_as_promised(tmp_path: Path) -> None:
 def test_card_and_report_say_what_duplicates_are_found_and_what_the_rows_are_fit_for(tmp_path: Path) -> None:
     facts = [chat(f"Who founded town number {n}?", f"It was founded by Baron Munch{'h' * n}.") for n in range(12)]
     built = build(write_recipe(tmp_path, [*records(), *facts], {"dedup": {"bands": 20, "rows": 5, "threshold": 0.8}}))
-    assert built.manifest["fit"]["facts"] >= 3
+    assert built.manifest.fit.facts >= 3
     card, report = ((built.output / name).read_text() for name in ("card.md", "report.html"))
     chance = f"{1 - (1 - 0.8**5) ** 20:.2%}"
     for text in (card, report.replace(" %", "%")):
@@ -253,18 +253,20 @@ def test_card_and_report_say_what_duplicates_are_found_and_what_the_rows_are_fit
 
 
 def test_lengths_are_counted_once_for_each_record(tmp_path: Path) -> None:
-    from curate.report.lengths import length_charts
     from curate.table.row_ref import Entry, Place
 
+    from curate.report.lengths import length_charts
+
     line = "x" * 100
-    source = {"kind": "source", "name": "a", "path": "a.jsonl"}
-    facts = {"inputs": [source], "sources": [{"name": "a"}], "added": {"repeats": 1}}
+    read = ManifestInput(kind="source", name="a", path="a.jsonl", digest="")
+    source = SourceCount(name="a", read=3, kept=2, rejected=1)
+    manifest = Manifest(inputs=[read], sources=[source], added={"repeats": 1})
     row, again = (Row(id=name, messages=[], meta=meta) for name, meta in (("1", {}), ("2", {"repeat_of": "1"})))
     kept = [Entry(one, Place("a", "a.jsonl", 1, 0), line.encode()) for one in (row, again)]
     gone = Rejection(
         id=None, path="a.jsonl", line=2, offset=101, stage="read", reason="not-json", detail="", held="\xe9" * 200
     )
-    sources, rules = length_charts(facts, {"train": kept}, [gone])
+    sources, rules = length_charts(manifest, {"train": kept}, [gone])
     assert [column.counts for column in sources[0].columns] == [(1, 0), (0, 0), (0, 1)]
     assert (sources[0].before, sources[0].after) == (100, 100)
     assert [(rule.name, rule.note, rule.before, rule.after) for rule in rules] == [("not-json", "read", 400, None)]
@@ -346,7 +348,7 @@ def test_files_are_read_in_the_order_of_their_names(tmp_path: Path, order: objec
     for name, lines in (("b", shards()[::2]), ("a", shards()[1::2])):
         (tmp_path / f"{name}.jsonl").write_bytes(b"\n".join(lines))
     out = build(recipe).output
-    assert [item["path"] for item in read_record(out / "manifest.json")["inputs"]] == ["a.jsonl", "b.jsonl"]
+    assert [item.path for item in read_manifest(out / MANIFEST).inputs] == ["a.jsonl", "b.jsonl"]
     paths = [item.path for item in decode_lines(out / "rejected.jsonl", Rejection) if item.stage == "near"]
     assert paths
     if order == ["a.jsonl", "b.jsonl"]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
@@ -14,7 +15,7 @@ from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
 from curate.core.errors import AcidtestError, DataError
 from curate.core.files import decode_lines
-from curate.core.records import write_record
+from curate.core.manifest import MANIFEST, ManifestOutput, write_manifest
 from curate.table.rejections import Rejection
 from tests.conftest import ROOT
 from tests.curate.row_makers import chat, write_recipe
@@ -146,16 +147,16 @@ def test_a_reference_that_leads_outside_its_schema_is_never_followed(tmp_path: P
         tmp_path, [], {"sources": [{"name": "s", "path": str(DIRTY / "schemas.jsonl")}], "dedup": None}
     )
     (tmp_path / "outside.json").write_text('{"type": "string"}')
-    (stage,) = [stage for stage in build(recipe).manifest["stages"] if stage["name"] == "validate"]
-    assert stage["warnings"] == {"bad-tool-schema": 2}
+    (stage,) = [stage for stage in build(recipe).manifest.stages if stage.name == "validate"]
+    assert stage.warnings == {"bad-tool-schema": 2}
 
 
 def test_a_manifest_that_names_files_outside_its_folder_removes_none(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, [chat("a question", "an answer"), chat("another one of them", "too")])
     manifest = build(recipe).manifest
     (tmp_path / "precious.txt").write_text("stays")
-    outputs = {**manifest["outputs"], "../precious.txt": {"digest": "sha256:0"}}
-    write_record(tmp_path / "out" / "manifest.json", {**manifest, "outputs": outputs})
+    outputs = {**manifest.outputs, "../precious.txt": ManifestOutput(digest="sha256:0")}
+    write_manifest(tmp_path / "out" / MANIFEST, msgspec.structs.replace(manifest, outputs=outputs))
     assert not build(recipe).up_to_date
     assert (tmp_path / "precious.txt").read_text() == "stays"
 

@@ -91,10 +91,10 @@ def test_dropped_and_edited_rows(tmp_path: Path) -> None:
     assert rejected(again)["t3"] == ("review", "reviewed")
     assert rows["t5"]["messages"][1]["content"] == "Go left."
     assert rows["t5"]["meta"]["parent"].startswith("sha256:")
-    report = again.manifest["reports"]["review"]
+    report = again.manifest.reports["review"]
     assert report["applied"] == {"drop": 1, "edit": 1, "keep": 1, "rows_changed": 1}
     assert (report["stale"], report["decisions"]) == (0, {"drop": 1, "edit": 1, "keep": 1})
-    assert [one["name"] for one in again.manifest["inputs"]] == ["rows", "review"]
+    assert [one.name for one in again.manifest.inputs] == ["rows", "review"]
     assert rows.keys() == old.keys() - {"t3"}
     verify_dataset(again.output)
     assert "## Human decisions" in (again.output / "card.md").read_text()
@@ -138,7 +138,7 @@ def test_a_decision_on_a_row_that_has_changed_is_not_applied(tmp_path: Path) -> 
     changed[3]["messages"][1]["content"] = "Another answer."
     built = build(write_recipe(tmp_path, changed))
     assert "t3" in written(built)
-    assert built.manifest["reports"]["review"]["stale"] == 1
+    assert built.manifest.reports["review"]["stale"] == 1
     session, journal = on_disk(open_rows(built.output, row_kind()), built.output / FILE)
     journal.__exit__(None, None, None)
     assert session.done == 0  # pending again
@@ -152,7 +152,7 @@ def test_rejected_rows_are_taken_back(tmp_path: Path) -> None:
     built = build(recipe)
     assert "hole" in written(built)
     assert rejected(built) == {"near": ("near", "near-duplicate")}
-    assert built.manifest["reports"]["review"]["taken_back"] == {"validate": 1}
+    assert built.manifest.reports["review"]["taken_back"] == {"validate": 1}
     verify_dataset(built.output)
 
 
@@ -169,7 +169,7 @@ def test_a_pair_that_is_none_keeps_both_on_one_side(tmp_path: Path) -> None:
     rows = written(built)
     assert {"near", "kept"} <= rows.keys()
     assert [side for side in ("train", "val", "test") if {"near", "kept"} & written(built, side).keys()][1:] == []
-    assert built.manifest["reports"]["review"]["taken_back"] == {"near": 1}
+    assert built.manifest.reports["review"]["taken_back"] == {"near": 1}
 
 
 def test_the_other_row_of_a_pair_stands_in_its_place(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_nobody_overrules_decontamination(tmp_path: Path) -> None:
     decide(RejectedDeck(first.output), first.output, choose("leak", "keep"))
     built = build(recipe)
     assert "leak" not in written(built)
-    assert built.manifest["reports"]["review"]["stale"] == 1
+    assert built.manifest.reports["review"]["stale"] == 1
 
 
 def test_dropping_most_rows_is_no_fault_of_the_recipe(tmp_path: Path) -> None:
@@ -247,4 +247,4 @@ def test_what_a_person_dropped_can_be_taken_back(tmp_path: Path) -> None:
     decide(RejectedDeck(first.output), first.output, choose("t3", "keep"))
     built = build(recipe)
     assert "t3" in written(built)
-    assert built.manifest["reports"]["review"]["stale"] == 0
+    assert built.manifest.reports["review"]["stale"] == 0

@@ -111,7 +111,7 @@ POINTS = [
     ("curate.compose.mix:mix_rows", KEPT),
     ("curate.compose.sides:split_rows", KEPT),
     ("curate.report.html:render_report", KEPT),
-    ("curate.build.dataset_folder:write_record", KEPT),
+    ("curate.build.dataset_folder:write_manifest", KEPT),
     ("curate.build.dataset_folder:_remove_old", KEPT),
     ("pathlib:Path.replace", []),
     ("os:fsync", []),
@@ -147,7 +147,7 @@ def test_a_build_that_was_killed_goes_on(
     verify_dataset(out)
 
 
-@pytest.mark.parametrize("point", ["curate.dedup.near:_repeats", "curate.build.dataset_folder:write_record"])
+@pytest.mark.parametrize("point", ["curate.dedup.near:_repeats", "curate.build.dataset_folder:write_manifest"])
 def test_a_killed_build_leaves_the_dataset_that_was_there(tmp_path: Path, point: str) -> None:
     recipe = write_recipe(tmp_path, records(), settings(tmp_path))
     before = contents(build(recipe).output)

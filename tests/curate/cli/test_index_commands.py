@@ -87,9 +87,9 @@ def test_a_recipe_leaves_out_what_an_index_knows(tmp_path: Path, run_cli: Run) -
     rows = [chat(f"{asked(n)}{' please' if n == 3 else ''}", f"answer {n}", id=f"r{n}") for n in range(3, 60)]
     built = build(write_recipe(tmp_path, rows, settings))
     verify_dataset(built.output)
-    stage = next(stage for stage in built.manifest["stages"] if stage["name"] == "index")
-    assert stage["reasons"] == {"in-earlier-dataset": 2}
-    assert stage["against"] == {"january": 2}
+    stage = next(stage for stage in built.manifest.stages if stage.name == "index")
+    assert stage.reasons == {"in-earlier-dataset": 2}
+    assert stage.against == {"january": 2}
     rejected = {item.id: item for item in decode_lines(built.output / "rejected.jsonl", Rejection)}
     assert rejected["r4"].because_of == Because("r4", 1.0, "january")
     assert rejected["r3"].because_of is not None
@@ -98,7 +98,7 @@ def test_a_recipe_leaves_out_what_an_index_knows(tmp_path: Path, run_cli: Run) -
     run_cli("curate", "index", "add", index, write_rows(tmp_path / "more.jsonl", range(20, 22)), "--name", "february")
     grown = build(tmp_path / "recipe.yaml")
     assert not grown.up_to_date
-    assert next(s for s in grown.manifest["stages"] if s["name"] == "index")["against"] == {"february": 2, "january": 2}
+    assert next(s for s in grown.manifest.stages if s.name == "index").against == {"february": 2, "january": 2}
 
 
 def test_of_a_dataset_folder_only_its_rows_are_read(tmp_path: Path) -> None:
@@ -113,10 +113,10 @@ def test_of_a_dataset_folder_only_its_rows_are_read(tmp_path: Path) -> None:
     settings = {"dedup": {"against": [{"name": "v1", "path": "old/out"}]}}
     fresh = [chat(asked(n), "x", id=f"n{n}") for n in range(38, 41)]
     new = build(write_recipe(tmp_path, [*fresh, chat(asked(500), "now it has one")], settings))
-    near = next(stage for stage in new.manifest["stages"] if stage["name"] == "near")
-    assert near["against"] == {"v1": 40}
-    assert near["reasons"] == {"in-earlier-dataset": 2}
-    assert {item["path"] for item in new.manifest["inputs"] if item["kind"] == "against"} == {"old/out/train.jsonl"}
+    near = next(stage for stage in new.manifest.stages if stage.name == "near")
+    assert near.against == {"v1": 40}
+    assert near.reasons == {"in-earlier-dataset": 2}
+    assert {item.path for item in new.manifest.inputs if item.kind == "against"} == {"old/out/train.jsonl"}
 
 
 @pytest.mark.system("redis-server")

@@ -16,6 +16,7 @@ from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
 from curate.core.errors import DataError
 from curate.core.files import decode_lines
+from curate.core.manifest import FactCount
 from curate.core.rows.row import Row
 from curate.core.text.leaks.evidence import Evidence
 from curate.table.rejections import Rejection
@@ -86,12 +87,12 @@ def test_ids_with_personal_data_are_in_no_report(tmp_path: Path) -> None:
     (evidence,) = decode_lines(built.output / "contamination.jsonl", Evidence)
     assert repeated.because_of is not None
     assert evidence.row == leak.id
-    assert built.manifest["fit"] == {"looked_at": 25, "facts": 2, "share": 0.08, "listed": ["fact"]}
-    assert sum("are duplicates of one, [" in text for text in built.manifest["warnings"]) == 1
+    assert built.manifest.fit == FactCount(looked_at=25, facts=2, share=0.08, listed=["fact"])
+    assert sum("are duplicates of one, [" in text for text in built.manifest.warnings) == 1
     clusters = pl.read_parquet(built.output / "clusters.parquet")
     assert repeated.id in clusters["id"].to_list()
     assert not clusters.select(pl.any_horizontal(pl.col("cluster", "id", "kept").str.contains("bigcorp")).any()).item()
-    assert len(built.manifest["conflicts"]) == 1
+    assert len(built.manifest.conflicts) == 1
 
 
 def all_text(folder: Path) -> bytes:
@@ -122,22 +123,23 @@ def test_every_stage_of_a_recipe_leaves_an_account(tmp_path: Path) -> None:
     built = build(write_recipe(tmp_path, rows, recipe))
     manifest, out = built.manifest, built.output
     verify_dataset(out)
-    names = [stage["name"] for stage in manifest["stages"]]
+    names = [stage.name for stage in manifest.stages]
     assert names == ["read", "validate", "exact", "screen", "decontaminate", "near", "balance", "mix"]
-    stages = {stage["name"]: stage for stage in manifest["stages"]}
-    assert stages["screen"]["reasons"] == {"secrets": 1}
-    assert stages["decontaminate"]["reasons"] == {"quarantined": 1}
-    assert set(manifest["reports"]) == {"screen", "decontaminate", "balance", "mix"}
+    stages = {stage.name: stage for stage in manifest.stages}
+    assert stages["screen"].reasons == {"secrets": 1}
+    assert stages["decontaminate"].reasons == {"quarantined": 1}
+    assert set(manifest.reports) == {"screen", "decontaminate", "balance", "mix"}
     rejected = list(decode_lines(out / "rejected.jsonl", Rejection))
     sides = {side: rows_of(out, side) for side in ("train", "val", "test")}
-    added = manifest["added"]
+    added = manifest.added
+    assert added
     assert sum(map(len, sides.values())) - sum(added.values()) + len(rejected) == len(rows)
     assert added["canaries"] == 4
     assert added["repeats"] > 0
     assert not [
         row for side in ("val", "test") for row in sides[side] if "repeat_of" in row.meta or "canary" in row.meta
     ]
-    assert {"suite"} <= {item["kind"] for item in manifest["inputs"]}
+    assert {"suite"} <= {item.kind for item in manifest.inputs}
     touched = [json.loads(line) for line in (out / "touched_items.jsonl").read_text().splitlines()]
     assert [item["item"] for item in touched] == ["q1"]
     text = all_text(out)
@@ -151,7 +153,7 @@ def test_every_stage_of_a_recipe_leaves_an_account(tmp_path: Path) -> None:
         assert head in card
     before = out.joinpath("train.jsonl").read_bytes()
     assert build(tmp_path / "recipe.yaml").up_to_date
-    assert build(tmp_path / "recipe.yaml", force=True).manifest["digest"] == manifest["digest"]
+    assert build(tmp_path / "recipe.yaml", force=True).manifest.digest == manifest.digest
     assert out.joinpath("train.jsonl").read_bytes() == before
     (tmp_path / "suite.jsonl").write_text(
         json.dumps({"id": "q2", "question": "something else entirely, is it?"}) + "\n"
@@ -163,7 +165,7 @@ def test_secrets_of_rows_that_other_stages_reject_are_in_no_file(tmp_path: Path)
     broken = json.dumps(chat("a", f"key {KEY}")).encode()[:-3]
     rows = [*plain_rows(20), broken, chat("", f"empty prompt {KEY}"), chat("in meta", "", note={"deep": [KEY]})]
     built = build(write_recipe(tmp_path, rows, {"screens": {"secrets": {"action": "reject"}}}))
-    assert built.manifest["stages"][0]["rejected"] == 1
+    assert built.manifest.stages[0].rejected == 1
     assert KEY.encode() not in all_text(built.output)
     reported = build(write_recipe(tmp_path, rows, {"screens": {"secrets": {"action": "report"}}}))
     assert KEY.encode() in (reported.output / "rejected.jsonl").read_bytes()

@@ -1,6 +1,7 @@
 from collections import Counter
 
 import pytest
+from curate.table.row_ref import Entry, Place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -10,7 +11,6 @@ from curate.compose.balance import Balanced, balance_rows, dominant_class
 from curate.core.errors import ConfigError, DataError
 from curate.core.rows.row import Message, Row, encode_row
 from curate.recipe.balance_mix import Balance
-from curate.table.row_ref import Entry, Place
 
 
 def entry(number: int, label: str | None, **more: object) -> Entry:

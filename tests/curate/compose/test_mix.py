@@ -1,6 +1,7 @@
 from collections import Counter
 
 import pytest
+from curate.table.row_ref import Entry, Place
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -9,7 +10,6 @@ from curate.compose.mix import Mixed, mix_rows, repeat_rows
 from curate.core.errors import DataError
 from curate.core.rows.row import Message, Origin, Row, encode_row
 from curate.recipe.balance_mix import Mix
-from curate.table.row_ref import Entry, Place
 
 
 def rows_of(origin: Origin, source: str, count: int) -> list[Entry]:

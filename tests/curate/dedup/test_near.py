@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from curate.table.row_ref import Because, Entry, Outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +22,6 @@ from curate.dedup.minhash import Banding, sketch
 from curate.dedup.near import drop_near
 from curate.dedup.which_stays import in_order, preference
 from curate.recipe.recipe import Dedup
-from curate.table.row_ref import Because, Entry, Outcome
 from tests.curate.row_makers import make_context, make_entries, make_row
 
 WORDS = [f"w{n}" for n in range(40)]

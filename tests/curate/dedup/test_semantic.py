@@ -6,14 +6,14 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from curate.build.row_accounts import check_account
+from curate.table.row_ref import Because, Outcome, Rejection
 
 from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
-from curate.build.row_accounts import check_account
 from curate.core.files import decode_lines
 from curate.core.rows.row import Row
 from curate.dedup.semantic import drop_same_meaning
-from curate.table.row_ref import Because, Outcome, Rejection
 from tests.curate.row_makers import chat, make_context, make_entries, make_row, write_recipe
 
 pytest.importorskip("sentence_transformers")
@@ -71,8 +71,8 @@ def test_a_build_with_the_stage(tmp_path: Path, run_cli: Callable[..., Completed
     rows += [chat(HELLO[0], "bonjour", id="a"), chat(HELLO[1], "bonjour", id="b")]
     built = build(write_recipe(tmp_path, rows, {"dedup": {"semantic": {}}, "guards": {"min_cluster_rows": 50}}))
     verify_dataset(built.output)
-    stage = next(stage for stage in built.manifest["stages"] if stage["name"] == "semantic")
-    assert stage["reasons"] == {"same-meaning": 1}
+    stage = next(stage for stage in built.manifest.stages if stage.name == "semantic")
+    assert stage.reasons == {"same-meaning": 1}
     (rejected,) = decode_lines(built.output / "rejected.jsonl", Rejection)
     assert isinstance(rejected.because_of, Because)
     import polars as pl

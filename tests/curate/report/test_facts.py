@@ -35,10 +35,10 @@ def test_a_fact_is_a_question_with_a_short_answer_that_the_prompt_lacks(prompt: 
 def test_many_rows_are_looked_at_in_part_and_none_give_no_share() -> None:
     rows = [make_row("Who wrote it?", "Goethe", id=str(n)) for n in range(4500)]
     found = describe_facts(rows)
-    assert (found["looked_at"], found["facts"], found["share"]) == (1500, 1500, 1.0)
-    assert found["listed"] == ["0", "3", "6", "9", "12", "15", "18", "21"]
+    assert (found.looked_at, found.facts, found.share) == (1500, 1500, 1.0)
+    assert found.listed == ["0", "3", "6", "9", "12", "15", "18", "21"]
     assert "retrieval" in " ".join(fit_sentences(found))
-    assert describe_facts([])["share"] == 0.0
+    assert describe_facts([]).share == 0.0
     assert "None of 0" in fit_sentences(describe_facts([]))[0]
 
 

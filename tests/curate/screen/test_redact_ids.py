@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import msgspec
+from curate.table.row_ref import Because, Rejection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.recipe.screens import PersonalData, Screens, Secrets
 from curate.screen.redact_ids import NOTE, redact_ids, redact_rejections
-from curate.table.row_ref import Because, Rejection
 
 KEY = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 SCREENS = Screens(secrets=Secrets(action="reject"), personal_data=PersonalData(action="redact"))

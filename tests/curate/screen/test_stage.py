@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
+from curate.table.row_ref import Entry, Place
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -13,7 +14,6 @@ from curate.core.errors import ConfigError
 from curate.core.rows.row import Message, Row, encode_row
 from curate.recipe.screens import Screens
 from curate.screen.stage import RULES, Screened, screen
-from curate.table.row_ref import Entry, Place
 from tests.curate.row_makers import make_entries, make_row
 
 HERE = Path()

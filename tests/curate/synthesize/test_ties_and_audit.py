@@ -1,3 +1,4 @@
+from curate.table.row_ref import Entry, Place
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -5,8 +6,7 @@ from curate.core.prices import TokenPrice
 from curate.core.rows.row import Message, Row
 from curate.synthesize.config import Audit, Budget
 from curate.synthesize.job import audit_sample, seed_ties
-from curate.synthesize.spending import Purse
-from curate.table.row_ref import Entry, Place
+from curate.synthesize.spending import open_purse, spent
 
 
 def entry(row_id: str, seed: str | None = None) -> Entry:
@@ -39,17 +39,18 @@ def test_the_audit_sample_has_its_size_and_moves_little(rows: int, at_least: int
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.booleans()), max_size=40))
 def test_no_order_of_calls_exceeds_the_budget(calls: list[tuple[int, int, bool]]) -> None:
-    purse = Purse(Budget(calls=20, tokens=300, money=0.001), TokenPrice(prompt=2, completion=4), [])
+    price = TokenPrice(prompt=2, completion=4)
+    purse = open_purse(Budget(calls=20, tokens=300, money=0.001), price, [])
     held: list[tuple[int, int]] = []
     for prompt, completion, at_once in calls:
-        if purse.reserve(prompt, completion):
+        if purse.reserve((prompt, completion), price) == "yes":
             held.append((prompt, completion))
         if at_once and held:
-            purse.settle(held[0], held.pop(0))
+            purse.settle(held[0], held.pop(0), price)
     for one in held:
-        purse.settle(one, one)
-    spent = purse.spent()
-    assert spent.calls <= 20
-    assert spent.prompt_tokens + spent.completion_tokens <= 300
-    assert spent.money is not None
-    assert spent.money <= 0.001
+        purse.settle(one, one, price)
+    used = spent(purse, price)
+    assert used.calls <= 20
+    assert used.prompt_tokens + used.completion_tokens <= 300
+    assert used.money is not None
+    assert used.money <= 0.001

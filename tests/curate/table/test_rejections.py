@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from curate.table.row_ref import Because, Rejection, encode_rejection, reject
 
 from curate.dedup.cluster_table import Texts, ids_among, repeated
 from curate.table.rejections import (
@@ -19,7 +20,6 @@ from curate.table.rejections import (
     sizes_by_path,
     sizes_by_rule,
 )
-from curate.table.row_ref import Because, Rejection, encode_rejection, reject
 from tests.curate.row_makers import make_entries, make_row
 
 RULES = [Rule("near", "{similarity:.2f} of {name}"), Rule("earlier", "as {name} says {{so}}")]

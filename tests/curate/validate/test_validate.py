@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from curate.table.row_ref import Entry
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,6 @@ from curate.core.rows.answer_schema import Schemas
 from curate.core.rows.formats.registry import FORMATS
 from curate.core.rows.row import Message, Row
 from curate.recipe.rule_ids import SEVERITY
-from curate.table.row_ref import Entry
 from curate.validate.repairs import REPAIRS, repair
 from curate.validate.rules.text import check_text
 from curate.validate.rules.tool_calls import tool_rule

@@ -2,6 +2,8 @@
 
 A word is a run of letters and digits, without accents, case and apostrophes; in scripts that put no spaces between
 words, each character is one. Every hash is of 64 bits: two different runs of words share one by chance once in 10^19.
+
+Near duplicates are compared by other words, with punctuation: an item that leaked is often copied without.
 """
 
 import unicodedata

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.backends.openai_http import _proxy
+from curate.core.endpoint.client import _proxy
 from tests.curate.synthesize.endpoint import completion
 
 ASK = """
 import asyncio, json, sys
-from curate.core.chat.openai_wire import Reply
-from evalkit.backends.openai_http import Client
-from evalkit.endpoint import Endpoint, Running
+from curate.core.endpoint.wire import Reply
+from curate.core.endpoint.client import Client
 
 async def main():
-    async with Client(Endpoint(model="m", base_url=sys.argv[1], key_env=None), Running()) as client:
+    async with Client(sys.argv[1], None, timeout_s=120, connect_timeout_s=10) as client:
         return [await client.chat(b"{}") for _ in range(3)]
 
 for found, latency_ms in asyncio.run(main()):

@@ -1,10 +1,9 @@
-"""One endpoint over HTTP: a request's body, one POST, and what came of it as a value.
+"""One endpoint over HTTP: one POST, and what came of it as a value.
 
 The wire format is OpenAI's; the client is aiohttp, which asks several times faster than the `openai` package.
 """
 
 import time
-from collections.abc import Sequence
 from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -12,29 +11,12 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import msgspec
 
-from curate.core.chat.openai_wire import Failure, Reply, is_loopback, read_failure, read_key, read_reply
-from curate.core.rows.row import Message
-from evalkit.backends.timed_socket import TimedSocket, latency_s
-from evalkit.endpoint import Endpoint, Running
+from curate.core.endpoint.timed_socket import TimedSocket, latency_s
+from curate.core.endpoint.wire import Failure, Reply, is_loopback, read_failure, read_key, read_reply
 
 _MOST_BYTES = 32 << 20  # of one answer: far above any model's, far below this machine's memory
 _CHUNK_BYTES = 1 << 16
 _CRASHED = 500  # the HTTP status
-
-
-def request_body(
-    endpoint: Endpoint, messages: Sequence[Message], tools: Any, *, max_tokens: int, **sampling: float | None
-) -> dict[str, Any]:
-    """What is sent: every sampling field that decides the answer is named, since servers' defaults differ."""
-    chosen = {name: value for name, value in sampling.items() if value is not None and name not in endpoint.omit}
-    return {
-        "model": endpoint.model,
-        "messages": [m if m.weight is None else msgspec.structs.replace(m, weight=None) for m in messages],
-        **({"tools": tools} if tools else {}),
-        endpoint.limit_as: max_tokens,
-        **chosen,
-        **endpoint.extra_body,
-    }
 
 
 class _Model(msgspec.Struct):
@@ -69,18 +51,28 @@ class _Line:
 
 
 class Client:
-    """The connections to one endpoint. Never raises for trouble with one request.
+    """The connections to one endpoint, for the tasks of one event loop. Never raises for trouble with one request."""
 
-    Raises: ConfigError where the key is missing.
-    """
+    def __init__(
+        self, base_url: str, key_env: str | None, *, timeout_s: float, connect_timeout_s: float, where: str = "endpoint"
+    ) -> None:
+        """Make ready; nothing is connected before something is asked.
 
-    def __init__(self, endpoint: Endpoint, running: Running) -> None:
-        self._key = read_key(endpoint.key_env, "endpoint.key_env")
-        self._base = endpoint.base_url
-        self._chat = f"{endpoint.base_url}/chat/completions"
-        self._proxy = _proxy(endpoint.base_url)
-        self._timeout = aiohttp.ClientTimeout(total=running.timeout_s, sock_connect=running.connect_timeout_s)
-        self._timeout_s = running.timeout_s
+        Args:
+            base_url: the address, as in https://host/v1.
+            key_env: the environment variable that holds the key, None where there is none.
+            timeout_s: for a whole answer, the connection included.
+            connect_timeout_s: for the connection alone.
+            where: the settings that name the endpoint, for messages.
+
+        Raises: ConfigError where the key is missing.
+        """
+        self._key = read_key(key_env, f"{where}.key_env")
+        self._base = base_url.rstrip("/")
+        self._chat = f"{self._base}/chat/completions"
+        self._proxy = _proxy(self._base)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=connect_timeout_s)
+        self._timeout_s = timeout_s
         self._headers = {"content-type": "application/json"}
         if self._key:
             self._headers["authorization"] = f"Bearer {self._key}"
@@ -91,6 +83,10 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
         for line in self._lines:
             await line.session.close()
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from evalkit.backends.timed_socket import TimedSocket, latency_s
+from curate.core.endpoint.timed_socket import TimedSocket, latency_s
 
 
 def connected() -> tuple[TimedSocket, socket.socket]:

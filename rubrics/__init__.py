@@ -1,1 +1,0 @@
-"""Rubrics that come with acidtest: data, one YAML file each."""
