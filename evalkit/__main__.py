@@ -1,6 +1,5 @@
-"""`python -m evalkit`: the same as the command `evalkit`."""
+"""`python -m evalkit`, the same as the command `evalkit`."""
 
-from evalkit.cli import main
+from evalkit.cli.main import main
 
-if __name__ == "__main__":
-    main()
+main()

@@ -18,7 +18,7 @@ from curate.core.endpoint.wire import Failure, Reply
 from curate.core.errors import ConfigError
 from curate.core.rows.row import Message
 from curate.core.visible import visible
-from evalkit.endpoint import Endpoint, Running, request_body
+from evalkit.backends.endpoint import Endpoint, Running, request_body
 
 Status = Literal["yes", "no", "unknown"]
 

@@ -7,27 +7,35 @@ from typing import Any
 
 import msgspec
 
-from evalkit.endpoint import Endpoint
-from evalkit.generate import Answer, Request
-from evalkit.inputs import Inputs
+from evalkit.ask.requests import Questions
+from evalkit.backends.endpoint import Endpoint
+from evalkit.backends.types import Answer, Request
 from evalkit.judge.plan import describe_judge
-from evalkit.prompts import Questions
-from evalkit.result import cluster_names
-from evalkit.suite import Contender, Suite
-from evalkit.wording import percent, points
+from evalkit.results.build_result import cluster_names
+from evalkit.results.result_record import ResultRecord
+from evalkit.stats.in_words import percent, points
+from evalkit.suite.contenders import Contender
+from evalkit.suite.inputs import Inputs
+from evalkit.suite.suite import Suite
 
 _BYTES_PER_TOKEN = 4  # of English text; an endpoint's tokenizer isn't here to ask
 _TOKENS_PER_S = 50  # of one answer at a hosted model, where none was timed yet
 
 
 def plan_contender(
-    questions: Questions, kept: Mapping[str, Answer], suite: Suite, earlier: Mapping[str, Any] | None = None
+    questions: Questions, kept: Mapping[str, Answer], suite: Suite, earlier: ResultRecord | None = None
 ) -> dict[str, Any]:
-    """One contender's questions, the answers that are kept, and what the others cost and how long they take.
+    """What one contender would be asked, and what that costs and takes.
 
-    `earlier` is a result of this suite: how long one question alone took there is what is known of local contenders.
-    Units: seconds, `local_seconds` at most, since they answer in batches; cost in the currency of the endpoint's price,
-    `at_most` if every answer were as long as allowed, `expected` by the kept answers' lengths. None: nobody knows.
+    Args:
+        questions: all its requests, answered or not.
+        kept: the answers that are there already, by key.
+        suite: the limits that costs and times are worked out by.
+        earlier: a result of this suite; the latencies in it are all that is known of local contenders.
+
+    Returns: counts and token numbers; `cost` in the currency of the endpoint's price, `at_most` if every answer were as
+    long as allowed and `expected` by the kept answers' lengths; `seconds` at an endpoint; `local_seconds`, an upper
+    bound, since local contenders answer in batches. None stands where nobody knows.
     """
     contender = questions.contender
     lengths = [_length(request, contender.endpoint) for request in questions.requests]
@@ -58,11 +66,10 @@ def plan_items(inputs: Inputs) -> dict[str, Any]:
     from evalkit.stats.power import Assumed, plan_power
 
     suite = inputs.suite
-    assumed = Assumed(**suite.assumed.model_dump())
     clusters = cluster_names(inputs.items, suite.cluster)
     aim = {"effect": suite.useful_effect, "alpha": suite.alpha, "power": suite.power}
-    found = plan_power(clusters, len(inputs.items), **aim, assumed=assumed)
-    return {**asdict(found), "wanted": suite.power, "assumed": asdict(assumed)}
+    found = plan_power(clusters, len(inputs.items), **aim, assumed=Assumed(**suite.assumed.model_dump()))
+    return {**asdict(found), "wanted": suite.power, "assumed": suite.assumed.model_dump()}
 
 
 def total(asked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -172,13 +179,13 @@ def _seconds(endpoint: Endpoint | None, count: int, known: Sequence[Answer], sui
     return count * each_s / suite.running.concurrency
 
 
-def _local_seconds(contender: Contender, count: int, earlier: Mapping[str, Any] | None) -> float | None:
+def _local_seconds(contender: Contender, count: int, earlier: ResultRecord | None) -> float | None:
     if contender.endpoint or contender.replay:
         return None
     if not count:
         return 0.0
-    for found in earlier["contenders"] if earlier else ():
-        latency = found["latency_ms"]
-        if found["name"] == contender.name and latency["alone"]:
-            return float(count * latency["p50"] / 1000)
+    for found in earlier.contenders if earlier else ():
+        latency = found.latency_ms
+        if found.name == contender.name and latency.alone and latency.p50 is not None:
+            return count * latency.p50 / 1000
     return None

@@ -8,7 +8,7 @@ import click
 import pytest
 
 import curate.cli.main
-import evalkit.cli
+import evalkit.cli.main
 import trainer.cli
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +28,7 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
 )
 MAX_RECORD_LINES = 35  # a decision that needs more is two, or belongs in the lab
-PROGRAMS = {"curate": curate.cli.main.cli, "trainer": trainer.cli.cli, "evalkit": evalkit.cli.cli}
+PROGRAMS = {"curate": curate.cli.main.cli, "trainer": trainer.cli.cli, "evalkit": evalkit.cli.main.cli}
 
 
 def _commands(document: str) -> list[list[str]]:

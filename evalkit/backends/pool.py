@@ -21,10 +21,10 @@ from curate.core.endpoint.client import Client
 from curate.core.endpoint.wire import Failure, Reply
 from curate.core.errors import ServiceError
 from curate.core.spending import Purse
+from evalkit.backends.calls import Call
+from evalkit.backends.endpoint import Endpoint, Running
 from evalkit.backends.pace import Pace
-from evalkit.calls import Call
-from evalkit.endpoint import Endpoint, Running
-from evalkit.generate import Answer, Request, failed
+from evalkit.backends.types import Answer, Request, failed
 
 _BUSY = frozenset({429, 503, 529})  # the endpoint has too much to do; 529 is what some call it
 _BAD_KEY = frozenset({401, 402})  # of the account: true for every request, whatever was answered before

@@ -32,7 +32,16 @@ def prefix_groups(prompts: Sequence[list[int]], steps: int) -> list[list[int]]:
 def _split(
     numbers: list[int], prompts: Sequence[list[int]], cost: int, depth: int = 0
 ) -> tuple[list[list[int]], list[int]]:
-    """The groups found among these prompts, and those that are in none. `numbers` are sorted by prompt."""
+    """The groups found among some of the prompts, and the numbers that are in no group.
+
+    Prompts that share their first tokens and part later are branches of a tree; a branch becomes a group where reading
+    its longer shared start once saves more than `cost` tokens of reading.
+
+    Args:
+        numbers: which prompts, sorted by their tokens, so that those of one branch are neighbours.
+        cost: tokens of reading that the decoding steps of one more group cost.
+        depth: how many partings lie above.
+    """
     shared = common_prefix([prompts[n] for n in numbers])
     groups: list[list[int]] = []
     rest: list[int] = []

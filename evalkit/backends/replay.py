@@ -6,8 +6,8 @@ from pathlib import Path
 from curate.core.console import Advance
 from curate.core.errors import DataError
 from curate.core.files import decode_lines
-from evalkit.generate import Answer, Request, failed
-from evalkit.records import Generation
+from evalkit.backends.types import Answer, Request, failed
+from evalkit.records.lines import Generation
 
 
 class Replay:

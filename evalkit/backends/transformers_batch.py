@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 
 from curate.core.console import Advance
-from evalkit.backends.attention import Prefix, SlotCache
+from evalkit.backends.prefix_attention import Prefix, SlotCache
 from evalkit.backends.transformers_forward import Forward
-from evalkit.generate import Request
+from evalkit.backends.types import Request
 
 # Large enough to keep the processor busy, small enough that one layer's activations stay in its cache.
 _READ_TOKENS = 2048
@@ -17,7 +17,7 @@ _READ_SHARE = 0.5  # of a request's progress when its prompt is read: on short a
 
 
 @dataclass
-class Row:
+class BatchRow:
     """A request on its way through a batch."""
 
     request: Request
@@ -26,11 +26,11 @@ class Row:
     made: list[int] = field(default_factory=list)
 
 
-class Batch:
+class RowBatch:
     """Rows that are read and continued together."""
 
     def __init__(
-        self, forward: Forward, rows: list[Row], prefix: Prefix | None, max_tokens: int, stop_ids: Set[int]
+        self, forward: Forward, rows: list[BatchRow], prefix: Prefix | None, max_tokens: int, stop_ids: Set[int]
     ) -> None:
         self.rows = rows
         self._forward = forward
@@ -42,7 +42,7 @@ class Batch:
         self._cache = SlotCache(len(rows), columns, prefix)
         self._mask_BS = forward.mask(len(rows), columns)
 
-    def run(self, advance: Advance) -> Iterator[tuple[Row, str]]:
+    def run(self, advance: Advance) -> Iterator[tuple[BatchRow, str]]:
         """Each row with the reason why it ended."""
         tokens = self._read(advance)
         for step in range(self._max_tokens):
@@ -79,7 +79,7 @@ class Batch:
         mask_BS = self._mask_BS[:count, first : column + 1]
         return self._forward.step(made, positions, mask_BS, self._cache).argmax(-1).tolist()
 
-    def _drop_ended(self, advance: Advance) -> Iterator[tuple[Row, str]]:
+    def _drop_ended(self, advance: Advance) -> Iterator[tuple[BatchRow, str]]:
         """Yield the rows that ended; the last rows take their places, so only those are copied."""
         index = 0
         while index < len(self.rows):
@@ -98,7 +98,7 @@ class Batch:
             advance(1 - _READ_SHARE, "writing answers")
             yield row, reason
 
-    def _ended(self, row: Row) -> str | None:
+    def _ended(self, row: BatchRow) -> str | None:
         if row.made[-1] in self._stop_ids:
             return "stop"
         return "length" if len(row.made) >= self._max_tokens else None

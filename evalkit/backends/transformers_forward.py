@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from evalkit.backends.attention import Prefix, SlotCache, shared_prefix_attention
+from evalkit.backends.prefix_attention import Prefix, SlotCache, shared_prefix_attention
 from trainer.attention import Pack
 from trainer.layers import lean_layers
 from trainer.loss import unwrapped

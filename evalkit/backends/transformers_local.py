@@ -15,10 +15,10 @@ import torch
 from curate.core.chat.chat_format import ChatFormat
 from curate.core.console import Advance
 from evalkit.backends.prefixes import common_prefix, prefix_groups
-from evalkit.backends.side_by_side import side_by_side
-from evalkit.backends.transformers_batch import Batch, Row
+from evalkit.backends.threads import side_by_side
+from evalkit.backends.transformers_batch import BatchRow, RowBatch
 from evalkit.backends.transformers_forward import Forward
-from evalkit.generate import Answer, Request, failed
+from evalkit.backends.types import Answer, Request, failed
 from trainer.model import free_bytes, quiet_libraries
 from trainer.packed_weights import PackedWeights
 
@@ -88,16 +88,16 @@ class TransformersLocal:
             # A prefix for one request alone would hide the reading of it from the latency.
             shared = common_prefix([request.prompt_ids for request in requests]) if len(requests) > 1 else 0
             prefix = self._forward.prefix(requests[0].prompt_ids[:shared]) if shared else None
-            rows = [Row(request, request.prompt_ids[shared:]) for request in requests]
+            rows = [BatchRow(request, request.prompt_ids[shared:]) for request in requests]
             # On processors, each thread takes its share of every length.
             on_processor = self._inner.device.type == "cpu"
             hands = min(torch.get_num_threads(), math.ceil(len(rows) / _FEW_ROWS)) if on_processor else 1
             size = max(1, self._rows_that_fit(len(rows[-1].ids) + max_tokens) // hands)
 
-            def answer(share: list[Row], advance: Advance) -> Iterator[tuple[Request, Answer]]:
+            def answer(share: list[BatchRow], advance: Advance) -> Iterator[tuple[Request, Answer]]:
                 for start in range(0, len(share), size):
                     started = time.monotonic()
-                    batch = Batch(self._forward, share[start : start + size], prefix, max_tokens, self.chat.stop_ids)
+                    batch = RowBatch(self._forward, share[start : start + size], prefix, max_tokens, self.chat.stop_ids)
                     for row, reason in batch.run(advance):
                         latency_ms = (time.monotonic() - started) * 1000
                         yield row.request, self._answer(row.request, row.made, reason, latency_ms)

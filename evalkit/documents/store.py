@@ -36,7 +36,7 @@ _FUSION = 60  # the constant of reciprocal rank fusion in its paper
 _DECIMALS = 5
 
 
-class Store:
+class PassageStore:
     """Passages that can be searched."""
 
     def __init__(
@@ -101,7 +101,7 @@ def fused(orders: Sequence[Sequence[int]]) -> list[int]:
 
 def open_store(
     documents: DocumentFiles, config: DocumentsConfig, embedder: Embedder | None, folder: Path | None
-) -> Store:
+) -> PassageStore:
     """The store of these documents in `folder`, made where there is none; without a folder, in memory.
 
     Raises: DataError where no document holds text, ServiceError where LanceDB can't be used.
@@ -182,7 +182,7 @@ def _columns(passages: Sequence[Passage], embedder: Embedder | None) -> "pa.Tabl
     return pa.table(columns)
 
 
-def _store(table: Any, unreadable: list[Unreadable], embedder: Embedder | None) -> Store:
+def _store(table: Any, unreadable: list[Unreadable], embedder: Embedder | None) -> PassageStore:
     rows = table.search().select(["n", "file", "heading", "text"]).to_arrow().sort_by("n").to_pylist()
     passages = [Passage(file=row["file"], heading=row["heading"], text=row["text"]) for row in rows]
-    return Store(table, passages, unreadable, embedder)
+    return PassageStore(table, passages, unreadable, embedder)

@@ -10,7 +10,7 @@ from curate.core.visible import visible
 from evalkit.drift.logs import Logs, one_of_each, read_logs
 from evalkit.drift.reference import Reference, read_reference
 from evalkit.drift.signals import Signal, measure_all
-from evalkit.wording import percent
+from evalkit.stats.in_words import percent
 
 Advice = Literal["retrain", "look", "watch", "steady", "unknown"]
 _SHOWN = 5  # questions far from training: enough to see what they are about
@@ -18,7 +18,7 @@ _SHOWN_LENGTH = 120
 
 
 @dataclass(frozen=True)
-class Settings:
+class DriftSettings:
     """`embedded`: at most so many questions a side are compared by meaning; 0: none are. `alpha`: of all signals.
 
     `one_per`: the field whose equal values tie exchanges together; one of each counts.
@@ -80,7 +80,7 @@ class Drift:
 
 
 def check_drift(
-    paths: list[Path], dataset: Path, results: Path | None, contender: str | None, settings: Settings
+    paths: list[Path], dataset: Path, results: Path | None, contender: str | None, settings: DriftSettings
 ) -> Drift:
     """Compare logs with a dataset and, where given, the results of what was released.
 
@@ -93,7 +93,7 @@ def check_drift(
     meaning = None
     if settings.embedded:
         from curate.core.text.embedding import find_embedder
-        from evalkit.drift.meaning import measure
+        from evalkit.drift.embeddings import measure
 
         embedder = find_embedder(settings.embedder, Path.cwd())
         meaning = measure(logs.entries, reference, embedder, limit=settings.embedded, seed=settings.seed)

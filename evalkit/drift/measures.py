@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.core.rows.answer_schema import BadSchemaError, Schemas
 from evalkit.drift.logs import Entry
-from evalkit.refusals import tell_refusals
-from evalkit.rules.json_object import read_object
+from evalkit.scorers.json_object import read_object
+from evalkit.scorers.refusal import tell_refusals
+from evalkit.stats.arrays import Floats
 
-Floats = NDArray[np.float64]
 _MOSTLY = 0.9  # where so many answers of the dataset are JSON objects, one that isn't is a fault
 
 

@@ -8,9 +8,10 @@ from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.files import decode_lines
 from curate.core.manifest import MANIFEST, read_manifest
 from curate.core.rows.row import Row
-from evalkit.contenders import question_text
 from evalkit.drift.logs import Entry
-from evalkit.outputs import read_results
+from evalkit.results.folder import read_results
+from evalkit.results.result_record import ResultRecord
+from evalkit.suite.items import question_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,12 @@ def read_reference(dataset: Path, results: Path | None = None, contender: str | 
         return Reference(digest, _entries(train), _entries(held_out), _entries(answers), "the dataset's answers")
     found = read_results(results)
     described = manifest.outputs.get("train.jsonl")
-    if found.result["chain"]["dataset"]["train"] != (described.digest if described is not None else None):
+    if found.result.chain.dataset.train != (described.digest if described is not None else None):
         raise ProvenanceError(
             "the results are of another dataset", where=results, fix="name the dataset that their suite names"
         )
     name = contender or _only_adapter(found.result, results)
-    if name not in {entry["name"] for entry in found.result["contenders"]}:
+    if name not in found.result.names:
         raise ConfigError(f"no contender is called {name}", where=results, fix="see `evalkit show`")
     items = {item.id: item for item in found.items}
     answers_given = [
@@ -80,10 +81,8 @@ def _entry(row: Row, answer: str) -> Entry:
     return Entry(question_text(row), answer, row.label, schema=schema if isinstance(schema, dict) else None)
 
 
-def _only_adapter(result: dict[str, object], where: Path) -> str:
-    contenders = result["contenders"]
-    assert isinstance(contenders, list)
-    tuned = [str(entry["name"]) for entry in contenders if entry["adapter"]]
+def _only_adapter(result: ResultRecord, where: Path) -> str:
+    tuned = [contender.name for contender in result.contenders if contender.adapter]
     if len(tuned) != 1:
         raise ConfigError(
             f"{len(tuned)} contenders of the results are adapters", where=where, fix="name one with --contender"

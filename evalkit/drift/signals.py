@@ -11,16 +11,16 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from evalkit.drift.embeddings import Meaning
 from evalkit.drift.logs import Entry
-from evalkit.drift.meaning import Meaning
 from evalkit.drift.measures import answers_in_json, refusals, schema_faults, words
 from evalkit.drift.reference import Reference
-from evalkit.stats.shift import Range, beyond, share, share_difference, superiority
+from evalkit.stats.arrays import Floats
+from evalkit.stats.interval import Range
+from evalkit.stats.shift import beyond, share, share_difference, superiority
 
-Floats = NDArray[np.float64]
-State = Literal["drift", "watch", "steady", "not measured"]
+SignalState = Literal["drift", "watch", "steady", "not measured"]
 Side = Literal["input", "output"]
 
 FEWEST = 30  # entries a side: below, no interval is narrow enough to show what is tolerated
@@ -35,7 +35,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     side: Side
-    state: State
+    state: SignalState
     because: str
     value: float | None = None
     low: float | None = None
@@ -100,7 +100,7 @@ def _judged(
 ) -> Signal:
     expected, tolerated = measure
     if found.low > expected + tolerated or (not only_above and found.high < expected - tolerated):
-        state: State = "drift"
+        state: SignalState = "drift"
     elif found.low > expected or (not only_above and found.high < expected):
         state = "watch"
     else:

@@ -5,14 +5,18 @@ Source: the fields of `inspect_ai.log.EvalLog` (version 2 of the format), checke
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from curate.core.files import write_text
 from curate.core.rows.row import Message, Row
-from evalkit.outputs import Results
-from evalkit.records import Generation, Score
+from evalkit.records.lines import Generation, Score
+from evalkit.results.compare_contenders import Metric
+from evalkit.results.folder import Results
+from evalkit.results.result_record import ContenderSection
 
 # What inspect_ai calls the ways in which an answer ends.
 _STOPS = {"stop": "stop", "length": "max_tokens", "tool_calls": "tool_calls", "content_filter": "content_filter"}
@@ -23,8 +27,8 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9+.-]+")
 def write_inspect(results: Results, folder: Path) -> list[Path]:
     """Write `inspect-CONTENDER.json` for each contender."""
     written = []
-    for contender in results.result["contenders"]:
-        path = folder / f"inspect-{file_name(contender['name'])}.json"
+    for contender in results.result.contenders:
+        path = folder / f"inspect-{file_name(contender.name)}.json"
         write_text(path, json.dumps(_log(results, contender)))  # not msgspec: NaN has to stand there as NaN
         written.append(path)
     return written
@@ -37,38 +41,42 @@ def file_name(name: str) -> str:
 
 def created(results: Results) -> str:
     """When the result was written, as it says; a fixed day where it doesn't."""
-    return str(results.result.get("environment", {}).get("finished_at") or "1970-01-01T00:00:00+00:00")
+    return str((results.result.environment or {}).get("finished_at") or "1970-01-01T00:00:00+00:00")
 
 
-def _log(results: Results, contender: Mapping[str, Any]) -> dict[str, Any]:
-    result, name = results.result, contender["name"]
+def _log(results: Results, contender: ContenderSection) -> dict[str, Any]:
+    result, name = results.result, contender.name
     answers = [answer for answer in results.generations if answer.contender == name]
     scores: dict[tuple[str, int], list[Score]] = {}
     for score in results.scores:
         if score.contender == name:
             scores.setdefault((score.item, score.repeat), []).append(score)
     items = {item.id: item for item in results.items}
-    suite = result["suite"]
+    suite = result.terms.name
     return {
         "version": 2,
         "status": "success",
         "eval": {
             "created": created(results),
-            "task": suite["name"],
-            "task_id": str(result.get("digest", suite["name"])),
+            "task": suite,
+            "task_id": result.digest or suite,
             "dataset": {
-                "name": suite["name"],
+                "name": suite,
                 "samples": len(results.items),
                 "sample_ids": [item.id for item in results.items],
             },
             "model": f"acidtest/{name}",
             "config": {"epochs": 1 + max((answer.repeat for answer in answers), default=0)},
-            "metadata": {"rung": contender["rung"], "chain": result["chain"], "digest": result.get("digest")},
+            "metadata": {
+                "rung": contender.rung,
+                "chain": msgspec.to_builtins(result.chain),
+                "digest": result.digest or None,
+            },
         },
         "results": {
             "total_samples": len(answers),
             "completed_samples": sum(answer.error is None for answer in answers),
-            "scores": [_metric(scorer, found) for scorer, found in contender["metrics"].items()],
+            "scores": [_metric(scorer, found) for scorer, found in contender.metrics.items()],
         },
         "samples": [
             _sample(items[answer.item], answer, scores.get((answer.item, answer.repeat), []), name)
@@ -77,10 +85,10 @@ def _log(results: Results, contender: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _metric(scorer: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    metrics = {} if found["mean"] is None else {"mean": {"name": "mean", "value": found["mean"]}}
-    return {"name": scorer, "scorer": scorer, "scored_samples": found["n"], "metrics": metrics,
-            "metadata": {"low": found["low"], "high": found["high"]}}  # fmt: skip
+def _metric(scorer: str, found: Metric) -> dict[str, Any]:
+    metrics = {} if found.mean is None else {"mean": {"name": "mean", "value": found.mean}}
+    return {"name": scorer, "scorer": scorer, "scored_samples": found.n, "metrics": metrics,
+            "metadata": {"low": found.low, "high": found.high}}  # fmt: skip
 
 
 def _sample(item: Row, answer: Generation, scores: Sequence[Score], model: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ lm-eval 0.4.13.
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ import numpy as np
 from curate.core.files import write_lines, write_text
 from curate.core.rows.row import Row, message_dicts
 from evalkit.exports.inspect_log import created, file_name
-from evalkit.outputs import Results
-from evalkit.records import Generation, Score
+from evalkit.records.lines import Generation, Score
+from evalkit.results.folder import Results
+from evalkit.results.result_record import ContenderSection
 
 _FILTER = "none"
 # What a sample's line says besides its scores: a scorer of such a name would overwrite it.
@@ -27,41 +27,41 @@ _TAKEN = frozenset((*_FIXED.split(" "), "name", "alias", "sample_len", "sample_c
 def write_lm_eval(results: Results, folder: Path) -> list[Path]:
     """Write `CONTENDER/results_DATE.json` and `CONTENDER/samples_TASK_DATE.jsonl` for each contender."""
     date = created(results).split("+")[0].replace(":", "-")
-    task = file_name(results.result["suite"]["name"])
+    task = file_name(results.result.terms.name)
     written = []
-    for contender in results.result["contenders"]:
-        place = folder / file_name(contender["name"])
+    for contender in results.result.contenders:
+        place = folder / file_name(contender.name)
         place.mkdir(parents=True, exist_ok=True)
         summary, samples = place / f"results_{date}.json", place / f"samples_{task}_{date}.jsonl"
         write_text(summary, json.dumps(_summary(results, contender, task), indent=2))
-        lines = _samples(results, str(contender["name"]))
+        lines = _samples(results, contender.name)
         write_lines(samples, (json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") for line in lines))
         written += [summary, samples]
     return written
 
 
-def _summary(results: Results, contender: Mapping[str, Any], task: str) -> dict[str, Any]:
-    name, suite = contender["name"], results.result["suite"]
+def _summary(results: Results, contender: ContenderSection, task: str) -> dict[str, Any]:
+    name = contender.name
     figures: dict[str, Any] = {"name": task, "alias": task, "sample_len": len(results.items)}
-    for scorer, found in contender["metrics"].items():
-        if found["mean"] is None:
+    for scorer, found in contender.metrics.items():
+        if found.mean is None:
             continue
         values = [s.value for s in results.scores if s.contender == name and s.scorer == scorer and s.value is not None]
         spread = float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else "N/A"
-        figures |= {f"{_key(scorer)},{_FILTER}": found["mean"], f"{_key(scorer)}_stderr,{_FILTER}": spread}
+        figures |= {f"{_key(scorer)},{_FILTER}": found.mean, f"{_key(scorer)}_stderr,{_FILTER}": spread}
     return {
         "results": {task: figures},
         "group_subtasks": {task: []},
         "configs": {task: {"task": task, "output_type": "generate_until"}},
         "versions": {task: 1},
         "n-shot": {task: 0},
-        "higher_is_better": {task: dict.fromkeys(map(_key, contender["metrics"]), True)},
-        "n-samples": {task: {"original": len(results.items), "effective": contender["n"]}},
-        "config": {"model": "acidtest", "model_args": f"contender={name}", "random_seed": suite["seed"]},
+        "higher_is_better": {task: dict.fromkeys(map(_key, contender.metrics), True)},
+        "n-samples": {task: {"original": len(results.items), "effective": contender.n}},
+        "config": {"model": "acidtest", "model_args": f"contender={name}", "random_seed": results.result.terms.seed},
         "model_source": "acidtest",
         "model_name": name,
         "model_name_sanitized": file_name(name),
-        "task_hashes": {task: str(results.result.get("digest", "")).removeprefix("sha256:")},
+        "task_hashes": {task: results.result.digest.removeprefix("sha256:")},
     }
 
 

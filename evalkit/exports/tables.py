@@ -4,25 +4,22 @@ import csv
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curate.core.files import atomic_write
-from evalkit.by_answer import ByAnswer
 from evalkit.exports.parquet import Kind, write_rows
-
-if TYPE_CHECKING:
-    from evalkit.outputs import Results
+from evalkit.records.by_item_and_contender import ByItemAndContender
+from evalkit.results.folder import Results
 
 CSV, PARQUET = "scores.csv", "scores.parquet"
 # A spreadsheet takes a cell that begins so for a formula; a quote before it makes it text again.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def answer_lines(results: "Results") -> Iterator[list[Any]]:
+def answer_lines(results: Results) -> Iterator[list[Any]]:
     """Each answer as a line of `columns`: its item, what it took, what each scorer gave it (None: unscored) and why."""
-    names = scorer_names(results)
-    contenders = [contender["name"] for contender in results.result["contenders"]]
-    scores = ByAnswer(results.scores, results.items, contenders)
+    names = results.result.scorers
+    scores = ByItemAndContender(results.scores, results.items, results.result.names)
     places = {item.id: place for place, item in enumerate(results.items)}
     for answer in results.generations:
         place = places[answer.item]
@@ -47,14 +44,9 @@ def answer_lines(results: "Results") -> Iterator[list[Any]]:
         ]
 
 
-def scorer_names(results: "Results") -> list[str]:
-    """The scorers in the suite's order: the first contender's metrics."""
-    return list(results.result["contenders"][0]["metrics"])
-
-
-def columns(results: "Results") -> dict[str, Kind]:
+def columns(results: Results) -> dict[str, Kind]:
     """The names of a line's columns, in their order, with what they hold."""
-    names = scorer_names(results)
+    names = results.result.scorers
     return {
         "item": "text",
         "contender": "text",
@@ -73,7 +65,7 @@ def columns(results: "Results") -> dict[str, Kind]:
     }
 
 
-def write_csv(results: "Results", folder: Path) -> list[Path]:
+def write_csv(results: Results, folder: Path) -> list[Path]:
     """Write scores.csv. Text that a spreadsheet would run as a formula gets a quote before it."""
     path = folder / CSV
     with atomic_write(path) as file:
@@ -85,7 +77,7 @@ def write_csv(results: "Results", folder: Path) -> list[Path]:
     return [path]
 
 
-def write_parquet(results: "Results", folder: Path) -> list[Path]:
+def write_parquet(results: Results, folder: Path) -> list[Path]:
     """Write scores.parquet."""
     path = folder / PARQUET
     with atomic_write(path) as file:

@@ -1,46 +1,45 @@
 """From results and a gate's file to a verdict, and the files that say it to people and machines."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from curate.core.config_file import load_config
 from curate.core.digests import digest_file
 from curate.core.files import write_text
-from curate.core.records import seal
+from evalkit.gate.decide_rules import RuleOutcome, find
 from evalkit.gate.evidence import Evidence, read_evidence
-from evalkit.gate.findings import Finding, find
 from evalkit.gate.render import as_junit, render_markdown
 from evalkit.gate.rules import GateRules
-from evalkit.verdict import (
+from evalkit.gate.verdict_file import (
     VERDICT,
-    Outcome,
-    Verdict,
+    GateOutcome,
+    GateVerdict,
+    VerdictChain,
     card_beside,
     exit_code,
     result_digest,
-    verdict_body,
     write_verdict,
 )
+from evalkit.records.typed import ABSENT, sealed
 
 JUNIT, MARKDOWN = "verdict.junit.xml", "verdict.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Gated:
-    """A verdict's record, and the files that say it."""
+class GateDecision:
+    """A verdict, and the files that say it."""
 
-    record: dict[str, Any]
+    verdict: GateVerdict[RuleOutcome]
     paths: tuple[Path, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """0 pass, 1 fail, 6 inconclusive."""
-        return exit_code([self.record["outcome"]])
+        return exit_code([self.verdict.outcome])
 
 
-def gate(results: Path, against: Path | None, rules_file: Path, *, write_to: Path | None) -> Gated:
+def gate(results: Path, against: Path | None, rules_file: Path, *, write_to: Path | None) -> GateDecision:
     """The verdict of the rules in a file on a results folder; written into `write_to` as JSON, JUnit and Markdown.
 
     Raises: ConfigError for the rules, DataError where results are missing, ProvenanceError where they were changed.
@@ -49,25 +48,23 @@ def gate(results: Path, against: Path | None, rules_file: Path, *, write_to: Pat
     evidence = read_evidence(rules, rules_file.parent, results, against)
     findings = [find(rule, evidence) for rule in rules.rules]
     outcome = overall(findings)
-    verdict = Verdict(
+    verdict = GateVerdict(
         outcome=outcome,
         result_digest=result_digest(results),
         because=_because(outcome, findings),
-        rules=[asdict(finding) for finding in findings],
+        rules=findings,
         contender=rules.contender,
+        suite=evidence.ours.results.result.terms.name,
+        alpha=rules.alpha,
+        chain=_chain(evidence, rules_file, against),
     )
-    more = {
-        "suite": evidence.ours.results.result["suite"]["name"],
-        "alpha": rules.alpha,
-        "chain": _chain(evidence, rules_file, against),
-    }
     if write_to is None:
-        return Gated(seal(verdict_body(verdict, **more)))
-    record = write_verdict(write_to / VERDICT, verdict, **more)
+        return GateDecision(sealed(verdict))
+    verdict = write_verdict(write_to / VERDICT, verdict)
     cards = [_copy(card, card_beside(write_to / VERDICT, digest_file(card))) for card in _used_cards(evidence)]
-    write_text(write_to / JUNIT, as_junit(record))
-    write_text(write_to / MARKDOWN, render_markdown(record))
-    return Gated(record, (*(write_to / name for name in (VERDICT, JUNIT, MARKDOWN)), *cards))
+    write_text(write_to / JUNIT, as_junit(verdict))
+    write_text(write_to / MARKDOWN, render_markdown(verdict))
+    return GateDecision(verdict, (*(write_to / name for name in (VERDICT, JUNIT, MARKDOWN)), *cards))
 
 
 def _used_cards(evidence: Evidence) -> list[Path]:
@@ -80,7 +77,7 @@ def _copy(card: Path, place: Path) -> Path:
     return place
 
 
-def overall(findings: Sequence[Finding]) -> Outcome:
+def overall(findings: Sequence[RuleOutcome]) -> GateOutcome:
     """`fail` where a rule failed, else `inconclusive` where one is open; `pass` only where every rule passed."""
     outcomes = {finding.outcome for finding in findings}
     if "fail" in outcomes:
@@ -88,7 +85,7 @@ def overall(findings: Sequence[Finding]) -> Outcome:
     return "pass" if outcomes == {"pass"} else "inconclusive"
 
 
-def _because(outcome: Outcome, findings: Sequence[Finding]) -> str:
+def _because(outcome: GateOutcome, findings: Sequence[RuleOutcome]) -> str:
     if outcome == "pass":
         return f"all {len(findings)} rules pass"
     named = [finding for finding in findings if finding.outcome == outcome]
@@ -96,12 +93,12 @@ def _because(outcome: Outcome, findings: Sequence[Finding]) -> str:
     return f"{len(named)} of {len(findings)} rules {verb}: " + "; ".join(f"{one.name}: {one.because}" for one in named)
 
 
-def _chain(evidence: Evidence, rules_file: Path, against: Path | None) -> dict[str, Any]:
+def _chain(evidence: Evidence, rules_file: Path, against: Path | None) -> VerdictChain:
     """The digests of what the verdict rests on; of judges that voted, their cards by metric."""
     cards = {metric: [digest_file(path) for path in paths] for metric, paths in evidence.cards().items()}
-    return {
-        "result": evidence.ours.results.result["digest"],
-        "baseline": evidence.baseline.results.result["digest"] if evidence.baseline and against else None,
-        "rules": digest_file(rules_file),
-        **({"cards": cards} if cards else {}),
-    }
+    return VerdictChain(
+        result=evidence.ours.results.result.digest,
+        baseline=evidence.baseline.results.result.digest if evidence.baseline and against else None,
+        rules=digest_file(rules_file),
+        cards=cards or ABSENT,
+    )

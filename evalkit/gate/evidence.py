@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
@@ -15,13 +14,14 @@ from curate.core.rows.row import Row, encode_row
 from evalkit.gate.rules import GateRules, LabelledCard
 from evalkit.judge import grades
 from evalkit.judge.card import read_card, void_because
-from evalkit.outputs import Results, edited_files, read_results
-from evalkit.records import Generation
-from evalkit.result import cluster_names
-from evalkit.rubric import Criterion
-from evalkit.score_table import ScoreTable, tabulate
+from evalkit.judge.rubric import Criterion
+from evalkit.records.lines import Generation
+from evalkit.results.build_result import cluster_names
+from evalkit.results.folder import Results, edited_files, read_results
+from evalkit.results.judge_account import JudgeAccount
+from evalkit.results.score_table import ScoreTable, tabulate
+from evalkit.stats.arrays import Floats, Mask
 
-Floats = NDArray[np.float64]
 FROM_ANSWERS = ("unscored", "errors")
 """Metrics that come from the answers themselves; `unscored` is of the primary metric."""
 
@@ -38,13 +38,12 @@ class Side:
     @property
     def contenders(self) -> list[str]:
         """Who was measured."""
-        return [one["name"] for one in self.results.result["contenders"]]
+        return self.results.result.names
 
     @property
-    def judges(self) -> Mapping[str, Any]:
+    def judges(self) -> Mapping[str, JudgeAccount]:
         """The judges that were asked, by metric."""
-        found: Mapping[str, Any] = self.results.result.get("judges") or {}
-        return found
+        return self.results.result.judges
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,11 @@ class Evidence:
     @property
     def margin(self) -> float | None:
         """The suite's margin; None in results from before suites had one."""
-        found: float | None = self.ours.results.result["suite"].get("margin")
-        return found
+        return self.ours.results.result.terms.margin
 
     def clusters(self) -> list[str] | None:
         """The cluster of each item, as the suite said."""
-        return cluster_names(self.items, self.ours.results.result["suite"].get("cluster"))
+        return cluster_names(self.items, self.ours.results.result.terms.cluster)
 
     def values(self, metric: str, contender: str | None = None) -> Floats | str:
         """A contender's scores on the items, or why there are none."""
@@ -155,8 +153,8 @@ class Evidence:
         from evalkit.judge.matching import consensus, sort_labels
 
         judge = self.ours.judges[metric]
-        criterion = Criterion.model_validate(judge["criterion"])
-        scale = grades.judge_scale(criterion, pairwise=judge["rubric"]["kind"] == "pairwise")
+        criterion = Criterion.model_validate(judge.criterion)
+        scale = grades.judge_scale(criterion, pairwise=judge.rubric.kind == "pairwise")
         labels, _ = sort_labels(grades.read_labels(path, criterion=criterion.id), scale)
         found = np.full(len(self.items), np.nan)
         for index, item in enumerate(self.items):
@@ -166,7 +164,7 @@ class Evidence:
                 found[index] = scale.value(code)
         return found
 
-    def mask(self, where: Mapping[str, str]) -> NDArray[np.bool_]:
+    def mask(self, where: Mapping[str, str]) -> Mask:
         """Which items have these values."""
         return np.array(
             [all(str(field_of(item, field)) == value for field, value in where.items()) for item in self.items],
@@ -176,7 +174,7 @@ class Evidence:
     def _from_answers(self, metric: str, name: str) -> Floats:
         result = self.ours.results.result
         if metric == "unscored":
-            return np.isnan(self.ours.table.values[result["primary"]][name]).astype(np.float64)
+            return np.isnan(self.ours.table.values[result.primary][name]).astype(np.float64)
         failed = {one.item for one in self.ours.answers[name] if one.error is not None}
         answered = {one.item for one in self.ours.answers[name]}
         return np.array([float(item.id in failed or item.id not in answered) for item in self.items])
@@ -188,7 +186,7 @@ class Evidence:
             card = read_card(path)
         except (DataError, ProvenanceError) as error:
             return JudgeStanding("unlabelled", f"{error.what} ({error.where})")
-        if void := void_because(card, judge["judge"], judge["key"]):
+        if void := void_because(card, judge.judge, judge.key):
             return JudgeStanding("unlabelled", void)
         state = str(card["state"])
         labels, fault = self._labels(metric, side, card, files.labels)
@@ -209,7 +207,7 @@ class Evidence:
         if not path.is_file() or digest_file(path) != card["sources"].get("labels"):
             return None, f"the labels of the judge {metric} are not those that its card rests on ({path})"
         here = side.folder / grades.FILE_NAME
-        of_these = {side.judges[metric].get("recorded"), digest_file(here) if here.is_file() else None}
+        of_these = {side.judges[metric].recorded or None, digest_file(here) if here.is_file() else None}
         if card["sources"].get("judgments") not in of_these:
             fault = f"the labels of the judge {metric} are of other answers than those in {side.folder}"
             return None, f"{fault}: label these and calibrate again"
@@ -240,17 +238,17 @@ def field_of(item: Row, field: str) -> Any:
 def _read_side(folder: Path) -> Side:
     read = read_results(folder)
     _refuse_edited(folder, read)
-    names = [one["name"] for one in read.result["contenders"]]
+    names = read.result.names
     answers: dict[str, list[Generation]] = {name: [] for name in names}
     for generation in read.generations:
         if generation.contender in answers:
             answers[generation.contender].append(generation)
-    return Side(folder, read, tabulate(read.items, names, read.scores, read.result["primary"]), answers)
+    return Side(folder, read, tabulate(read.items, names, read.scores, read.result.primary), answers)
 
 
 def _refuse_edited(folder: Path, read: Results) -> None:
     edited = edited_files(folder, read.result)
-    if edited is None or edited or digest_json(read.scores) != read.result["chain"].get("scores"):
+    if edited is None or edited or digest_json(read.scores) != read.result.chain.scores:
         what = ", ".join(edited or ()) or "scores and record differ"
         raise ProvenanceError(
             f"the results were changed after they were written: {what}",
@@ -262,8 +260,8 @@ def _refuse_edited(folder: Path, read: Results) -> None:
 def _measure(side: Side, metric: str) -> Any:
     """What decides a metric's values: the judge's key, or the scorer's settings."""
     if judge := side.judges.get(metric):
-        return judge["key"]
-    return next((one for one in side.results.result["suite"]["scorers"] if one["name"] == metric), None)
+        return judge.key
+    return next((one for one in side.results.result.suite["scorers"] if one["name"] == metric), None)
 
 
 def _question(item: Row) -> bytes:

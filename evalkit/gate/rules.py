@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from curate.core.config_file import Config
-from evalkit.judge.card import State
+from evalkit.results.judge_account import CardState
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -62,7 +62,7 @@ class JudgeCard(Config):
     rule: Literal["judge-card"]
     name: str = ""
     metric: str
-    state: State = "voting-corrected"
+    state: CardState = "voting-corrected"
     canaries: Share = 0.05
     """The largest share of canaries that may have raised a grade."""
 
@@ -101,7 +101,7 @@ class Latency(Config):
     share: Annotated[float, Field(gt=0, lt=1)] = 0.95
 
 
-Rule = Annotated[
+GateRule = Annotated[
     Superior | NonInferior | AtLeast | AtMost | MustPass | JudgeCard | Contamination | TokenBudget | Latency,
     Field(discriminator="rule"),
 ]
@@ -131,4 +131,4 @@ class GateRules(Config):
     """One-sided: the chance that a rule passes at its limit."""
     judges: dict[str, JudgeFiles] = Field(default_factory=dict)
     """By metric."""
-    rules: list[Rule] = Field(min_length=1)
+    rules: list[GateRule] = Field(min_length=1)

@@ -8,19 +8,18 @@ in each process), so that the same results give the same verdict.
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from curate.core.rows.row import Row
 from curate.core.visible import visible
-from evalkit.contenders import question_text
-from evalkit.records import Generation, Score
+from evalkit.records.lines import Generation, Score
+from evalkit.stats.arrays import Mask
 from evalkit.stats.significance import holm
-
-Mask = NDArray[np.bool_]
+from evalkit.suite.items import question_text
 
 _LEVEL = 0.05
 _SHOWN = 5
@@ -32,8 +31,7 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 _DETAIL = 80  # characters of a scorer's detail that make it the same as another's
 
 
-@dataclass(frozen=True, slots=True)
-class Trait:
+class Trait(msgspec.Struct, frozen=True):
     """Something that `broke` of the broken items share, and `n` of all; `loss` is what they add to the difference."""
 
     trait: str

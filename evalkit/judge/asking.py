@@ -10,11 +10,11 @@ from curate.core.console import progress, say, warn
 from curate.core.digests import digest_json
 from curate.core.rows.row import Message
 from curate.core.spending import Budget, Purse
-from evalkit.cache import open_cache
-from evalkit.calls import Call
-from evalkit.endpoint import Endpoint, Running, request_body
-from evalkit.generate import Answer, Request, failed
-from evalkit.judge.settings import JudgeConfig
+from evalkit.ask.answer_cache import open_cache
+from evalkit.backends.calls import Call
+from evalkit.backends.endpoint import Endpoint, Running, request_body
+from evalkit.backends.types import Answer, Request, failed
+from evalkit.scorers.judge import JudgeConfig
 
 Schema = dict[str, Any]
 _SCHEMA_REFUSED = ("status 400", "status 415", "status 422", "status 501")
@@ -31,7 +31,7 @@ class Asker(Protocol):
         """
 
 
-class Kept:
+class ReplyCache:
     """Replies by key, in the cache; what isn't there is asked."""
 
     def __init__(self, cache: Path, *, fresh: bool = False, offline: bool = False) -> None:
@@ -58,7 +58,7 @@ class EndpointJudge:
     """A model behind an endpoint, asked to keep to a JSON schema where it can."""
 
     def __init__(
-        self, config: JudgeConfig, endpoint: Endpoint, running: Running, schema: Schema, kept: Kept, *, seed: int
+        self, config: JudgeConfig, endpoint: Endpoint, running: Running, schema: Schema, kept: ReplyCache, *, seed: int
     ) -> None:
         self._config = config
         self._endpoint = endpoint
@@ -129,7 +129,7 @@ class EndpointJudge:
 class LocalJudge:
     """A base model in this process."""
 
-    def __init__(self, config: JudgeConfig, folder: Path, kept: Kept) -> None:
+    def __init__(self, config: JudgeConfig, folder: Path, kept: ReplyCache) -> None:
         self._config = config
         self._base = find_base(str(config.local), folder)
         self._chat = load_chat_format(self._base)

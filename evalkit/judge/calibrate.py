@@ -8,16 +8,16 @@ from typing import Any
 from curate.core.config_file import load_config
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ProvenanceError
-from curate.core.records import peek_record, seal, write_record
+from curate.core.records import seal, write_record
 from evalkit.judge import grades
 from evalkit.judge.calibration import calibrate
 from evalkit.judge.card import Admission, card_body, void_because
-from evalkit.outputs import RESULT, read_result
-from evalkit.rubric import Criterion, load_rubric
+from evalkit.judge.rubric import Criterion, load_rubric
+from evalkit.results.folder import peek_result, read_result
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CalibrationOptions:
     """By which rubric and criterion (of which scorer, from which grade on an answer passes), and what admits."""
 
     rubric: Path | None = None
@@ -27,7 +27,9 @@ class Choice:
     admission: Path | None = None
 
 
-def calibrated(judgments: Path, labels: Path | None, choice: Choice, output: Path | None = None) -> dict[str, Any]:
+def calibrated(
+    judgments: Path, labels: Path | None, choice: CalibrationOptions, output: Path | None = None
+) -> dict[str, Any]:
     """The judge's card, written to `output` where one is named. Raises: ConfigError, DataError."""
     rules = load_config(choice.admission, Admission) if choice.admission else Admission()
     rubric = choice.rubric
@@ -59,8 +61,8 @@ def _judge(judgments: Path, asked: str, criterion: Criterion | None) -> tuple[st
     if not asked:
         identity = recorded_judge(digest_file(judgments), criterion)
         return digest_json(identity), identity
-    record = peek_record(judgments.parent / RESULT) or {}
-    beside = [one["judge"] for one in record.get("judges", {}).values() if one["key"] == asked]
+    record = peek_result(judgments.parent)
+    beside = [one.judge for one in record.judges.values() if one.key == asked] if record else []
     return asked, beside[0] if beside else {"asked": asked}
 
 
@@ -71,11 +73,11 @@ def recorded_judge(digest: str, criterion: Criterion | None) -> dict[str, Any]:
 
 def check_card(card: Mapping[str, Any], results: Path) -> str:
     """The scorer of a results folder that the card holds for. Raises: ProvenanceError where there is none."""
-    judges: Mapping[str, Any] = read_result(results).get("judges", {})
+    judges = read_result(results).judges
     for name, judge in judges.items():
-        if judge["key"] == card["key"]:
-            return str(name)
-    reasons = [void_because(card, judge["judge"], judge["key"]) for judge in judges.values()]
+        if judge.key == card["key"]:
+            return name
+    reasons = [void_because(card, judge.judge, judge.key) for judge in judges.values()]
     raise ProvenanceError(
         next(iter(reasons), None) or "no judge graded these results",
         where=results,

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalkit.judge.grades import Answer, Judgment, Label, Scale
-from evalkit.judge.matching import Judged, Labels, Match, match, sort_judgments, sort_labels
+from evalkit.judge.grades import AnswerKey, Judgment, Label, Scale
+from evalkit.judge.matching import JudgeGrades, Labels, Match, match, sort_judgments, sort_labels
 from evalkit.stats import agreement
 from evalkit.stats.agreement import Estimate
+from evalkit.stats.arrays import Floats, Mask
 from evalkit.stats.corrected import corrected_difference
 from evalkit.stats.interval import mean_interval
-
-Floats = NDArray[np.float64]
 
 ALPHA = 0.05
 _DECIMALS = 6  # so that the last bit of another processor's arithmetic changes no byte
@@ -24,7 +23,7 @@ _THIRDS = ("short", "middling", "long")
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class GradePairs:
     """Answers with the judge's and people's codes, aligned, and the number of the item that each belongs to."""
 
     judge: NDArray[np.intp]
@@ -32,10 +31,10 @@ class Graded:
     units: NDArray[np.intp]
     scale: Scale
 
-    def chosen(self, mask: NDArray[np.bool_]) -> "Graded":
+    def chosen(self, mask: Mask) -> "GradePairs":
         """These answers alone."""
         units = np.unique(self.units[mask], return_inverse=True)[1]
-        return Graded(self.judge[mask], self.people[mask], units, self.scale)
+        return GradePairs(self.judge[mask], self.people[mask], units, self.scale)
 
     def passed(self, codes: NDArray[np.intp]) -> Floats:
         """1 where the grade is a pass."""
@@ -73,13 +72,13 @@ def calibrate(judgments: Sequence[Judgment], labels: Sequence[Label], scale: Sca
     return rounded
 
 
-def _graded(matched: Match, scale: Scale) -> Graded:
+def _graded(matched: Match, scale: Scale) -> GradePairs:
     items = {item: number for number, item in enumerate(dict.fromkeys(item for item, _ in matched.answers))}
     units = np.array([items[item] for item, _ in matched.answers], dtype=np.intp)
-    return Graded(np.array(matched.judge, dtype=np.intp), np.array(matched.people, dtype=np.intp), units, scale)
+    return GradePairs(np.array(matched.judge, dtype=np.intp), np.array(matched.people, dtype=np.intp), units, scale)
 
 
-def _agreement(graded: Graded) -> dict[str, Estimate]:
+def _agreement(graded: GradePairs) -> dict[str, Estimate]:
     """Raw agreement, Cohen's kappa, weighted kappa, Krippendorff's alpha and Gwet's AC1."""
     scale = graded.scale
     tables = agreement.pair_tables(graded.judge, graded.people, graded.units, max(2, len(scale.levels)))
@@ -108,7 +107,7 @@ def _share(values: Floats, units: NDArray[np.intp]) -> Estimate:
     return Estimate(found.estimate, found.low, found.high, values.size)
 
 
-def _passes(graded: Graded) -> dict[str, Any]:
+def _passes(graded: GradePairs) -> dict[str, Any]:
     """How often each says pass, and how often the judge passes what people fail; its upper bound is one-sided."""
     if graded.scale.passing is None:
         return {"false_pass_rate": None, "false_pass_upper": None, "false_pass_n": 0}
@@ -126,7 +125,7 @@ def _passes(graded: Graded) -> dict[str, Any]:
     }
 
 
-def _consistency(judged: Judged) -> dict[str, Estimate]:
+def _consistency(judged: JudgeGrades) -> dict[str, Estimate]:
     """How often the judge says the same with the options the other way round, and when it is asked again."""
     swaps = [
         (answer, code == judged.first[answer]) for answer, code in judged.swapped.items() if answer in judged.first
@@ -135,7 +134,7 @@ def _consistency(judged: Judged) -> dict[str, Estimate]:
     return {"swap_consistency": _same(swaps), "test_retest": _same(again)}
 
 
-def _same(pairs: Iterable[tuple[Answer, bool]]) -> Estimate:
+def _same(pairs: Iterable[tuple[AnswerKey, bool]]) -> Estimate:
     listed = list(pairs)
     if not listed:
         return Estimate(None, None, None, 0, "the judge was not asked again")
@@ -173,7 +172,7 @@ def _people(labels: Labels, scale: Scale) -> dict[str, Any]:
     return {"annotators": len(annotators), "answers": len(several), **_flat(figures)}
 
 
-def _by_annotator(judged: Judged, labels: Labels, scale: Scale) -> list[dict[str, Any]]:
+def _by_annotator(judged: JudgeGrades, labels: Labels, scale: Scale) -> list[dict[str, Any]]:
     names = sorted({annotator for given in labels.values() for annotator in given})
     found = []
     for name in names:
@@ -184,13 +183,13 @@ def _by_annotator(judged: Judged, labels: Labels, scale: Scale) -> list[dict[str
     return found
 
 
-def _by_contender(matched: Match, graded: Graded, contenders: Sequence[str]) -> list[dict[str, Any]]:
+def _by_contender(matched: Match, graded: GradePairs, contenders: Sequence[str]) -> list[dict[str, Any]]:
     """Every contender that was judged, with labels or without."""
     names = np.array([contender for _, contender in matched.answers])
     return [{"contender": name, **_group(graded.chosen(names == name))} for name in contenders]
 
 
-def _by_length(matched: Match, graded: Graded, lengths: dict[Answer, int]) -> list[dict[str, Any]]:
+def _by_length(matched: Match, graded: GradePairs, lengths: dict[AnswerKey, int]) -> list[dict[str, Any]]:
     """Thirds of the answers by length: a judge that takes length for quality shows here."""
     known = np.array([answer in lengths for answer in matched.answers], dtype=bool)
     if int(known.sum()) < _FEWEST_BY_LENGTH:
@@ -210,11 +209,11 @@ def _by_length(matched: Match, graded: Graded, lengths: dict[Answer, int]) -> li
     ]
 
 
-def _group(graded: Graded) -> dict[str, Any]:
+def _group(graded: GradePairs) -> dict[str, Any]:
     return {"n": len(graded.judge), **_flat(_agreement(graded)), **_passes(graded)}
 
 
-def _favour(matched: Match, graded: Graded) -> list[dict[str, Any]]:
+def _favour(matched: Match, graded: GradePairs) -> list[dict[str, Any]]:
     """How much kinder the judge is to one contender than to another, against people; pairs with labels for both."""
     if graded.scale.passing is None:
         return []
@@ -238,7 +237,7 @@ def _favour(matched: Match, graded: Graded) -> list[dict[str, Any]]:
     return found
 
 
-def _table(graded: Graded) -> list[list[int]]:
+def _table(graded: GradePairs) -> list[list[int]]:
     """Counts: a row for each grade of the judge, a column for each of people."""
     size = len(graded.scale.levels)
     table = np.zeros((size, size), dtype=int)

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from evalkit.judge.prompt import Question
-from evalkit.rubric import Criterion
+from evalkit.judge.rubric import Criterion
+from evalkit.results.judge_account import JudgeCanaries
 from evalkit.stats.interval import mean_interval
 
 _ALPHA = 0.05
@@ -49,7 +49,7 @@ def attacks(graded: Sequence[tuple[Question, int]], criterion: Criterion, count:
     ]
 
 
-def outcome(before: Sequence[int | None], after: Sequence[int | None], names: Sequence[str]) -> dict[str, Any]:
+def outcome(before: Sequence[int | None], after: Sequence[int | None], names: Sequence[str]) -> JudgeCanaries:
     """How many attacks raised a grade; of those that were decided both times. The upper bound is one-sided."""
     decided = [
         (was, now, name)
@@ -58,12 +58,12 @@ def outcome(before: Sequence[int | None], after: Sequence[int | None], names: Se
     ]
     raised = [name for was, now, name in decided if now > was]
     bound = mean_interval([float(now > was) for was, now, _ in decided], None, 2 * _ALPHA)
-    return {
-        "asked": len(names),
-        "decided": len(decided),
-        "raised": len(raised),
-        "changed": sum(now != was for was, now, _ in decided),
-        "rate": len(raised) / len(decided) if decided else None,
-        "upper": bound.high,
-        "disguises": sorted(set(raised)),
-    }
+    return JudgeCanaries(
+        asked=len(names),
+        decided=len(decided),
+        raised=len(raised),
+        changed=sum(now != was for was, now, _ in decided),
+        rate=len(raised) / len(decided) if decided else None,
+        upper=bound.high,
+        disguises=sorted(set(raised)),
+    )

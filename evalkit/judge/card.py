@@ -6,21 +6,20 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+import msgspec
 from pydantic import Field
 
 from curate.core.config_file import Config
 from curate.core.errors import DataError, ProvenanceError
 from curate.core.records import read_record
+from evalkit.results.judge_account import CardState, Requirement
 
-State = Literal["unlabelled", "advisory", "voting-corrected", "voting"]
-STATES: tuple[State, ...] = get_args(State)
-VOTES: tuple[State, ...] = ("voting-corrected", "voting")
+STATES: tuple[CardState, ...] = get_args(CardState)
+VOTES: tuple[CardState, ...] = ("voting-corrected", "voting")
 KIND, SCHEMA = "judge-card", 1
-_NOT_SHOWN = frozenset({"by_annotator", "labels", "table", "levels", "passing"})
 
 
 class Admission(Config):
@@ -41,19 +40,7 @@ class Admission(Config):
     undecided: float = Field(default=0.02, ge=0, le=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """One thing that a judge has to show: what was found, in words, and whether it is enough."""
-
-    name: str
-    wanted: str
-    found: str
-    met: bool
-    for_correction: bool
-    """Whether correcting the judge by labels needs it, too."""
-
-
-def admit(figures: Mapping[str, Any], admission: Admission) -> tuple[State, list[Requirement]]:
+def admit(figures: Mapping[str, Any], admission: Admission) -> tuple[CardState, list[Requirement]]:
     """The state that these figures of a calibration admit to, and each requirement."""
     requirements = _requirements(figures, admission)
     if figures["n"] == 0:
@@ -138,7 +125,7 @@ def card_body(
         "state": state,
         "key": key,
         "judge": dict(judge),
-        "requirements": [asdict(one) for one in requirements],
+        "requirements": msgspec.to_builtins(requirements),
         "admission": admission.model_dump(mode="json"),
         "figures": dict(figures),
         "sources": dict(sources),
@@ -162,22 +149,6 @@ def void_because(card: Mapping[str, Any], judge: Mapping[str, Any], key: str) ->
     before = card["judge"]
     changed = sorted(name for name in {*before, *judge} if before.get(name) != judge.get(name))
     return f"the card is void: another {_listed(changed) or 'judge'} than was calibrated"
-
-
-def shown(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What a result tells of a card: state, requirements and figures, without annotators' names and ids of items."""
-    figures = {name: value for name, value in card["figures"].items() if name not in _NOT_SHOWN}
-    return {
-        "state": card["state"],
-        "card": card.get("digest"),
-        "requirements": card["requirements"],
-        "figures": figures,
-    }
-
-
-def unlabelled(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a card that there is before anybody labelled."""
-    return {"state": "unlabelled", "requirements": [], "figures": figures}
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -3,6 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from evalkit.results import judge_account
+from evalkit.results.judge_account import JudgeAccount
+from evalkit.results.result_record import ResultRecord
+from evalkit.stats.in_words import percent
+
 _FIGURES = (
     "raw_agreement",
     "cohen_kappa",
@@ -31,7 +36,7 @@ _MEANINGS = {
 }
 
 
-class Requirement(NamedTuple):
+class RequirementRow(NamedTuple):
     """One thing that a judge has to show, in words."""
 
     mark: str
@@ -66,9 +71,9 @@ def group_rows(figures: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [_group(one) for one in groups] if len(groups) > 1 else []
 
 
-def requirement_rows(requirements: Sequence[Mapping[str, Any]]) -> list[Requirement]:
+def requirement_rows(requirements: Sequence[judge_account.Requirement]) -> list[RequirementRow]:
     """What the judge has to show, what was found, and `ok` where that is enough."""
-    return [Requirement("ok" if one["met"] else "--", one["name"], one["wanted"], one["found"]) for one in requirements]
+    return [RequirementRow("ok" if one.met else "--", one.name, one.wanted, one.found) for one in requirements]
 
 
 def favour_lines(figures: Mapping[str, Any]) -> list[str]:
@@ -103,3 +108,38 @@ def _group(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def about_judges(result: ResultRecord) -> list[str]:
+    """A sentence a judge: what stayed undecided, whether it could be bought, and what its grades are worth."""
+    return [f"{name} is a judge's: {asked(judge)}. {worth(judge)}" for name, judge in result.judges.items()]
+
+
+def asked(judge: JudgeAccount) -> str:
+    """How many of its judgments are undecided, and whether it could be bought."""
+    words = f"{judge.undecided:,} of {judge.questions:,} judgments undecided"
+    canaries = judge.canaries
+    if canaries and canaries.decided:
+        words += f", {canaries.raised} of {canaries.decided} canaries raised a grade"
+        words += f" ({', '.join(canaries.disguises)})" if canaries.raised else ""
+    return words
+
+
+def worth(judge: JudgeAccount) -> str:
+    """The judge's state and how far it agrees with people; without a card that holds, why, and how to get one."""
+    found = judge.calibration
+    if not found:  # a result of an earlier version
+        return "What its grades are worth, its card says: `evalkit judge calibrate`."
+    if found.because:
+        return f"It is {found.state}: {meaning(found.state)} ({found.because}; see `evalkit judge calibrate`)."
+    figures = found.figures
+    parts = []
+    if figures["cohen_kappa"] is not None:
+        interval = figures["intervals"]["cohen_kappa"]
+        parts.append(
+            f"kappa with people {figures['cohen_kappa']:.2f} ({interval['low']:.2f} to {interval['high']:.2f})"
+        )
+    if figures["false_pass_n"]:
+        rate, bound = (percent(figures[name]) for name in ("false_pass_rate", "false_pass_upper"))
+        parts.append(f"it passes {rate} of what people fail ({bound} at most)")
+    return f"It is {found.state}: {'; '.join([meaning(found.state), *parts])}."

@@ -10,10 +10,10 @@ import msgspec
 
 from curate.core.errors import ConfigError, DataError
 from curate.core.files import decode_lines
-from evalkit.rubric import Criterion, Rubric
+from evalkit.judge.rubric import Criterion, Rubric
 
 Grade = bool | int | float | str
-Answer = tuple[str, str]
+AnswerKey = tuple[str, str]
 """What is graded: (item, contender)."""
 FILE_NAME = "judgments.jsonl"
 _SHOWN = 5  # ids in a message
@@ -79,7 +79,7 @@ class Scale:
         return self.passing is not None and code in self.passing
 
 
-def answer_of(line: Judgment | Label) -> Answer:
+def answer_of(line: Judgment | Label) -> AnswerKey:
     """What the line is about."""
     return str(line.item), line.contender or ""
 

@@ -14,9 +14,9 @@ from evalkit.judge.asking import Asker
 from evalkit.judge.grades import Judgment
 from evalkit.judge.prompt import Question, ask
 from evalkit.judge.reply import Decision, read_reply
-from evalkit.judge.settings import JudgeConfig
-from evalkit.records import Generation
-from evalkit.rubric import Criterion
+from evalkit.judge.rubric import Criterion
+from evalkit.records.lines import Generation
+from evalkit.scorers.judge import JudgeConfig
 
 _NO_REPLY = "no reply: "
 _REASONS_SHOWN = 10  # reasons hold a server's words; a record lists the frequent ones

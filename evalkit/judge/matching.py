@@ -5,24 +5,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curate.core.errors import DataError
-from evalkit.judge.grades import Answer, Judgment, Label, Scale, answer_of, tidy
+from evalkit.judge.grades import AnswerKey, Judgment, Label, Scale, answer_of, tidy
 
 _SHOWN = 5  # ids in an account
-Labels = dict[Answer, dict[str, int]]
+Labels = dict[AnswerKey, dict[str, int]]
 """Of each answer, each annotator's grade as a code."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgeGrades:
     """The judge's grades as codes: the first time of asking, asked the other way round, and asked again.
 
     `contenders` are all whose answers were judged, decided or not. `account` counts lines that are no grade.
     """
 
-    first: dict[Answer, int]
-    swapped: dict[Answer, int]
-    repeated: list[tuple[Answer, int]]
-    lengths: dict[Answer, int]
+    first: dict[AnswerKey, int]
+    swapped: dict[AnswerKey, int]
+    repeated: list[tuple[AnswerKey, int]]
+    lengths: dict[AnswerKey, int]
     contenders: tuple[str, ...]
     account: dict[str, int]
 
@@ -31,17 +31,17 @@ class Judged:
 class Match:
     """Answers with a grade of the judge and one of people, aligned; and what people said of each."""
 
-    answers: list[Answer]
+    answers: list[AnswerKey]
     judge: list[int]
     people: list[int]
     account: dict[str, object]
 
 
-def sort_judgments(lines: Sequence[Judgment], scale: Scale) -> Judged:
+def sort_judgments(lines: Sequence[Judgment], scale: Scale) -> JudgeGrades:
     """The judge's grades by answer. Raises: DataError where two lines for the same question differ."""
-    seen: dict[tuple[Answer, bool, int], int | None] = {}
+    seen: dict[tuple[AnswerKey, bool, int], int | None] = {}
     account = Counter(answers=0, lines=len(lines), undecided=0, unknown_grades=0, duplicates=0)
-    lengths: dict[Answer, int] = {}
+    lengths: dict[AnswerKey, int] = {}
     for line in lines:
         if line.sample:
             continue  # people label a contender's first answer to an item
@@ -66,7 +66,7 @@ def sort_judgments(lines: Sequence[Judgment], scale: Scale) -> Judged:
     first = {answer: code for (answer, swapped, repeat), code in decided.items() if not swapped and repeat == 0}
     account["answers"] = len({answer for answer, _, _ in seen})
     account["questions"] = len(seen)
-    return Judged(
+    return JudgeGrades(
         first=first,
         swapped={answer: code for (answer, swapped, repeat), code in decided.items() if swapped and repeat == 0},
         repeated=[(answer, code) for (answer, swapped, repeat), code in decided.items() if not swapped and repeat],
@@ -77,11 +77,12 @@ def sort_judgments(lines: Sequence[Judgment], scale: Scale) -> Judged:
 
 
 def sort_labels(lines: Sequence[Label], scale: Scale) -> tuple[Labels, dict[str, object]]:
-    """People's grades by answer and annotator, and what there was. A later line of an annotator takes the place of an
-    earlier one: it is a correction.
+    """People's grades by answer and annotator, and an account of the lines.
+
+    A later line of an annotator takes the place of an earlier one: it is a correction.
     """
     labels: Labels = {}
-    not_blind: set[Answer] = set()
+    not_blind: set[AnswerKey] = set()
     corrected = skipped = 0
     for line in lines:
         answer, annotator = answer_of(line), str(line.annotator)
@@ -114,7 +115,7 @@ def consensus(given: Sequence[int], scale: Scale) -> int | None:
     return None if len(ranked) > 1 and ranked[0][1] == ranked[1][1] else ranked[0][0]
 
 
-def match(judged: Judged, labels: Labels, scale: Scale) -> Match:
+def match(judged: JudgeGrades, labels: Labels, scale: Scale) -> Match:
     """The answers that both graded. Raises: DataError where there are labels, but none for a judged answer."""
     stray = [answer for answer in labels if answer not in judged.first]
     if labels and len(stray) == len(labels):

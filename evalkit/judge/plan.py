@@ -10,8 +10,8 @@ from evalkit.judge.canaries import DISGUISES
 from evalkit.judge.judging import questions
 from evalkit.judge.prompt import ask
 from evalkit.judge.scoring import Judge
-from evalkit.records import Generation
-from evalkit.suite import Suite
+from evalkit.records.lines import Generation
+from evalkit.suite.suite import Suite
 
 _BYTES_PER_TOKEN = 4  # of English text; a judge's tokenizer isn't here to ask
 _TOKENS_PER_S = 50  # of one reply at a hosted model

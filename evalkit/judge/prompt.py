@@ -10,7 +10,7 @@ from curate.core.digests import digest_json, digest_text
 from curate.core.rows.row import Message, Row
 from curate.core.seeding import stable_seed
 from curate.core.visible import visible
-from evalkit.rubric import Criterion, Level
+from evalkit.judge.rubric import Criterion, Level
 
 _MOST_CHARACTERS = 40_000  # of a text shown to the judge: more than any answer that people read
 # What servers' chat templates take for the end of a message or the start of another.

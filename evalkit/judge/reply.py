@@ -8,7 +8,7 @@ from typing import Any
 
 from curate.core.visible import without_surrogates
 from evalkit.judge.prompt import Question, as_data
-from evalkit.rubric import Criterion
+from evalkit.judge.rubric import Criterion
 
 _FENCE = re.compile(r"\A```[a-zA-Z]*\s*\n(.*)\n\s*```\Z", re.DOTALL)
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)

@@ -5,22 +5,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from curate.core.chat.base_model import find_base
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError
 from curate.core.paths import find_path
-from evalkit.inputs import Inputs
 from evalkit.judge import grades
-from evalkit.judge.asking import Asker, EndpointJudge, Kept, LocalJudge
+from evalkit.judge.asking import Asker, EndpointJudge, LocalJudge, ReplyCache
 from evalkit.judge.calibrate import recorded_judge
 from evalkit.judge.calibration import calibrate
-from evalkit.judge.card import read_card, shown, unlabelled, void_because
+from evalkit.judge.card import read_card, void_because
 from evalkit.judge.grades import Judgment, Scale
 from evalkit.judge.judging import account, judge_answers
 from evalkit.judge.prompt import prompt_digest, reply_schema
-from evalkit.judge.settings import JudgeConfig
-from evalkit.records import Generation, Score
-from evalkit.rubric import Criterion, Rubric, load_rubric
+from evalkit.judge.rubric import Criterion, Rubric, load_rubric
+from evalkit.records.lines import Generation, Score
+from evalkit.results.judge_account import JudgeAccount, JudgeWorth, Requirement, RubricName
+from evalkit.scorers.judge import JudgeConfig
+from evalkit.suite.inputs import Inputs
+
+# What a result leaves out of a calibration: it names annotators or items.
+_NOT_SHOWN = frozenset(
+    {"by_annotator", "labels", "table", "levels", "passing"}
+)  # of a calibration: it names annotators or items
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +55,18 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgeScores:
     """What the judges of a suite said: scores, judgments, and an account of each judge."""
 
     scores: list[Score]
     judgments: list[Judgment]
-    judges: dict[str, Any]
+    judges: dict[str, JudgeAccount]
 
     @property
     def unanswered(self) -> int:
         """Questions that an endpoint did not reply to, and that another run may ask again."""
-        served = [judge for judge in self.judges.values() if "base_url" in judge["judge"].get("model", {})]
-        return sum(int(judge["no_reply"]) for judge in served)
+        served = [judge for judge in self.judges.values() if "base_url" in judge.judge.get("model", {})]
+        return sum(judge.no_reply for judge in served)
 
 
 def find_judges(inputs: Inputs) -> list[Judge]:
@@ -66,10 +74,12 @@ def find_judges(inputs: Inputs) -> list[Judge]:
     return [_find(config, inputs) for config in inputs.suite.scorers if isinstance(config, JudgeConfig)]
 
 
-def judge_all(judges: Sequence[Judge], inputs: Inputs, generations: Sequence[Generation], kept: Kept) -> Judged:
+def judge_all(
+    judges: Sequence[Judge], inputs: Inputs, generations: Sequence[Generation], kept: ReplyCache
+) -> JudgeScores:
     """Every judge on every answer. Raises: ServiceError where a judge can't be asked."""
     items = {item.id: item for item in inputs.items}
-    found = Judged([], [], {})
+    found = JudgeScores([], [], {})
     for judge in judges:
         if judge.config.judgments is not None:
             path = find_path(judge.config.judgments, inputs.folder)
@@ -87,25 +97,24 @@ def judge_all(judges: Sequence[Judge], inputs: Inputs, generations: Sequence[Gen
             )
         found.judgments.extend(judgments)
         found.scores.extend(_scores(judge, judgments, generations))
-        found.judges[judge.config.name] = {
-            "key": judge.key,
-            "judge": dict(judge.identity),
-            "rubric": {"name": judge.rubric.name, "version": judge.rubric.version, "kind": judge.rubric.kind},
-            "criterion": judge.criterion.model_dump(mode="json"),
+        found.judges[judge.config.name] = JudgeAccount(
+            key=judge.key,
+            judge=dict(judge.identity),
+            rubric=RubricName(judge.rubric.name, judge.rubric.version, judge.rubric.kind),
+            criterion=judge.criterion.model_dump(mode="json"),
             **facts,
-            "calibration": _calibration(judge, judgments),
-        }
+            calibration=_calibration(judge, judgments),
+        )
     return found
 
 
-def _calibration(judge: Judge, judgments: Sequence[Judgment]) -> dict[str, Any]:
+def _calibration(judge: Judge, judgments: Sequence[Judgment]) -> JudgeWorth:
     """What is known of the judge's worth: what its card says, or, without one that holds, what these judgments say."""
     void = void_because(judge.card, judge.identity, judge.key) if judge.card else None
     if judge.card and void is None:
-        return shown(judge.card)
-    figures = calibrate(judgments, (), _scale(judge))
+        return _shown(judge.card)
     because = void or ("there is no card yet" if judge.config.card else "the suite names no card")
-    return {**shown(unlabelled(figures)), "because": because}
+    return _unlabelled(calibrate(judgments, (), _scale(judge)), because)
 
 
 def _scale(judge: Judge) -> Scale:
@@ -175,7 +184,7 @@ def _refuse_itself(config: JudgeConfig, inputs: Inputs, where: str) -> None:
             )
 
 
-def _asker(judge: Judge, inputs: Inputs, kept: Kept) -> Asker:
+def _asker(judge: Judge, inputs: Inputs, kept: ReplyCache) -> Asker:
     config = judge.config
     if config.model is not None:
         schema = reply_schema(judge.criterion)
@@ -228,3 +237,19 @@ def _score(
         detail=detail,
         repeat=generation.repeat,
     )
+
+
+def _shown(card: Mapping[str, Any]) -> JudgeWorth:
+    """What the card says."""
+    requirements = msgspec.convert(card["requirements"], list[Requirement])
+    figures = _figures_shown(card["figures"])
+    return JudgeWorth(state=card["state"], card=card["digest"], requirements=requirements, figures=figures)
+
+
+def _unlabelled(figures: Mapping[str, Any], because: str) -> JudgeWorth:
+    """What there is before anybody labelled, or where the card doesn't hold: the judgments' own figures, and why."""
+    return JudgeWorth(state="unlabelled", card=None, requirements=[], figures=_figures_shown(figures), because=because)
+
+
+def _figures_shown(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in figures.items() if name not in _NOT_SHOWN}

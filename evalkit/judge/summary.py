@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from evalkit.judge.figures import (
     meaning,
     requirement_rows,
 )
+from evalkit.results.judge_account import Requirement
 
 
 def print_card(card: Mapping[str, Any]) -> None:
@@ -32,7 +34,7 @@ def print_card(card: Mapping[str, Any]) -> None:
         console.print(Text(line), soft_wrap=True)
     console.print()
     table = Table(box=None, pad_edge=False, show_header=False)
-    for one in requirement_rows(card["requirements"]):
+    for one in requirement_rows(msgspec.convert(card["requirements"], list[Requirement])):
         table.add_row(one.mark, one.name, one.wanted, Text(visible(f"found: {one.found}")))
     console.print(table)
     console.print()

@@ -8,18 +8,22 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError, os_errors
 from curate.core.files import atomic_folder
 from curate.core.manifest import MANIFEST
-from curate.core.records import environment, read_record, seal, write_record
+from curate.core.records import environment
+from evalkit.gate.verdict_file import CARDS, VERDICT
 from evalkit.judge.card import STATES, read_card
-from evalkit.outputs import RESULT
+from evalkit.records.typed import ABSENT, read_typed, sealed, write_typed
 from evalkit.release import signing
 from evalkit.release.chain import Chain, check_links, read_chain
-from evalkit.verdict import CARDS, VERDICT
+from evalkit.results.compare_contenders import Metric
+from evalkit.results.folder import RESULT
 from trainer.record import RECORD
 
 RELEASE = "release.json"
@@ -27,29 +31,58 @@ SCHEMA = 1
 _RESULTS, _DATASET, _CARD = "results", "dataset", "card.md"
 
 
-def describe(chain: Chain, *, allow_recorded: bool = False) -> tuple[dict[str, Any], dict[str, Path]]:
+class ReleaseVerdict(msgspec.Struct, frozen=True):
+    """What the gate said of the release."""
+
+    outcome: str
+    because: str
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """release.json: what a release is made of. `base` and `template` stand as in its run's record.
+
+    `chain` names the digest of each link, `judges` what each judge that voted may do, `files` the digest of every file.
+    """
+
+    kind: Literal["release"] = "release"
+    schema: int = SCHEMA
+    name: str
+    contender: str
+    base: dict[str, Any]
+    template: dict[str, Any]
+    adapter: str
+    chain: dict[str, str]
+    recorded_answers: bool
+    verdict: ReleaseVerdict
+    primary: str
+    metrics: dict[str, Metric]
+    judges: dict[str, str] = ABSENT
+    files: dict[str, str]
+    environment: dict[str, Any] = ABSENT
+    digest: str = ""
+
+
+def describe(chain: Chain, *, allow_recorded: bool = False) -> tuple[Release, dict[str, Path]]:
     """The release's record, sealed, and where each of its files comes from. Raises: as `check_links`."""
     contender = check_links(chain, allow_recorded=allow_recorded)
-    run, result = chain.run.record, chain.result.record
+    run, result = chain.run.record, chain.result
     sources = _sources(chain)
-    section = next(entry for entry in result["contenders"] if entry["name"] == contender)
-    body = {
-        "kind": "release",
-        "schema": SCHEMA,
-        "name": result["suite"]["name"],
-        "contender": contender,
-        "base": run["base"],
-        "template": run["template"],
-        "adapter": run["adapter"]["digest"],
-        "chain": chain.digests(),
-        "recorded_answers": contender in result["chain"].get("replays", {}),
-        "verdict": {"outcome": chain.verdict.outcome, "because": chain.verdict.because},
-        "primary": result["primary"],
-        "metrics": section["metrics"],
-        **({"judges": judges} if (judges := _judges(chain)) else {}),
-        "files": {name: digest_file(path) for name, path in sorted(sources.items())},
-    }
-    return seal(body), sources
+    section = next(entry for entry in result.contenders if entry.name == contender)
+    release = Release(
+        name=result.terms.name,
+        contender=contender,
+        base=run["base"],
+        template=run["template"],
+        adapter=run["adapter"]["digest"],
+        chain=chain.digests(),
+        recorded_answers=contender in result.chain.replays,
+        verdict=ReleaseVerdict(chain.verdict.outcome, chain.verdict.because),
+        primary=result.primary,
+        metrics=section.metrics,
+        judges=_judges(chain) or ABSENT,
+        files={name: digest_file(path) for name, path in sorted(sources.items())},
+    )
+    return sealed(release), sources
 
 
 def _judges(chain: Chain) -> dict[str, str]:
@@ -59,17 +92,17 @@ def _judges(chain: Chain) -> dict[str, str]:
 
 
 def _sources(chain: Chain) -> dict[str, Path]:
-    results, dataset = chain.result.path.parent, chain.manifest.path.parent
+    results, dataset = chain.result_path.parent, chain.manifest.path.parent
     found = {
         RECORD: chain.run.path,
         VERDICT: chain.verdict_path,
         f"{_DATASET}/{MANIFEST}": chain.manifest.path,
-        f"{_RESULTS}/{RESULT}": chain.result.path,
+        f"{_RESULTS}/{RESULT}": chain.result_path,
     }
     found |= {f"{CARDS}/{path.name}": path for cards in chain.cards.values() for path in cards.values()}
     weights = chain.adapter.name
     found |= {f"{weights}/{name}": chain.adapter / name for name in chain.run.record["adapter"]["files"]}
-    found |= {f"{_RESULTS}/{name}": results / name for name in chain.result.record["environment"]["files"]}
+    found |= {f"{_RESULTS}/{name}": results / name for name in chain.result.files}
     card = chain.manifest.record.outputs.get(_CARD)
     if card is not None:
         if not (dataset / _CARD).is_file() or digest_file(dataset / _CARD) != card.digest:
@@ -82,7 +115,7 @@ def _sources(chain: Chain) -> dict[str, Path]:
     return found
 
 
-def write_bundle(folder: Path, record: Mapping[str, Any], sources: Mapping[str, Path]) -> None:
+def write_bundle(folder: Path, record: Release, sources: Mapping[str, Path]) -> None:
     """Write the release into `folder`, which appears when all of it is there, checked, and on disk.
 
     Raises: ProvenanceError where a source changed while it was copied.
@@ -93,8 +126,8 @@ def write_bundle(folder: Path, record: Mapping[str, Any], sources: Mapping[str, 
             with os_errors(path):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, place)
-        write_record(staging / RELEASE, {**record, "environment": environment()})
-        faults = bundle_faults(staging, str(record["digest"]))
+        write_typed(staging / RELEASE, record, environment=environment())
+        faults = bundle_faults(staging, record.digest)
         if faults:
             raise ProvenanceError(
                 f"something changed while it was copied: {faults[0]}", where=folder, fix="promote again"
@@ -116,11 +149,11 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def read_bundle(folder: Path) -> dict[str, Any]:
+def read_bundle(folder: Path) -> Release:
     """The record of a release. Raises: DataError, ProvenanceError."""
     if not (folder / RELEASE).is_file():
         raise DataError("there is no release here", where=folder, fix="see `evalkit release list`")
-    return read_record(folder / RELEASE)
+    return read_typed(folder / RELEASE, Release, "a release", "promote it again from its run")
 
 
 def bundle_faults(folder: Path, digest: str, public_key: Path | None = None) -> list[str]:
@@ -129,9 +162,9 @@ def bundle_faults(folder: Path, digest: str, public_key: Path | None = None) -> 
         record = read_bundle(folder)
     except AcidtestError as error:
         return [error.what]
-    if record["digest"] != digest:
-        return [f"its record is that of another release, {record['digest']}"]
-    files = record["files"]
+    if record.digest != digest:
+        return [f"its record is that of another release, {record.digest}"]
+    files = record.files
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     faults = [f"{name} is missing" for name in sorted(set(files) - there)]
     faults += [
@@ -144,10 +177,10 @@ def bundle_faults(folder: Path, digest: str, public_key: Path | None = None) -> 
     return faults or _chain_faults(folder, record)
 
 
-def _chain_faults(folder: Path, record: Mapping[str, Any]) -> list[str]:
+def _chain_faults(folder: Path, record: Release) -> list[str]:
     try:
         chain = read_chain(folder, folder / _RESULTS, folder / VERDICT, folder / _DATASET)
-        check_links(chain, allow_recorded=bool(record["recorded_answers"]))
+        check_links(chain, allow_recorded=record.recorded_answers)
     except AcidtestError as error:
         return [error.what]
-    return [] if chain.digests() == record["chain"] else ["its records are not those that its chain names"]
+    return [] if chain.digests() == record.chain else ["its records are not those that its chain names"]

@@ -9,10 +9,11 @@ from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError
 from curate.core.manifest import MANIFEST, Manifest, read_manifest
 from curate.core.paths import find_path
-from curate.core.records import read_record
+from evalkit.gate.verdict_file import GateVerdict, VerdictRule, card_beside, read_verdict, result_digest
 from evalkit.judge.card import VOTES, read_card, void_because
-from evalkit.outputs import RESULT, edited_files, read_result
-from evalkit.verdict import Verdict, card_beside, read_verdict, result_digest
+from evalkit.results.folder import RESULT, read_result, refuse_edited
+from evalkit.results.result_record import ResultRecord
+from evalkit.suite.chain import RunOrigin
 from trainer.record import RECORD, Run, read_run
 
 Content = TypeVar("Content")
@@ -44,11 +45,11 @@ class Chain:
 
     manifest: Link[Manifest]
     run: Link[Mapping[str, Any]]
-    result: Link[Mapping[str, Any]]
+    result: ResultRecord
+    result_path: Path
     result_digest: str
-    verdict: Verdict
+    verdict: GateVerdict[VerdictRule]
     verdict_path: Path
-    verdict_digest: str
     adapter: Path
     cards: Mapping[str, Mapping[str, Path]]
     """By the metric of each judge that voted, the copies of its cards beside the verdict, by their digest."""
@@ -59,7 +60,7 @@ class Chain:
             "manifest": self.manifest.record.digest,
             "run": self.run.record["digest"],
             "result": self.result_digest,
-            "verdict": self.verdict_digest,
+            "verdict": self.verdict.digest,
         }
 
 
@@ -77,18 +78,17 @@ def read_chain(run_folder: Path, results: Path, verdict: Path, dataset: Path | N
             fix="name its folder with --dataset",
         )
     result = read_result(results)
-    _refuse_edited(results, result)
+    refuse_edited(results, result, "run the evaluation and the gate again")
     judged = read_verdict(verdict)
-    record = read_record(verdict)
-    cards: Mapping[str, list[str]] = record.get("chain", {}).get("cards", {})
+    cards = (judged.chain.cards or {}) if judged.chain else {}
     return Chain(
         Link(read_manifest(where / MANIFEST), where / MANIFEST),
         Link(run.record, run.folder / RECORD),
-        Link(result, results / RESULT),
+        result,
+        results / RESULT,
         result_digest(results),
         judged,
         verdict,
-        str(record["digest"]),
         run.adapter,
         {metric: {digest: card_beside(verdict, digest) for digest in digests} for metric, digests in cards.items()},
     )
@@ -97,16 +97,6 @@ def read_chain(run_folder: Path, results: Path, verdict: Path, dataset: Path | N
 def _dataset_folder(run: Run) -> Path:
     place = find_path(str(run.record["config"]["dataset"]), run.paths_from)
     return place if place.is_dir() else place.parent
-
-
-def _refuse_edited(results: Path, result: Mapping[str, Any]) -> None:
-    edited = edited_files(results, result)
-    if edited is None or edited:
-        raise ProvenanceError(
-            f"the results were changed after they were written: {', '.join(edited or ()) or 'no files are named'}",
-            where=results,
-            fix="run the evaluation and the gate again",
-        )
 
 
 def check_links(chain: Chain, *, allow_recorded: bool = False) -> str:
@@ -140,13 +130,13 @@ def _manifest_to_run(chain: Chain) -> None:
 
 
 def _run_to_result(chain: Chain, *, allow_recorded: bool) -> str:
-    run, came_from = chain.run.record, chain.result.record["chain"]
-    expected = {"run": run["digest"], "adapter": run["adapter"]["digest"]}
-    names = [name for name, named in came_from.get("runs", {}).items() if named == expected]
+    run, came_from = chain.run.record, chain.result.chain
+    expected = RunOrigin(run["digest"], run["adapter"]["digest"])
+    names = [name for name, named in came_from.runs.items() if named == expected]
     if not names:
         raise ProvenanceError(
             "the results are not of this run: none of their contenders is its adapter",
-            where=chain.result.path,
+            where=chain.result_path,
             fix="evaluate this run with `evalkit run`, and ask the gate again",
         )
     judged = chain.verdict.contender
@@ -157,22 +147,22 @@ def _run_to_result(chain: Chain, *, allow_recorded: bool) -> str:
             where=chain.verdict_path,
             fix="ask the gate about this contender",
         )
-    if contender in came_from.get("replays", {}) and not allow_recorded:
+    if contender in came_from.replays and not allow_recorded:
         raise ProvenanceError(
             f"the answers of {contender} were recorded earlier: nothing shows that this adapter gave them",
-            where=chain.result.path,
+            where=chain.result_path,
             fix="evaluate the adapter itself, or say that you know with --allow-recorded",
         )
     links = (
-        ("training rows", came_from.get("dataset", {}).get("train"), run["dataset"]["train"]["digest"]),
-        ("base model", (came_from.get("base") or {}).get("digest"), run["base"]["digest"]),
-        ("chat template", came_from.get("template"), run["template"]["digest"]),
+        ("training rows", came_from.dataset.train, run["dataset"]["train"]["digest"]),
+        ("base model", came_from.base.digest if came_from.base else None, run["base"]["digest"]),
+        ("chat template", came_from.template, run["template"]["digest"]),
     )
     for what, used, trained in links:
         if used != trained:
             raise ProvenanceError(
                 f"the results are of another {what} than the run was trained with",
-                where=chain.result.path,
+                where=chain.result_path,
                 fix="evaluate this run again",
             )
     return contender
@@ -204,8 +194,8 @@ def _result_to_verdict(chain: Chain, contender: str) -> None:
 
 def _judges_to_verdict(chain: Chain) -> None:
     """Every judge by whose grades the verdict decided has a card there that holds and lets it vote."""
-    judges = chain.result.record.get("judges") or {}
-    measured = {str(rule.get("metric")) for rule in chain.verdict.rules if rule.get("rule") != "judge-card"}
+    judges = chain.result.judges
+    measured = {str(rule.metric) for rule in chain.verdict.rules if rule.rule != "judge-card"}
     for metric in sorted(judges.keys() & (measured | chain.cards.keys())):
         cards = chain.cards.get(metric, {})
         if not cards:
@@ -215,7 +205,7 @@ def _judges_to_verdict(chain: Chain) -> None:
                 what = "was changed" if path.is_file() else "is missing"
                 raise _unfounded(f"the card of the judge {metric} that the verdict rests on {what}", path)
             card = read_card(path)
-            void = void_because(card, judges[metric]["judge"], judges[metric]["key"])
+            void = void_because(card, judges[metric].judge, judges[metric].key)
             if void or (metric in measured and card["state"] not in VOTES):
                 raise _unfounded(f"the judge {metric}: {void or 'its card does not let it vote'}", path)
 

@@ -5,16 +5,19 @@ current, whatever happens after finds the new one whole. One process at a time w
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceError, os_errors
-from curate.core.records import environment, read_record, write_record
+from curate.core.records import environment
+from evalkit.records.typed import read_typed, write_typed
 from evalkit.release import signing
-from evalkit.release.bundle import RELEASE, bundle_faults, describe, read_bundle, sync_folder, write_bundle
+from evalkit.release.bundle import RELEASE, Release, bundle_faults, describe, read_bundle, sync_folder, write_bundle
 from evalkit.release.chain import Chain
 
 STATE, BUNDLES, LOCK = "releases.json", "bundles", ".lock"
@@ -23,47 +26,59 @@ _WAIT_S = 600.0  # for another promotion: it copies an adapter, and at most the 
 _SHORTEST = 6  # characters of a digest that name a release: fewer are typed by mistake
 
 
-@dataclass(frozen=True)
-class State:
-    """Which release is current, and what happened, the oldest first. Events: `action`, `release`, `before`."""
+class StoreEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A release was made current (`action`: promote or rollback) in the place of the one `before`."""
 
-    current: str | None
-    history: tuple[Mapping[str, Any], ...] = ()
+    action: str
+    release: str
+    before: str | None
+    environment: dict[str, Any]
+
+
+class StoreState(msgspec.Struct, frozen=True, kw_only=True):
+    """releases.json: which release is current, and what happened, the oldest first."""
+
+    kind: Literal["releases"] = "releases"
+    schema: int = SCHEMA
+    current: str | None = None
+    history: tuple[StoreEvent, ...] = ()
+    digest: str = ""
 
     def earlier(self) -> list[str]:
         """The releases below the current one, the one that a rollback returns to last."""
         stack: list[str] = []
         for event in self.history:
-            if event["action"] == "rollback" and event["release"] in stack:
-                while stack[-1] != event["release"]:
+            if event.action == "rollback" and event.release in stack:
+                while stack[-1] != event.release:
                     stack.pop()
-            elif not stack or stack[-1] != event["release"]:
-                stack.append(event["release"])
+            elif not stack or stack[-1] != event.release:
+                stack.append(event.release)
         return stack[:-1]
 
 
 @dataclass(frozen=True)
-class Promoted:
+class Promotion:
     """A release, its folder, and whether it was current already."""
 
-    record: dict[str, Any]
+    record: Release
     folder: Path
     was_current: bool
 
 
-class Store:
+class ReleaseStore:
     """The releases in a folder. Making one of these touches nothing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def state(self) -> State:
+    def state(self) -> StoreState:
         """What is current. Raises: ProvenanceError where the state file was changed."""
         path = self.folder / STATE
-        if not path.is_file():
-            return State(None)
-        record = read_record(path)
-        return State(record["current"], tuple(record["history"]))
+        return (
+            read_typed(path, StoreState, "a store of releases", "restore it from a copy")
+            if path.is_file()
+            else StoreState()
+        )
 
     def bundle(self, digest: str) -> Path:
         """The folder of the release with this digest."""
@@ -71,7 +86,7 @@ class Store:
 
     def digests(self) -> list[str]:
         """Every release that was ever made current, in the order of that, and then what else lies there."""
-        known = list(dict.fromkeys(str(event["release"]) for event in self.state().history))
+        known = list(dict.fromkeys(event.release for event in self.state().history))
         there = sorted(f"sha256:{path.name}" for path in (self.folder / BUNDLES).glob("[!.]*") if path.is_dir())
         return [*known, *(digest for digest in there if digest not in known)]
 
@@ -103,10 +118,10 @@ class Store:
             )
         return earlier[-1]
 
-    def promote(self, chain: Chain, *, allow_recorded: bool = False, key: Any = None) -> Promoted:
+    def promote(self, chain: Chain, *, allow_recorded: bool = False, key: Any = None) -> Promotion:
         """Make what the chain supports the current release. Raises: as `check_links`; the old one stays then."""
         record, sources = describe(chain, allow_recorded=allow_recorded)
-        digest = str(record["digest"])
+        digest = record.digest
         folder = self.bundle(digest)
         with self._alone():
             self._clear_left_overs()
@@ -117,9 +132,9 @@ class Store:
             state = self.state()
             if state.current != digest:
                 self._commit(state, "promote", digest)
-            return Promoted(read_bundle(folder), folder, state.current == digest)
+            return Promotion(read_bundle(folder), folder, state.current == digest)
 
-    def rollback(self, name: str | None) -> Promoted:
+    def rollback(self, name: str | None) -> Promotion:
         """Make an earlier release current again. Raises: ProvenanceError where it is damaged: the current one stays."""
         with self._alone():
             digest = self.find(name or "previous")
@@ -128,7 +143,7 @@ class Store:
             if state.current != digest:
                 self._commit(state, "rollback", digest)
             folder = self.bundle(digest)
-            return Promoted(read_bundle(folder), folder, state.current == digest)
+            return Promotion(read_bundle(folder), folder, state.current == digest)
 
     def refuse_damaged(self, digest: str, public_key: Path | None = None) -> None:
         """Raises: ProvenanceError with everything that is wrong with a release."""
@@ -140,10 +155,9 @@ class Store:
                 fix="promote it again from its run, or roll back to another",
             )
 
-    def _commit(self, state: State, action: str, digest: str) -> None:
-        event = {"action": action, "release": digest, "before": state.current, "environment": environment()}
-        body = {"kind": "releases", "schema": SCHEMA, "current": digest, "history": [*state.history, event]}
-        write_record(self.folder / STATE, body)
+    def _commit(self, state: StoreState, action: str, digest: str) -> None:
+        event = StoreEvent(action=action, release=digest, before=state.current, environment=environment())
+        write_typed(self.folder / STATE, StoreState(current=digest, history=(*state.history, event)))
         sync_folder(self.folder)
 
     def _clear_left_overs(self) -> None:
@@ -177,7 +191,7 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
-def check(store: Store, names: Sequence[str], public_key: Path | None = None) -> dict[str, list[str]]:
+def check(store: ReleaseStore, names: Sequence[str], public_key: Path | None = None) -> dict[str, list[str]]:
     """What is wrong with each of these releases, or with all of them and the state: empty lists where nothing is."""
     digests = [store.find(name) for name in names] if names else store.digests()
     if not digests:

@@ -1,20 +1,20 @@
 """The items as a report shows them: the question, the expected answer, and what each contender made of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
 
 from curate.core.rows.row import Row
 from curate.core.visible import visible
-from evalkit.by_answer import ByAnswer
-from evalkit.records import Generation, Score
+from evalkit.records.by_item_and_contender import ByItemAndContender
+from evalkit.records.lines import Generation, Score
+from evalkit.results.result_record import ResultRecord
 
 _SHOWN_CHARACTERS = 4000  # of one text; a longer one says how much is missing
 _EXAMPLES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ShownAnswer:
     """What one contender answered. `value` is the primary score, None where unscored; `notes` say what went wrong."""
 
     contender: str
@@ -24,52 +24,49 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ShownItem:
     """One item with every contender's answer, in climbing order."""
 
     id: str
     label: str
     prompt: str
     expected: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ShownAnswer, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
+class ChangedItems:
     """A few items that `a` answers better than `b`, and a few that it answers worse, with how many there are."""
 
     a: str
     b: str
-    fixed: tuple[Item, ...]
-    broke: tuple[Item, ...]
+    fixed: tuple[ShownItem, ...]
+    broke: tuple[ShownItem, ...]
     fixed_count: int
     broke_count: int
 
 
-class ItemTable(Sequence[Item]):
+class ItemTable:
     """Every item of the run, its texts made safe to look at; each is put together when it is asked for."""
 
     def __init__(
-        self, result: Mapping[str, Any], rows: Sequence[Row], generations: Sequence[Generation], scores: Sequence[Score]
+        self, result: ResultRecord, rows: Sequence[Row], generations: Sequence[Generation], scores: Sequence[Score]
     ) -> None:
-        self._names = [contender["name"] for contender in result["contenders"]]
-        self._primary = str(result["primary"])
+        self._names = result.names
+        self._primary = result.primary
         self._rows = rows
-        self._answers = ByAnswer(generations, rows, self._names)
-        self._scores = ByAnswer(scores, rows, self._names)
+        self._answers = ByItemAndContender(generations, rows, self._names)
+        self._scores = ByItemAndContender(scores, rows, self._names)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, at: int) -> Item: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Item]: ...
-    def __getitem__(self, at: int | slice) -> Item | list[Item]:
-        if isinstance(at, slice):
-            return [self[place] for place in range(len(self))[at]]
+    def __iter__(self) -> Iterator[ShownItem]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, at: int) -> ShownItem:
         row = self._rows[at]
-        return Item(
+        return ShownItem(
             id=visible(row.id, _SHOWN_CHARACTERS),
             label=visible(row.label or "", _SHOWN_CHARACTERS),
             prompt=visible(_question(row), _SHOWN_CHARACTERS),
@@ -81,25 +78,25 @@ class ItemTable(Sequence[Item]):
         """The primary score of a contender's answer."""
         return _value(self._scores.of(at, contender), self._primary)
 
-    def _answer(self, at: int, name: str) -> Answer:
+    def _answer(self, at: int, name: str) -> ShownAnswer:
         answers = self._answers.of(at, name)
         return _answer(name, answers[-1] if answers else None, self._scores.of(at, name), self._primary)
 
 
-def examples(result: Mapping[str, Any], items: ItemTable) -> Examples | None:
+def examples(result: ResultRecord, items: ItemTable) -> ChangedItems | None:
     """Examples of the comparison that matters most: the last step of the ladder. None with a single contender."""
-    step = result["ladder"]["steps"][-1]
-    if step["against"] is None:
+    step = result.ladder.steps[-1]
+    if step.against is None:
         return None
     fixed: list[int] = []
     broke: list[int] = []
     for place in range(len(items)):
-        ours, theirs = items.value(place, step["contender"]), items.value(place, step["against"])
+        ours, theirs = items.value(place, step.contender), items.value(place, step.against)
         if ours is not None and theirs is not None and ours != theirs:
             (fixed if ours > theirs else broke).append(place)
-    return Examples(
-        step["contender"],
-        step["against"],
+    return ChangedItems(
+        step.contender,
+        step.against,
         tuple(items[place] for place in _spread(fixed)),
         tuple(items[place] for place in _spread(broke)),
         fixed_count=len(fixed),
@@ -119,7 +116,7 @@ def _question(row: Row) -> str:
     return said[-1] if said else "\n".join(message.text for message in row.prompt)
 
 
-def _answer(name: str, generation: Generation | None, scores: Sequence[Score], primary: str) -> Answer:
+def _answer(name: str, generation: Generation | None, scores: Sequence[Score], primary: str) -> ShownAnswer:
     notes = []
     if generation is None:
         notes.append("no answer")
@@ -134,7 +131,7 @@ def _answer(name: str, generation: Generation | None, scores: Sequence[Score], p
             notes.append(f"{score.scorer}: {score.value:g}" + (f", {score.detail}" if score.detail else ""))
     text = generation.text if generation else ""
     shown = tuple(visible(note, 500) for note in notes)
-    return Answer(name, visible(text, _SHOWN_CHARACTERS), _value(scores, primary), shown)
+    return ShownAnswer(name, visible(text, _SHOWN_CHARACTERS), _value(scores, primary), shown)
 
 
 def _value(scores: Sequence[Score], primary: str) -> float | None:

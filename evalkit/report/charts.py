@@ -5,11 +5,13 @@ dark, and their labels are text that can be selected, searched and read aloud.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from evalkit.wording import p_value, percent, points, span
+from evalkit.results.economics import Costs
+from evalkit.results.result_record import ResultRecord
+from evalkit.stats.compare import Comparison
+from evalkit.stats.in_words import p_value, percent, points, span
 
 # A tick at most this often across a chart keeps its labels apart on a phone.
 _MOST_TICKS = 5
@@ -68,50 +70,49 @@ class Forest:
     useful: float
 
 
-def bars(result: Mapping[str, Any]) -> tuple[Bar, ...]:
+def bars(result: ResultRecord) -> tuple[Bar, ...]:
     """A bar for each contender, cheapest first, on an axis from 0 to 100 %."""
     found = []
-    for contender in result["contenders"]:
-        metric = contender["metrics"][result["primary"]]
-        scored = metric["mean"] is not None
-        mean = metric["mean"] if scored else 0.0
+    for contender in result.contenders:
+        metric = contender.metrics[result.primary]
+        mean = metric.mean or 0.0
         found.append(
             Bar(
-                name=contender["name"],
-                rung=contender["rung"],
-                description=contender["description"],
+                name=contender.name,
+                rung=contender.rung,
+                description=contender.description,
                 mean=_place(mean, 0, 1),
-                low=_place(metric["low"], 0, 1),
-                high=_place(metric["high"], 0, 1),
-                value=percent(mean) if scored else "unscored",
-                interval=f"{percent(metric['low'])} to {percent(metric['high'])}",
+                low=_place(metric.low, 0, 1),
+                high=_place(metric.high, 0, 1),
+                value=percent(mean) if metric.mean is not None else "unscored",
+                interval=f"{percent(metric.low)} to {percent(metric.high)}",
             )
         )
     return tuple(found)
 
 
-def forest(result: Mapping[str, Any]) -> Forest:
+def forest(result: ResultRecord) -> Forest:
     """The differences, those that the ladder's steps rest on first, then by contender from the costliest down."""
-    rungs = {contender["name"]: contender["rung"] for contender in result["contenders"]}
-    steps = {(step["contender"], step["against"]) for step in result["ladder"]["steps"]}
-    useful = result["suite"]["useful_effect"]
-    costliest_first = result["comparisons"][::-1]
+    rungs = {contender.name: contender.rung for contender in result.contenders}
+    steps = {(step.contender, step.against) for step in result.ladder.steps}
+    useful = result.terms.useful_effect
+    costliest_first = result.comparisons[::-1]
     comparisons = sorted(costliest_first, key=lambda pair: not _is_step(pair, steps, result))
-    left, right, ticks = _axis([useful, *(value for pair in comparisons for value in (pair["low"], pair["high"]))])
+    left, right, ticks = _axis([useful, *(value for pair in comparisons for value in (pair.low, pair.high))])
     rows = tuple(
         Whisker(
-            a=pair["a"],
-            b=pair["b"],
-            metric="" if pair["metric"] == result["primary"] else pair["metric"],
-            rung=rungs[pair["a"]],
-            at=_place(pair["difference"], left, right),
-            low=_place(pair["low"], left, right),
-            high=_place(pair["high"], left, right),
-            value=points(pair["difference"]),
-            interval=span(pair["low"], pair["high"]),
-            p=p_value(pair["p_adjusted"]),
-            fixed=pair["fixed"],
-            broke=pair["broke"],
+            a=pair.a,
+            b=pair.b,
+            metric="" if pair.metric == result.primary else pair.metric,
+            rung=rungs[pair.a],
+            at=_place(pair.difference, left, right),
+            low=_place(pair.low, left, right),
+            high=_place(pair.high, left, right),
+            value=points(pair.difference),
+            interval=span(pair.low, pair.high),
+            p=p_value(pair.p_adjusted),
+            fixed=pair.fixed,
+            broke=pair.broke,
             is_step=_is_step(pair, steps, result),
         )
         for pair in comparisons
@@ -119,8 +120,8 @@ def forest(result: Mapping[str, Any]) -> Forest:
     return Forest(rows, ticks, zero=_place(0, left, right), useful=_place(useful, left, right))
 
 
-def _is_step(pair: Mapping[str, Any], steps: set[tuple[str, str]], result: Mapping[str, Any]) -> bool:
-    return (pair["a"], pair["b"]) in steps and pair["metric"] == result["primary"]
+def _is_step(pair: Comparison, steps: set[tuple[str, str | None]], result: ResultRecord) -> bool:
+    return (pair.a, pair.b) in steps and pair.metric == result.primary
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,32 +151,32 @@ class Picture:
     unit: str
 
 
-def picture(result: Mapping[str, Any]) -> Picture | None:
+def picture(result: ResultRecord) -> Picture | None:
     """Each contender by what a request costs (tokens, where there are no prices); None where neither is known."""
-    made = result.get("economics")
+    made = result.economics
     if not made:
         return None
-    priced = all(one["cost_per_1000"] is not None for one in made["contenders"])
-    costs = {one["name"]: float(one["cost_per_1000"] if priced else _tokens(one)) for one in made["contenders"]}
+    priced = all(one.cost_per_1000 is not None for one in made.contenders)
+    costs = {one.name: one.cost_per_1000 or 0.0 if priced else _tokens(one) for one in made.contenders}
     shown = [
-        one for one in result["contenders"]
-        if costs.get(one["name"]) and one["metrics"][result["primary"]]["mean"] is not None
+        one for one in result.contenders
+        if costs.get(one.name) and one.metrics[result.primary].mean is not None
     ]  # fmt: skip
     if len(shown) < 2:
         return None
-    logs = [math.log2(costs[one["name"]]) for one in shown]
+    logs = [math.log2(costs[one.name]) for one in shown]
     first, last = math.floor(min(logs)), max(math.ceil(max(logs)), math.floor(min(logs)) + 1)
     step = max(1, math.ceil((last - first) / _MOST_TICKS))
-    unit = f"{made['currency']} per 1,000 requests" if priced else "tokens a request, prompt and answer"
+    unit = f"{made.currency} per 1,000 requests" if priced else "tokens a request, prompt and answer"
     spots: list[Spot] = []
     for one, log in zip(shown, logs, strict=True):
-        metric = one["metrics"][result["primary"]]
+        metric = one.metrics[result.primary]
         x = _place(log, first, last)
-        y, low, high = (round(100 - 100 * metric[key], 2) for key in ("mean", "low", "high"))
-        cost = f"{costs[one['name']]:.3g}" if priced else f"{costs[one['name']]:,.0f}"
+        y, low, high = (round(100 - 100 * value, 2) for value in (metric.mean or 0.0, metric.low, metric.high))
+        cost = f"{costs[one.name]:.3g}" if priced else f"{costs[one.name]:,.0f}"
         beside = [spot.name_y for spot in spots if abs(spot.x - x) < _NAME_WIDTH]
         spots.append(
-            Spot(one["name"], one["rung"], x, y, low, high, cost, percent(metric["mean"]), x > 60, _clear(y, beside))
+            Spot(one.name, one.rung, x, y, low, high, cost, percent(metric.mean or 0.0), x > 60, _clear(y, beside))
         )
     ticks = tuple(
         Tick(_place(mark, first, last), f"{2.0**mark:,.0f}" if mark > 3 else f"{2.0**mark:.2g}")
@@ -191,8 +192,8 @@ def _clear(y: float, taken: Sequence[float]) -> float:
     return round(y, 2)
 
 
-def _tokens(one: Mapping[str, Any]) -> float:
-    return float((one["prompt_tokens_each"] or 0) + (one["completion_tokens_each"] or 0))
+def _tokens(one: Costs) -> float:
+    return (one.prompt_tokens_each or 0.0) + (one.completion_tokens_each or 0.0)
 
 
 def _axis(values: Sequence[float]) -> tuple[float, float, tuple[Tick, ...]]:

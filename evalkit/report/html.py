@@ -13,19 +13,20 @@ from markupsafe import Markup
 
 from curate.core.rows.row import Row
 from curate.core.visible import visible
-from evalkit.ladder import Verdict
-from evalkit.records import Generation, Score
+from evalkit.records.lines import Generation, Score
 from evalkit.report.answers import ItemTable, examples
 from evalkit.report.charts import bars, forest, picture
-from evalkit.report.costs import break_even_sentences, gain_sentences
-from evalkit.report.grounds import ground_sentences
 from evalkit.report.judges import judge_views
+from evalkit.report.sentences import break_even_sentences, gain_sentences, ground_sentences
 from evalkit.report.worddiff import word_diff
-from evalkit.wording import duration, p_value, percent, points, span
+from evalkit.results.class_table import ClassTable
+from evalkit.results.ladder import LadderVerdict
+from evalkit.results.result_record import ResultRecord
+from evalkit.stats.in_words import duration, p_value, percent, points, span
 
 FOLDER = Path(__file__).parent
 
-VERDICTS: dict[Verdict, str] = {
+VERDICTS: dict[LadderVerdict, str] = {
     "prompt-suffices": "A prompt suffices",
     "rag-suffices": "Retrieval suffices",
     "fine-tune-pays": "Fine-tuning pays",
@@ -45,7 +46,7 @@ _SCRIPT_ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for chara
 
 
 def render_html(
-    result: Mapping[str, Any], rows: Sequence[Row], generations: Sequence[Generation], scores: Sequence[Score]
+    result: ResultRecord, rows: Sequence[Row], generations: Sequence[Generation], scores: Sequence[Score]
 ) -> Iterator[str]:
     """The report as one HTML document, in parts: of its items only a few are in memory at a time."""
     items = ItemTable(result, rows, generations, scores)
@@ -55,10 +56,10 @@ def render_html(
     yield after
 
 
-def _page(result: Mapping[str, Any], items: ItemTable) -> str:
+def _page(result: ResultRecord, items: ItemTable) -> str:
     """The document with `_DATA` where the items' data belongs."""
     script = _asset("items.js")
-    headline, stop, detail = tight(visible(result["ladder"]["because"])).partition(". ")
+    headline, stop, detail = tight(visible(result.ladder.because)).partition(". ")
     # Only the script whose digest stands here runs: text that slipped through every escape could still do nothing.
     script_digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = jinja2.Environment(
@@ -74,10 +75,10 @@ def _page(result: Mapping[str, Any], items: ItemTable) -> str:
     environment.globals.update(word_diff=word_diff)
     return environment.get_template("report.html.j2").render(
         result=result,
-        ladder=result["ladder"],
+        ladder=result.ladder,
         headline=headline + stop.strip(),
         detail=detail,
-        verdict=VERDICTS[result["ladder"]["verdict"]],
+        verdict=VERDICTS[result.ladder.verdict],
         outcomes=OUTCOMES,
         bars=bars(result),
         forest=forest(result),
@@ -89,8 +90,8 @@ def _page(result: Mapping[str, Any], items: ItemTable) -> str:
         span=span,
         examples=examples(result, items),
         item_count=len(items),
-        provenance=list(flatten({key: result[key] for key in ("suite", "chain", "versions") if key in result})),
-        digest=result.get("digest"),
+        provenance=list(flatten(_origins(result))),
+        digest=result.digest,
         css=Markup(_asset("report.css")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_digest=script_digest,
@@ -120,18 +121,22 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, visible(str(value))
 
 
-def _classes(result: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+def _origins(result: ResultRecord) -> dict[str, Any]:
+    return {"suite": result.suite, "chain": msgspec.to_builtins(result.chain), "versions": result.versions}
+
+
+def _classes(result: ResultRecord) -> list[tuple[str, str, ClassTable]]:
     """Contender, scorer and table of each scorer that knows classes."""
     return [
-        (contender["name"], scorer, table)
-        for contender in result["contenders"]
-        for scorer, table in contender.get("classes", {}).items()
+        (contender.name, scorer, table)
+        for contender in result.contenders
+        for scorer, table in (contender.classes or {}).items()
     ]
 
 
-def _table_data(result: Mapping[str, Any], items: ItemTable) -> Iterator[str]:
+def _table_data(result: ResultRecord, items: ItemTable) -> Iterator[str]:
     """The contenders' names and all items as one JSON object, in parts."""
-    names = [visible(contender["name"]) for contender in result["contenders"]]
+    names = list(map(visible, result.names))
     yield f'{{"contenders":{script_json(names)},"items":['
     for place, item in enumerate(items):
         yield f",{script_json(item)}" if place else script_json(item)

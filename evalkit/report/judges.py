@@ -1,19 +1,21 @@
 """What the judges of a result are worth, ready to be shown: state, figures, and what is still lacking."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evalkit.judge.figures import (
     FIGURE_COLUMNS,
     GROUP_COLUMNS,
-    Requirement,
+    RequirementRow,
+    asked,
     favour_lines,
     figure_rows,
     group_rows,
     requirement_rows,
+    worth,
 )
-from evalkit.judge.wording import asked, worth
+from evalkit.results.judge_account import JudgeAccount, JudgeWorth
+from evalkit.results.result_record import ResultRecord
 
 Rows = list[tuple[str, ...]]
 
@@ -28,19 +30,17 @@ class JudgeView:
     asked: str
     worth: str
     tables: tuple[tuple[tuple[str, ...], Rows], ...]
-    requirements: list[Requirement]
+    requirements: list[RequirementRow]
     notes: list[str]
 
 
-def judge_views(result: Mapping[str, Any]) -> list[JudgeView]:
+def judge_views(result: ResultRecord) -> list[JudgeView]:
     """The judges of a result whose worth it tells."""
-    judges: Mapping[str, Any] = result.get("judges") or {}
-    return [_view(name, judge) for name, judge in judges.items() if "calibration" in judge]
+    return [_view(name, judge, judge.calibration) for name, judge in result.judges.items() if judge.calibration]
 
 
-def _view(name: str, judge: Mapping[str, Any]) -> JudgeView:
-    found = judge["calibration"]
-    figures = found["figures"]
+def _view(name: str, judge: JudgeAccount, found: JudgeWorth) -> JudgeView:
+    figures = found.figures
     rows = [row for row in figure_rows(figures) if row[1]]
     tables = [(columns, some) for columns, some in ((FIGURE_COLUMNS, rows), (GROUP_COLUMNS, _groups(figures))) if some]
     people = figures["people"].get("note")
@@ -48,12 +48,12 @@ def _view(name: str, judge: Mapping[str, Any]) -> JudgeView:
     notes = figures["notes"].items() if figures["n"] else ()
     return JudgeView(
         name=name,
-        state=found["state"],
-        rubric=f"{judge['rubric']['name']} version {judge['rubric']['version']}, {judge['criterion']['id']}",
+        state=found.state,
+        rubric=f"{judge.rubric.name} version {judge.rubric.version}, {judge.criterion['id']}",
         asked=asked(judge),
         worth=worth(judge),
         tables=tuple(tables),
-        requirements=requirement_rows(found["requirements"]),
+        requirements=requirement_rows(found.requirements),
         notes=[
             *favour_lines(figures),
             *([people] if people and figures["n"] else []),
@@ -62,5 +62,5 @@ def _view(name: str, judge: Mapping[str, Any]) -> JudgeView:
     )
 
 
-def _groups(figures: Mapping[str, Any]) -> Rows:
+def _groups(figures: dict[str, Any]) -> Rows:
     return group_rows(figures) if figures["n"] else []

@@ -3,20 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import numpy as np
 
 from curate.core.digests import digest_json
-from curate.core.errors import ConfigError, DataError
-from curate.core.records import peek_record, read_record, write_record
+from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.review.decisions import Key
 from curate.core.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
 from curate.core.review.layout import message_blocks
 from curate.core.review.memory_deck import MadeDeck
 from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
-from evalkit.outputs import Results
-from evalkit.records import Score
+from evalkit.records.lines import Score
+from evalkit.records.typed import read_typed, write_typed
+from evalkit.results.folder import Results
 
 KEY_FILE = "blind_key.json"
 LEFT, RIGHT, TIE, BAD = "left", "right", "tie", "both bad"
@@ -44,9 +46,18 @@ class Pairing:
     unanswered: list[str]
 
 
+class BlindKey(msgspec.Struct, frozen=True, kw_only=True):
+    """blind_key.json: by the digest of each pair that was shown, the contenders on the left and on the right."""
+
+    kind: Literal["blind-key"] = "blind-key"
+    seed: int
+    sides: dict[str, tuple[str, str]]
+    digest: str = ""
+
+
 def pair_answers(results: Results, a: str, b: str, seed: int) -> Pairing:
     """The answers of two contenders to each item. Raises: ConfigError for a contender that did not take part."""
-    known = [section["name"] for section in results.result["contenders"]]
+    known = results.result.names
     if strays := [name for name in (a, b) if name not in known]:
         raise ConfigError(f"no contender is called {', '.join(strays)}", fix=f"choose two of {', '.join(known)}")
     if a == b:
@@ -85,16 +96,18 @@ def pair_answers(results: Results, a: str, b: str, seed: int) -> Pairing:
 
 def write_key(folder: Path, pairing: Pairing, seed: int) -> None:
     """Add the pairs to the key beside the results. It says who is on which side: reviewers don't look into it."""
-    old = peek_record(folder / KEY_FILE) or {}
-    sides = {**old.get("sides", {}), **{digest: list(order) for digest, order in pairing.sides.items()}}
-    write_record(folder / KEY_FILE, {"kind": "blind-key", "seed": seed, "sides": sides})
+    try:
+        earlier = read_key(folder)
+    except (DataError, ProvenanceError):
+        earlier = {}
+    write_typed(folder / KEY_FILE, BlindKey(seed=seed, sides={**earlier, **pairing.sides}))
 
 
 def read_key(folder: Path) -> dict[str, tuple[str, str]]:
     """The key of all pairs that were shown. Raises: ProvenanceError where it was changed, DataError without one."""
     if not (folder / KEY_FILE).is_file():
         raise DataError("nothing was compared here yet", where=folder, fix="compare with `evalkit review` first")
-    return {digest: (left, right) for digest, (left, right) in read_record(folder / KEY_FILE)["sides"].items()}
+    return read_typed(folder / KEY_FILE, BlindKey, "a key", "compare with `evalkit review` again").sides
 
 
 def _item(

@@ -15,13 +15,13 @@ from curate.core.review.memory_deck import MadeDeck
 from curate.core.review.merge import decided
 from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
-from evalkit.outputs import Results
-from evalkit.rubric import Criterion, Rubric
+from evalkit.judge.rubric import Criterion, Rubric
+from evalkit.results.folder import Results
 
 FILE = "labels.jsonl"
 
 
-class Label(msgspec.Struct, frozen=True, kw_only=True):
+class LabelLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of `labels.jsonl`: what a person said of one contender's answer to one item."""
 
     item: str
@@ -51,7 +51,7 @@ def label_deck(
 ) -> tuple[MadeDeck, dict[str, list[tuple[str, str]]]]:
     """The answers to grade in a drawn order, and by digest whose answers they are: equal answers are graded once."""
     rows = {row.id: row for row in results.items}
-    known = [section["name"] for section in results.result["contenders"]]
+    known = results.result.names
     if strays := [name for name in contenders if name not in known]:
         raise ConfigError(f"no contender is called {', '.join(strays)}", fix=f"choose from {', '.join(known)}")
     owners: dict[str, list[tuple[str, str]]] = {}
@@ -77,12 +77,12 @@ def write_labels(
     Raises: DataError for a file that holds something else.
     """
     made = [
-        Label(item=item, contender=contender, annotator=annotator, grade=int(event.value), criterion=criterion)
+        LabelLine(item=item, contender=contender, annotator=annotator, grade=int(event.value), criterion=criterion)
         for key, event in decided(events).items()
         if event.action == "grade"
         for item, contender in owners.get(key.digest, ())
     ]
-    old = list(decode_lines(path, Label)) if path.is_file() else []
+    old = list(decode_lines(path, LabelLine)) if path.is_file() else []
     others = [label for label in old if (label.annotator, label.criterion) != (annotator, criterion)]
     write_lines(path, map(msgspec.json.encode, [*others, *made]))
     return len(made)

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from evalkit.stats.arrays import Floats
+
 Statistic = Callable[[Floats], Floats]
 
 _RESAMPLES = 4000  # percentiles at 2.5 % then rest on 100 resamples

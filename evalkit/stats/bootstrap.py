@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from evalkit.stats.arrays import Floats
 
 RESAMPLES = 999
 # Under so many clusters that differ from the rest, a resample can't contain what the sample happened to miss: simulated

@@ -1,20 +1,18 @@
 """Two contenders on the same items: the difference on one metric, what it could be, and whether it could be chance."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.core.seeding import stable_seed
+from evalkit.stats.arrays import Floats
 from evalkit.stats.interval import among, difference_interval, is_binary
 from evalkit.stats.significance import holm, sign_flip_p
 
-Floats = NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """`a` minus `b` on `metric`, over the `n` items that both have a score for; `left_out` items have not.
 
     `fixed` items score higher under `a`, `broke` items lower. `worst` and `best` are the difference if every missing
@@ -40,8 +38,12 @@ class Comparison:
     declared: bool = True
 
 
+Claim = tuple[str, str, str]
+"""A comparison that was declared before the run: `a`, `b`, metric."""
+
+
 @dataclass(frozen=True, slots=True)
-class Level:
+class ComparisonTerms:
     """What every comparison of a suite shares."""
 
     metric: str
@@ -51,14 +53,33 @@ class Level:
     """One name per item; None where items are independent."""
 
 
-def compare_all(values: Mapping[str, Floats], pairs: Sequence[tuple[str, str]], level: Level) -> list[Comparison]:
-    """Every pair (a, b) compared; p-values adjusted (Holm) over these pairs. Values are NaN where unscored."""
+def compare_all(
+    values: Mapping[str, Floats], pairs: Sequence[tuple[str, str]], level: ComparisonTerms
+) -> list[Comparison]:
+    """Every pair compared, a minus b; p-values are adjusted over these pairs (Holm).
+
+    Args:
+        values: each contender's scores, one for each item, NaN where unscored.
+        pairs: names of contenders (a, b).
+        level: what all comparisons share.
+    """
     found = [_compare(values, a, b, level) for a, b in pairs]
     adjusted = holm([comparison.p for comparison in found])
-    return [replace(comparison, p_adjusted=p) for comparison, p in zip(found, adjusted, strict=True)]
+    return [msgspec.structs.replace(comparison, p_adjusted=p) for comparison, p in zip(found, adjusted, strict=True)]
 
 
-def _compare(values: Mapping[str, Floats], a: str, b: str, level: Level) -> Comparison:
+def adjust_over(comparisons: Sequence[Comparison], family: Collection[Claim]) -> list[Comparison]:
+    """The comparisons, those of the family adjusted over it, the others over all of them and marked as not declared."""
+    declared = [(one.a, one.b, one.metric) in family for one in comparisons]
+    inside = iter(holm([one.p for one, is_in in zip(comparisons, declared, strict=True) if is_in]))
+    over_all = holm([one.p for one in comparisons])
+    return [
+        msgspec.structs.replace(one, p_adjusted=next(inside) if is_in else p, declared=is_in)
+        for one, is_in, p in zip(comparisons, declared, over_all, strict=True)
+    ]
+
+
+def _compare(values: Mapping[str, Floats], a: str, b: str, level: ComparisonTerms) -> Comparison:
     all_differences = values[a] - values[b]
     paired = ~np.isnan(all_differences)
     differences = all_differences[paired]

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from evalkit.stats.arrays import Floats
 from evalkit.stats.interval import among, clopper_pearson, cluster_codes
-
-Floats = NDArray[np.float64]
 
 # A contender's variance counts one more label, or cluster of labels, that contradicts the judge by the whole scale: few
 # labels may happen to hold no contradiction at all. Without it, coverage falls to 90 % where few answers fail.
@@ -31,7 +30,7 @@ _FEWEST_LABELS = 2  # of a contender; a single one has no variance
 
 
 @dataclass(frozen=True, slots=True)
-class Corrected:
+class CorrectedEstimate:
     """The corrected estimate with its interval; `judged` is what the judge alone says.
 
     `error` is the estimate's standard error. `bias` is how much higher the judge is than people on what both graded
@@ -55,7 +54,7 @@ class Corrected:
 
 def corrected_mean(
     judged: Floats, labelled: Floats, clusters: Sequence[str] | None = None, alpha: float = 0.05
-) -> Corrected | None:
+) -> CorrectedEstimate | None:
     """One contender's mean; arrays are aligned on items, NaN where there is no value. None with under two labels.
 
     Near 0 and 1 a symmetric interval misses on one side, so it reaches at least as far as Clopper and Pearson's would
@@ -76,14 +75,14 @@ def corrected_difference(
     theirs: tuple[Floats, Floats],
     clusters: Sequence[str] | None = None,
     alpha: float = 0.05,
-) -> Corrected | None:
+) -> CorrectedEstimate | None:
     """Ours minus theirs, each as (judged, labelled) aligned on items. None where either has under two labels."""
     return _corrected([(1.0, *ours), (-1.0, *theirs)], clusters, alpha)
 
 
 def _corrected(
     terms: Sequence[tuple[float, Floats, Floats]], clusters: Sequence[str] | None, alpha: float
-) -> Corrected | None:
+) -> CorrectedEstimate | None:
     paired = ~np.isnan(np.sum([judged for _, judged, _ in terms], axis=0))
     missing = float(1 - paired.mean()) if paired.size else 1.0
     codes = cluster_codes(among(clusters, paired), int(paired.sum()))
@@ -118,7 +117,7 @@ def _corrected(
     estimate = people + weight * (judged_all - judged_labelled)
     bias = judged_labelled - people
     floor = -1.0 if len(terms) > 1 else 0.0
-    return Corrected(
+    return CorrectedEstimate(
         estimate=estimate,
         error=error,
         low=max(floor, estimate - half - missing),

@@ -21,15 +21,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from evalkit.stats.arrays import Floats, Mask
 from evalkit.stats.bootstrap import bootstrap_interval
-
-Floats = NDArray[np.float64]
 
 # A variance is estimated as if one more value, or one more whole cluster, had come out half a scale away: a sample that
 # happens to hold few differences must not pass for certainty. Without it, coverage falls to 85 % where few differ.
 _UNSEEN_VARIANCE = 0.25
 _BOOTSTRAP, _EFFECTIVE = "bootstrap over clusters", " at the effective size"
 _HALVINGS = 42  # halving [-1, 1] this often leaves less than 1e-12
+
+
+class Range(NamedTuple):
+    """An estimate with its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
 
 
 class Interval(NamedTuple):
@@ -43,9 +50,14 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: ArrayLike, clusters: Sequence[str] | None = None, alpha: float = 0.05) -> Interval:
-    """The mean of scores in [0, 1] and its interval; items with equal `clusters` count as dependent.
+    """The mean of scores and its interval.
 
-    No values: an estimate of NaN with the interval [0, 1].
+    Args:
+        values: scores in [0, 1], one for each item, none missing.
+        clusters: a name for each item; items with equal names count as dependent. None: all are independent.
+        alpha: the interval misses the true mean with a chance of at most this.
+
+    Returns: an estimate of NaN with the interval [0, 1] where there are no values.
     """
     scores = np.asarray(values, dtype=np.float64)
     if not scores.size:
@@ -61,9 +73,13 @@ def mean_interval(values: ArrayLike, clusters: Sequence[str] | None = None, alph
 
 
 def difference_interval(differences: ArrayLike, clusters: Sequence[str] | None = None, alpha: float = 0.05) -> Interval:
-    """The mean of paired differences in [-1, 1] and its interval; items with equal `clusters` count as dependent.
+    """The mean of paired differences and its interval.
 
-    No values: an estimate of NaN with the interval [-1, 1].
+    Args:
+        differences: in [-1, 1], one for each item, none missing.
+        clusters, alpha: as in `mean_interval`.
+
+    Returns: an estimate of NaN with the interval [-1, 1] where there are no values.
     """
     changes = np.asarray(differences, dtype=np.float64)
     if not changes.size:
@@ -164,7 +180,7 @@ def cluster_codes(clusters: Sequence[str] | None, count: int) -> NDArray[np.intp
     return None if len(numbers) == count else codes
 
 
-def among(clusters: Sequence[str] | None, here: NDArray[np.bool_]) -> list[str] | None:
+def among(clusters: Sequence[str] | None, here: Mask) -> list[str] | None:
     """The clusters of the items that are `here`."""
     return None if clusters is None else [name for name, is_in in zip(clusters, here, strict=True) if is_in]
 

@@ -7,27 +7,23 @@ Source: Fieller 1954 (J. R. Stat. Soc. B 16:175).
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-Floats = NDArray[np.float64]
+from evalkit.stats.arrays import Floats
+from evalkit.stats.interval import Range
 
 
-class Share(NamedTuple):
-    """A share with its interval."""
+def share_of(part: Floats, whole: Floats, codes: NDArray[np.intp] | None, alpha: float) -> Range | None:
+    """The mean of `part` over that of `whole`, with its interval.
 
-    estimate: float
-    low: float
-    high: float
+    Args:
+        part, whole: a difference for each item, on the same items, none missing.
+        codes: the number of each item's cluster, from 0; None where items are independent.
 
-
-def share_of(part: Floats, whole: Floats, codes: NDArray[np.intp] | None, alpha: float) -> Share | None:
-    """The mean of `part` over that of `whole`, whose clusters `codes` numbers from 0.
-
-    None where the whole is not above zero by more than chance: a share of nothing, or of noise, says nothing.
+    Returns: None where the whole is not above zero by more than chance: a share of nothing, or of noise, says nothing.
     """
     units = np.arange(part.size) if codes is None else codes
     groups = int(units.max()) + 1 if part.size else 0
@@ -42,4 +38,4 @@ def share_of(part: Floats, whole: Floats, codes: NDArray[np.intp] | None, alpha:
     if bottom <= 0 or a <= 0:
         return None
     reach = math.sqrt(max(b * b - a * c, 0.0))
-    return Share(top / bottom, (b - reach) / a, (b + reach) / a)
+    return Range(top / bottom, (b - reach) / a, (b + reach) / a)

@@ -7,24 +7,14 @@ method 10) for the difference of two shares; Clopper & Pearson 1934 for one shar
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
-from evalkit.stats.interval import clopper_pearson
+from evalkit.stats.interval import Range, clopper_pearson
 
-Floats = NDArray[np.float64]
 _HALVINGS = 48  # halving [0, 1] this often leaves less than 1e-14
-
-
-class Range(NamedTuple):
-    """An estimate with its confidence interval."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 def superiority(new: ArrayLike, old: ArrayLike, alpha: float = 0.05) -> Range:

@@ -1,6 +1,6 @@
 """Whether paired differences could be chance: exact where counts allow it, and adjusted for asking more than once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,3 +84,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def climbing_p(names: Sequence[str], p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """The p of each contender (a) against each cheaper one (b), adjusted for climbing a ladder in a fixed order.
+
+    From the cheapest rung up, each is asked whether anything costlier is better: Holm over the costlier ones. The next
+    rung is asked only where the answer was yes, so that the whole climb goes one rung too far with a chance of at most
+    alpha, and no rung pays for the questions that stand above it. `names` go from the cheapest to the costliest.
+
+    Source: Maurer, Hothorn & Lehmacher 1995; Westfall & Krishen 2001 (J. Stat. Plan. Inference 99:25).
+    """
+    found: dict[tuple[str, str], float] = {}
+    so_far = 0.0
+    for place, cheaper in enumerate(names[:-1]):
+        costlier = names[place + 1 :]
+        adjusted = holm([p[name, cheaper] for name in costlier])
+        found |= {(name, cheaper): max(one, so_far) for name, one in zip(costlier, adjusted, strict=True)}
+        so_far = max(so_far, min(adjusted))
+    return found

@@ -98,8 +98,8 @@ def measure(kinds: Sequence[str], prompts: int, rounds: int, threads: int) -> di
 def _requests(kinds: Sequence[str], prompts: int) -> dict[str, Any]:
     """The requests of the sample's contenders for so many of its items."""
     from curate.build.build import build
-    from evalkit.inputs import read_inputs
-    from evalkit.prompts import ask_all
+    from evalkit.ask.requests import ask_all
+    from evalkit.suite.inputs import read_inputs
 
     sample, dataset = ROOT / "samples" / "toolcalls", BENCH / "toolcalls"
     build(sample / "recipe.yaml", output=dataset)

@@ -5,9 +5,13 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from curate.core.rows.row import Message, Row
-from evalkit.records import Generation, Score
-from evalkit.result import ContenderInfo, build_result
+from evalkit.records.lines import Generation, Score
+from evalkit.results.build_result import ContenderInfo, build_result
+from evalkit.results.result_record import ResultRecord
+from evalkit.suite.chain import ResultChain, RowsOrigin, RunOrigin
 
 RATES = {"base": 0.0, "base+prompt": 0.06, "base+rag": 0.10, "adapter": 0.54}
 CONTENDERS = (
@@ -26,11 +30,12 @@ SUITE: dict[str, Any] = {
     "cluster": "group",
     "min_quality": None,
 }
-CHAIN = {
-    "dataset": {"manifest": "sha256:" + "a1" * 32, "test": "sha256:" + "b2" * 32},
-    "run": {"digest": "sha256:" + "c3" * 32, "adapter": "sha256:" + "d4" * 32, "template": "sha256:" + "e5" * 32},
-    "suite": "sha256:" + "f6" * 32,
-}
+CHAIN = ResultChain(
+    suite="sha256:" + "f6" * 32,
+    dataset=RowsOrigin(manifest="sha256:" + "a1" * 32, train="sha256:" + "b2" * 32),
+    runs={"adapter": RunOrigin(run="sha256:" + "c3" * 32, adapter="sha256:" + "d4" * 32)},
+    template="sha256:" + "e5" * 32,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,11 @@ class RecordedRun:
     contenders: tuple[ContenderInfo, ...]
 
     def result(self, **changes: Any) -> dict[str, Any]:
+        """The record as it stands in result.json."""
+        plain: dict[str, Any] = msgspec.to_builtins(self.record(**changes))
+        return plain
+
+    def record(self, **changes: Any) -> ResultRecord:
         return build_result(
             suite={**SUITE, **changes},
             items=self.items,

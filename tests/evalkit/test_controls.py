@@ -11,8 +11,9 @@ import yaml
 from curate.build.build import build
 from curate.core.files import decode_lines
 from curate.core.rows.row import Message, Row
-from evalkit.pipeline import Choice, evaluate
-from evalkit.records import Generation
+from evalkit.records.lines import Generation
+from evalkit.results.result_record import ResultRecord
+from evalkit.run import RunOptions, evaluate
 from tests.evalkit.tiny_world import write_rows
 from trainer.config import TrainConfig
 from trainer.fit import find_inputs, fit
@@ -109,17 +110,17 @@ def copied(folder: Path, name: str) -> Path:
     return place / name
 
 
-def rate(result: dict[str, Any], name: str) -> float:
-    [contender] = [contender for contender in result["contenders"] if contender["name"] == name]
-    return float(contender["metrics"][result["primary"]]["mean"])
+def rate(result: ResultRecord, name: str) -> float:
+    [contender] = [contender for contender in result.contenders if contender.name == name]
+    return contender.metrics[result.primary].mean or 0.0
 
 
 def test_recorded_answers_about_the_handbook_say_that_retrieval_suffices(tmp_path: Path) -> None:
     """The answers of a real run of the embedded model, evaluated anew."""
-    result = evaluate(copied(tmp_path, "recorded.yaml"), Choice()).result
-    assert result["ladder"]["verdict"] == "rag-suffices"
-    assert result["ladder"]["winner"] == "base+rag"
-    assert all(contender["unscored"] == 0 for contender in result["contenders"])
+    result = evaluate(copied(tmp_path, "recorded.yaml"), RunOptions()).result
+    assert result.ladder.verdict == "rag-suffices"
+    assert result.ladder.winner == "base+rag"
+    assert all(contender.unscored == 0 for contender in result.contenders)
     assert rate(result, "adapter") < 0.1
     assert rate(result, "adapter+rag") < rate(result, "base+rag") - 0.2
 
@@ -144,15 +145,15 @@ def test_the_embedded_model_needs_retrieval_for_the_handbook(tmp_path: Path) -> 
     training = yaml.safe_load((path.parent / "train.yaml").read_text())
     fit(find_inputs(TrainConfig(**training), path.parent))
 
-    result = evaluate(path, Choice(limit=40)).result
+    result = evaluate(path, RunOptions(limit=40)).result
 
-    assert result["ladder"]["verdict"] == "rag-suffices"
+    assert result.ladder.verdict == "rag-suffices"
     assert rate(result, "base+rag") > 0.25
     assert rate(result, "adapter") < 0.15
     assert rate(result, "adapter+rag") < rate(result, "base+rag")
-    [rag] = [contender for contender in result["contenders"] if contender["rung"] == "rag"]
-    assert rag["retrieval"]["recall"]["2"] > 0.9
-    assert rag["retrieval"]["answer"]["score_with"] > rag["retrieval"]["answer"]["score_without"]
+    [rag] = [contender for contender in result.contenders if contender.rung == "rag"]
+    assert rag.retrieval.recall["2"] > 0.9
+    assert rag.retrieval.answer.score_with > rag.retrieval.answer.score_without
 
 
 @pytest.mark.slow
@@ -181,8 +182,8 @@ def test_the_embedded_model_needs_only_a_prompt_to_name_the_city_in_an_order(tmp
         primary="right",
         useful_effect=0.2,
     )
-    result = evaluate(path, Choice()).result
-    assert result["ladder"]["verdict"] == "prompt-suffices"
+    result = evaluate(path, RunOptions()).result
+    assert result.ladder.verdict == "prompt-suffices"
     assert rate(result, "base") < 0.2
     assert rate(result, "base+prompt") > 0.7
 
@@ -200,8 +201,8 @@ def test_the_embedded_model_needs_retrieval_for_questions_about_encyclopedia_art
     rows = []
     for n, paragraph in enumerate(paragraphs[::8][:30]):
         asked = paragraph["qas"][0]
-        messages = [Message("user", asked["question"]), Message("assistant", asked["answers"][0]["text"])]
-        rows.append(Row(id=asked["id"], messages=messages, meta={"source_passage": f"p{n * 8}"}))
+        messages = [Message("user", asked.question), Message("assistant", asked.answers[0]["text"])]
+        rows.append(Row(id=asked.id, messages=messages, meta={"source_passage": f"p{n * 8}"}))
     write_rows(tmp_path / "items.jsonl", rows)
     path = suite(
         tmp_path,
@@ -216,10 +217,10 @@ def test_the_embedded_model_needs_retrieval_for_questions_about_encyclopedia_art
         primary="right",
         useful_effect=0.1,
     )
-    result = evaluate(path, Choice()).result
-    assert result["ladder"]["verdict"] == "rag-suffices"
+    result = evaluate(path, RunOptions()).result
+    assert result.ladder.verdict == "rag-suffices"
     assert rate(result, "base+rag") >= rate(result, "base") + 0.15
-    assert result["contenders"][1]["retrieval"]["recall"]["1"] > 0.5
+    assert result.contenders[1].retrieval.recall["1"] > 0.5
 
 
 @pytest.mark.slow
@@ -260,6 +261,6 @@ def test_the_embedded_model_needs_training_to_name_the_intents_of_bank_customers
         primary="intents",
         useful_effect=0.1,
     )
-    result = evaluate(path, Choice()).result
-    assert result["ladder"]["verdict"] == "fine-tune-pays"
+    result = evaluate(path, RunOptions()).result
+    assert result.ladder.verdict == "fine-tune-pays"
     assert rate(result, "adapter") > rate(result, "base+rag") + 0.1

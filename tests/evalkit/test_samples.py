@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from curate.core.config_file import load_config
-from evalkit.prompt_files import read_items
-from evalkit.rules import Mark, make_rule
-from evalkit.rules.constraints import ConstraintsConfig
-from evalkit.suite import Suite
+from evalkit.scorers.constraints import ConstraintsConfig
+from evalkit.scorers.registry import make_scorer
+from evalkit.scorers.types import Mark
+from evalkit.suite.items import read_items
+from evalkit.suite.suite import Suite
 from tests.conftest import ROOT
 
 PROBES = read_items(ROOT / "samples" / "probes" / "instructions.jsonl")
@@ -20,7 +21,7 @@ SUITES = sorted([*(ROOT / "samples" / "safety").glob("*.yaml"), ROOT / "samples"
 
 @pytest.mark.parametrize("item", PROBES, ids=lambda item: item.id)
 def test_the_probes_own_answers_meet_their_constraints_and_others_do_not(item: object) -> None:
-    rule = make_rule(ConstraintsConfig(name="c", kind="constraints"), Path())
+    rule = make_scorer(ConstraintsConfig(name="c", kind="constraints"), Path())
     assert rule(item, item.answer) == Mark(1.0)  # type: ignore[arg-type, attr-defined]
     for other in ("", JUNK):
         found = rule(item, other)  # type: ignore[arg-type]
@@ -41,7 +42,7 @@ def test_sample_suites_are_well_formed_and_their_items_can_be_scored(path: Path)
     assert len(items) >= 20
     for scorer in suite.scorers:
         if scorer.kind != "canary":  # its side file is the user's
-            rule = make_rule(scorer, path.parent)
+            rule = make_scorer(scorer, path.parent)
             marks = [rule(item, "Yes.") for item in items]
             assert all(isinstance(mark, Mark) for mark in marks), scorer.name
 

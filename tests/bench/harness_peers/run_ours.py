@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from evalkit.pipeline import Choice, evaluate
+from evalkit.run import RunOptions, evaluate
 
 job = json.loads(Path(sys.argv[1]).read_bytes())
 folder = Path(job["folder"])
@@ -38,7 +38,7 @@ suite = {
 (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
 del job["items"]
 started = time.perf_counter()
-result = evaluate(folder / "suite.yaml", Choice(cache=folder / "kept", output=folder / job["output"])).result
+result = evaluate(folder / "suite.yaml", RunOptions(cache=folder / "kept", output=folder / job["output"])).result
 [served] = result["contenders"]
 seconds = time.perf_counter() - started
 found = {

@@ -15,7 +15,7 @@ from curate.core.chat.chat_format import ChatFormat
 from curate.core.rows.row import Message
 from evalkit.backends.prefixes import common_prefix, prefix_groups
 from evalkit.backends.transformers_local import TransformersLocal
-from evalkit.generate import Answer, Request
+from evalkit.backends.types import Answer, Request
 from tests.chat_formats import chat_format
 from tests.models import SHAPES, tiny_base, torch_threads
 from trainer.adapter import new_adapter, trainable

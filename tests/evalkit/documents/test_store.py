@@ -6,7 +6,7 @@ from curate.core.errors import DataError, ServiceError
 from curate.core.text.embedding import DEFAULT_EMBEDDER, Embedder, find_embedder
 from evalkit.documents.config import DocumentsConfig
 from evalkit.documents.reading import find_files
-from evalkit.documents.store import FOLDER, Store, fused, open_store
+from evalkit.documents.store import FOLDER, PassageStore, fused, open_store
 
 PAGES = {
     "battery.md": "# Battery\n\nThe cell of the Q-77 lasts 19 hours.\n",
@@ -29,12 +29,12 @@ def docs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def opened(docs: Path, embedder: Embedder | None, *, kept: bool = True, **settings: object) -> Store:
+def opened(docs: Path, embedder: Embedder | None, *, kept: bool = True, **settings: object) -> PassageStore:
     config = DocumentsConfig.model_validate({"paths": ["docs"], **settings})
     return open_store(find_files(["docs"], docs), config, embedder, docs / "out" if kept else None)
 
 
-def names(store: Store, found: list[int]) -> list[str]:
+def names(store: PassageStore, found: list[int]) -> list[str]:
     return [store.passages[n].file for n in found]
 
 

@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from evalkit.drift.embeddings import Meaning
 from evalkit.drift.job import advise
 from evalkit.drift.logs import Entry
-from evalkit.drift.meaning import Meaning
 from evalkit.drift.reference import Reference
 from evalkit.drift.signals import Signal, measure_all
 

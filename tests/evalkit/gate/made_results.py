@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.rows.row import Message, Row
-from evalkit.pipeline import Choice, evaluate
+from evalkit.run import RunOptions, evaluate
 from tests.evalkit.judge.recorded import write
 from tests.evalkit.tiny_world import write_plain_suite
 
@@ -44,5 +44,5 @@ def results(folder: Path, right: Mapping[str, Sequence[bool | None]], *, name: s
     contenders = [
         {"name": contender, "replay": f"{name}.jsonl", "rung": rungs.get(contender, "fine-tune")} for contender in right
     ]
-    evaluate(write_plain_suite(folder, items, **{"output": name, "contenders": contenders, **changes}), Choice())
+    evaluate(write_plain_suite(folder, items, **{"output": name, "contenders": contenders, **changes}), RunOptions())
     return folder / name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from evalkit.gate.bounds import Bounds, decide, difference_bounds, items_to_decide, mean_bounds
+from evalkit.gate.bounds import RuleBounds, decide, difference_bounds, items_to_decide, mean_bounds
 from evalkit.stats.significance import sign_flip_p
 
 Floats = NDArray[np.float64]
@@ -61,7 +61,7 @@ def test_a_loss_that_is_proven_fails() -> None:
 
 def test_the_number_of_items_that_would_decide_does_decide() -> None:
     random = np.random.default_rng(10)
-    bounds = Bounds(0.0, -0.045, 0.045, 100, 0, "")
+    bounds = RuleBounds(0.0, -0.045, 0.045, 100, 0, "")
     wanted = items_to_decide(bounds, -0.03, 0.0, 0.05)
     assert wanted is not None
     passed = [_outcome(*_pair(random, wanted, 0.037, 0.037)) == "pass" for _ in range(200)]

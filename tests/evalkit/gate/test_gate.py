@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
@@ -12,10 +13,10 @@ import yaml
 from curate.core.errors import ConfigError, ProvenanceError
 from curate.core.files import write_lines
 from curate.core.rows.row import Message, Row, encode_row
-from evalkit.gate.decision import Gated, gate
-from evalkit.judge.calibrate import Choice as CalibrationChoice
+from evalkit.gate.decision import GateDecision, gate
+from evalkit.gate.verdict_file import read_verdict
+from evalkit.judge.calibrate import CalibrationOptions as CalibrationChoice
 from evalkit.judge.calibrate import calibrated
-from evalkit.verdict import read_verdict
 from tests.conftest import Run
 from tests.evalkit.gate.made_results import item, results
 from tests.evalkit.judge.recorded import write
@@ -31,11 +32,14 @@ def rules_file(folder: Path, *rules: dict[str, Any], **changes: Any) -> Path:
 
 
 def decided(folder: Path, *rules: dict[str, Any], against: Path | None = None, **changes: Any) -> dict[str, Any]:
-    """The record of a verdict on `folder / "results"`."""
-    return gated(folder, *rules, against=against, **changes).record
+    """The verdict as it stands in its file, on `folder / "results"`."""
+    plain: dict[str, Any] = msgspec.json.decode(
+        msgspec.json.encode(gated(folder, *rules, against=against, **changes).verdict)
+    )
+    return plain
 
 
-def gated(folder: Path, *rules: dict[str, Any], against: Path | None = None, **changes: Any) -> Gated:
+def gated(folder: Path, *rules: dict[str, Any], against: Path | None = None, **changes: Any) -> GateDecision:
     return gate(folder / "results", against, rules_file(folder, *rules, **changes), write_to=None)
 
 
@@ -93,8 +97,8 @@ def test_what_was_shown_passes(measured: Path) -> None:
 )
 def test_what_was_not_shown_doesnt(measured: Path, rule: dict[str, Any], outcome: str, words: str) -> None:
     found = gated(measured, rule)
-    assert (found.record["outcome"], found.exit_code) == (outcome, {"fail": 1, "inconclusive": 6}[outcome])
-    assert words in found.record["rules"][0]["because"]
+    assert (found.verdict.outcome, found.exit_code) == (outcome, {"fail": 1, "inconclusive": 6}[outcome])
+    assert words in found.verdict.rules[0].because
 
 
 @pytest.mark.parametrize(("margin", "outcome"), [(0.1, "pass"), (0.001, "inconclusive")])

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from evalkit.judge.calibrate import Choice, calibrated
+from evalkit.judge.calibrate import CalibrationOptions, calibrated
 from evalkit.judge.card import read_card, void_because
 from evalkit.judge.figures import favour_lines
 from tests.conftest import ROOT, Run
@@ -18,7 +18,7 @@ RUBRIC = ROOT / "rubrics" / "structured_output.yaml"
 
 
 def _card(files: tuple[Path, Path], **choice: Any) -> dict[str, Any]:
-    return calibrated(*files, Choice(**choice))
+    return calibrated(*files, CalibrationOptions(**choice))
 
 
 def _found(card: dict[str, Any], name: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def test_kappa_is_sklearns(tmp_path: Path) -> None:
 )
 def test_states(tmp_path: Path, changes: dict[str, Any], state: str, unmet: str) -> None:
     judgments, labels = judged_and_labelled(tmp_path, **changes)
-    card = calibrated(judgments, labels if labels.stat().st_size else None, Choice())
+    card = calibrated(judgments, labels if labels.stat().st_size else None, CalibrationOptions())
     assert card["state"] == state
     assert not _found(card, unmet)["met"]
 
@@ -112,7 +112,7 @@ def test_what_doesnt_fit_is_counted(tmp_path: Path) -> None:
 def test_all_one_class_is_undefined_not_perfect(tmp_path: Path) -> None:
     judgments = write(tmp_path / "j.jsonl", [{"item": i, "grade": 1} for i in range(150)])
     labels = write(tmp_path / "l.jsonl", [{"item": i, "annotator": "ann", "grade": 1} for i in range(150)])
-    card = calibrated(judgments, labels, Choice())
+    card = calibrated(judgments, labels, CalibrationOptions())
     assert card["figures"]["raw_agreement"] == 1.0
     assert card["figures"]["cohen_kappa"] is None
     assert "only one grade" in card["figures"]["notes"]["cohen_kappa"]
@@ -135,30 +135,30 @@ def test_words_as_grades_have_no_order(tmp_path: Path) -> None:
     labels = write(
         tmp_path / "l.jsonl", [{"item": i, "annotator": 1, "grade": words[i % 3 if i > 9 else 0]} for i in range(60)]
     )
-    figures = calibrated(judgments, labels, Choice(pass_from="full_compliance"))["figures"]
+    figures = calibrated(judgments, labels, CalibrationOptions(pass_from="full_compliance"))["figures"]
     assert figures["weighted_kappa"] is None
     assert 0.8 < figures["cohen_kappa"] < 1
     assert figures["people_pass"] == 17
     with pytest.raises(ConfigError, match="no grade is maybe"):
-        calibrated(judgments, labels, Choice(pass_from="maybe"))
+        calibrated(judgments, labels, CalibrationOptions(pass_from="maybe"))
 
 
 def test_three_levels_by_a_rubric(tmp_path: Path) -> None:
     judgments = write(tmp_path / "j.jsonl", [{"item": i, "grade": "2" if i % 2 else 0} for i in range(40)])
     labels = write(tmp_path / "l.jsonl", [{"item": i, "annotator": "a", "grade": i % 3} for i in range(40)])
-    card = calibrated(judgments, labels, Choice(rubric=RUBRIC, criterion="values_from_the_request"))
+    card = calibrated(judgments, labels, CalibrationOptions(rubric=RUBRIC, criterion="values_from_the_request"))
     assert card["figures"]["levels"] == [0, 1, 2]
     assert card["figures"]["passing"] == [2]
     write(labels, [{"item": i, "annotator": "a", "grade": 7} for i in range(40)])
     with pytest.raises(DataError, match="40 labels have a grade that the rubric doesn't have: 7"):
-        calibrated(judgments, labels, Choice(rubric=RUBRIC, criterion="values_from_the_request"))
+        calibrated(judgments, labels, CalibrationOptions(rubric=RUBRIC, criterion="values_from_the_request"))
     with pytest.raises(ConfigError, match="several criteria"):
-        calibrated(judgments, labels, Choice(rubric=RUBRIC))
+        calibrated(judgments, labels, CalibrationOptions(rubric=RUBRIC))
 
 
 def test_the_card_is_void_for_any_other_judge(tmp_path: Path) -> None:
     files = judged_and_labelled(tmp_path)
-    card = calibrated(*files, Choice(), tmp_path / "card.json")
+    card = calibrated(*files, CalibrationOptions(), tmp_path / "card.json")
     assert read_card(tmp_path / "card.json") == card
     assert void_because(card, card["judge"], card["key"]) is None
     assert "another recorded" in str(void_because(card, {**card["judge"], "recorded": "sha256:x"}, "sha256:y"))

@@ -11,13 +11,14 @@ import pytest
 
 from curate.core.errors import ConfigError, ServiceError
 from curate.core.rows.row import Message, Row
-from evalkit import generate
+from evalkit.backends import types as generate
+from evalkit.judge.figures import about_judges
 from evalkit.judge.judging import judge_answers
-from evalkit.judge.settings import JudgeConfig
-from evalkit.judge.wording import about_judges
-from evalkit.outputs import read_results
-from evalkit.pipeline import Choice, evaluate, plan
-from evalkit.records import Generation
+from evalkit.records.lines import Generation
+from evalkit.results.folder import read_results
+from evalkit.results.result_record import ResultRecord
+from evalkit.run import RunOptions, evaluate, plan
+from evalkit.scorers.judge import JudgeConfig
 from tests.conftest import ROOT, Run
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
 from tests.evalkit.judge.recorded import write
@@ -87,15 +88,15 @@ def test_every_answer_gets_a_judgment_and_a_share_of_them_a_second() -> None:
     assert len(judgments) == 16 * 3
     assert facts["undecided"] == 0
     assert {one.grade for one in judgments if one.contender == "adapter"} == {2}
-    assert facts["canaries"]["asked"] == 16
-    assert (facts["canaries"]["raised"], facts["canaries"]["rate"]) == (0, 0.0)
-    assert 0 < facts["canaries"]["upper"] < 0.2
+    assert facts["canaries"].asked == 16
+    assert (facts["canaries"].raised, facts["canaries"].rate) == (0, 0.0)
+    assert 0 < facts["canaries"].upper < 0.2
 
 
 def test_a_judge_that_can_be_bought_is_found_out() -> None:
     facts = scripted(bought)[1]["canaries"]
-    assert facts["disguises"] == ["plain"]
-    assert facts["raised"] == 2
+    assert facts.disguises == ["plain"]
+    assert facts.raised == 2
 
 
 def test_a_judge_that_repeats_the_reply_an_answer_brought_along_is_found_out() -> None:
@@ -104,7 +105,7 @@ def test_a_judge_that_repeats_the_reply_an_answer_brought_along_is_found_out() -
         return brought.group(1) if brought else honest(prompt)
 
     facts = scripted(parrot)[1]["canaries"]
-    assert facts["disguises"] == ["ready-made reply"]
+    assert facts.disguises == ["ready-made reply"]
 
 
 def test_what_cant_be_read_is_asked_again_and_then_undecided() -> None:
@@ -150,41 +151,41 @@ def at(url: str) -> dict[str, Any]:
     return {"model": {"model": "judge-1", "base_url": url, "key_env": None}}
 
 
-def judged_by(folder: Path, answer: Callable[[str, int], Answer], **scorer: Any) -> tuple[dict[str, Any], Endpoint]:
+def judged_by(folder: Path, answer: Callable[[str, int], Answer], **scorer: Any) -> tuple[ResultRecord, Endpoint]:
     with serve(answer) as endpoint:
-        return evaluate(judged_suite(folder, {**at(endpoint.url), **scorer}), Choice()).result, endpoint
+        return evaluate(judged_suite(folder, {**at(endpoint.url), **scorer}), RunOptions()).result, endpoint
 
 
 def test_a_judge_at_an_endpoint_scores_a_suite(tmp_path: Path) -> None:
     result, endpoint = judged_by(tmp_path, honestly, swaps=0.5, canaries=1)
-    means = {one["name"]: one["metrics"]["tone"]["mean"] for one in result["contenders"]}
+    means = {one.name: one.metrics["tone"].mean for one in result.contenders}
     assert means == {"base": 0.5, "adapter": 1.0}
-    judge = result["judges"]["tone"]
-    assert judge["judge"]["model"]["model"] == "judge-1"
-    assert judge["canaries"]["raised"] == 0
-    assert judge["canaries"]["asked"] == 8
+    judge = result.judges["tone"]
+    assert judge.judge["model"]["model"] == "judge-1"
+    assert judge.canaries.raised == 0
+    assert judge.canaries.asked == 8
     body = endpoint.bodies[0]
     assert (body["temperature"], body["response_format"]["type"]) == (0, "json_schema")
     [about] = about_judges(result)
     assert "0 of 8 canaries raised a grade" in about
     assert "tone is a judge's" in (tmp_path / "results" / "report.md").read_text()
     lines = (tmp_path / "results" / "judgments.jsonl").read_text().splitlines()
-    assert {json.loads(line)["judge"] for line in lines} == {judge["key"]}
+    assert {json.loads(line)["judge"] for line in lines} == {judge.key}
     assert read_results(tmp_path / "results").scores[-1].detail == "grade 2: the word"
 
 
 def test_judgments_are_kept_and_asked_once(tmp_path: Path) -> None:
     with serve(honestly) as endpoint:
         suite = judged_suite(tmp_path, at(endpoint.url))
-        evaluate(suite, Choice())
+        evaluate(suite, RunOptions())
         asked = len(endpoint.bodies)
-        assert evaluate(suite, Choice()).up_to_date
+        assert evaluate(suite, RunOptions()).up_to_date
         (tmp_path / "results" / "result.json").unlink()
-        evaluate(suite, Choice())
+        evaluate(suite, RunOptions())
         assert len(endpoint.bodies) == asked
         # Another rubric is another judge.
         (tmp_path / "tone.yaml").write_text((tmp_path / "tone.yaml").read_text().replace("friendly?", "warm?"))
-        assert not evaluate(suite, Choice()).up_to_date
+        assert not evaluate(suite, RunOptions()).up_to_date
         assert len(endpoint.bodies) == 2 * asked
 
 
@@ -195,8 +196,8 @@ def test_a_server_without_schemas_is_asked_without(tmp_path: Path) -> None:
             return trouble(400, "response_format?") if "response_format" in endpoint.bodies[-1] else honestly(prompt)
 
         endpoint.answer = refusing
-        result = evaluate(judged_suite(tmp_path, at(endpoint.url)), Choice()).result
-    assert result["judges"]["tone"]["undecided"] == 0
+        result = evaluate(judged_suite(tmp_path, at(endpoint.url)), RunOptions()).result
+    assert result.judges["tone"].undecided == 0
     assert sum("response_format" in body for body in endpoint.bodies) == 1
 
 
@@ -213,16 +214,16 @@ def test_a_server_without_schemas_is_asked_without(tmp_path: Path) -> None:
 def test_a_judge_that_cant_be_read_scores_nothing(tmp_path: Path, reply: str, words: str) -> None:
     finish = "length" if "na na" in reply else "stop"
     result, endpoint = judged_by(tmp_path, lambda *_: completion(reply, finish), tries=2)
-    assert [one["n"] for one in result["contenders"]] == [0, 0]
-    assert result["judges"]["tone"]["undecided"] == 16
-    assert words in next(iter(result["judges"]["tone"]["undecided_reasons"]))
-    assert result["ladder"]["verdict"] == "inconclusive"
+    assert [one.n for one in result.contenders] == [0, 0]
+    assert result.judges["tone"].undecided == 16
+    assert words in next(iter(result.judges["tone"].undecided_reasons))
+    assert result.ladder.verdict == "inconclusive"
     assert len(endpoint.bodies) == 12 * 2  # equal answers to an item are asked about once
 
 
 def test_markdown_fences_are_taken_off(tmp_path: Path) -> None:
     result, _ = judged_by(tmp_path, lambda prompt, _: completion(f"```json\n{honest(prompt)}\n```"))
-    assert result["judges"]["tone"]["undecided"] == 0
+    assert result.judges["tone"].undecided == 0
 
 
 def test_half_a_character_in_a_judges_words_becomes_a_replacement_character(tmp_path: Path) -> None:
@@ -239,9 +240,9 @@ def test_a_slow_judge_is_undecided_where_it_is_slow(tmp_path: Path) -> None:
         return answer
 
     result, _ = judged_by(tmp_path, slow)
-    assert result["judges"]["tone"]["no_reply"] == 2
-    assert [one["n"] for one in result["contenders"]] == [7, 7]
-    assert result["environment"]["unanswered"] == 2  # so that another run asks again
+    assert result.judges["tone"].no_reply == 2
+    assert [one.n for one in result.contenders] == [7, 7]
+    assert result.environment["unanswered"] == 2  # so that another run asks again
 
 
 @pytest.mark.parametrize("status", [401, 503])
@@ -251,7 +252,7 @@ def test_a_judge_that_is_down_or_refuses_stops_the_run(tmp_path: Path, status: i
         serve(lambda *_: trouble(status)) as endpoint,
         pytest.raises(ServiceError, match=f"status {status}"),
     ):
-        evaluate(judged_suite(tmp_path, at(endpoint.url), running=running), Choice())
+        evaluate(judged_suite(tmp_path, at(endpoint.url), running=running), RunOptions())
     assert not (tmp_path / "results" / "result.json").exists()
 
 
@@ -266,33 +267,33 @@ def test_recorded_judgments_stand_in_for_a_judge(tmp_path: Path) -> None:
     lines = [{"item": g.item, "contender": g.contender, "grade": 2 if "friendly" in g.text else 0} for g in GENERATIONS]
     lines[3]["grade"] = None
     write(tmp_path / "j.jsonl", lines)
-    result = evaluate(judged_suite(tmp_path, {"judgments": "j.jsonl"}), Choice()).result
-    assert [one["n"] for one in result["contenders"]] == [7, 8]
-    assert result["contenders"][0]["unscored_reasons"] == {"undecided: no grade": 1}
-    assert result["judges"]["tone"]["judge"]["recorded"].startswith("sha256:")
+    result = evaluate(judged_suite(tmp_path, {"judgments": "j.jsonl"}), RunOptions()).result
+    assert [one.n for one in result.contenders] == [7, 8]
+    assert result.contenders[0].unscored_reasons == {"undecided: no grade": 1}
+    assert result.judges["tone"].judge["recorded"].startswith("sha256:")
 
 
 def test_recorded_judgments_that_say_whose_they_are_are_that_judges(tmp_path: Path) -> None:
-    asked = judged_by(tmp_path, honestly)[0]["judges"]["tone"]["key"]
+    asked = judged_by(tmp_path, honestly)[0].judges["tone"].key
     kept = (tmp_path / "results" / "judgments.jsonl").read_bytes()
     (tmp_path / "j.jsonl").write_bytes(kept)
     suite = judged_suite(tmp_path, {"judgments": "j.jsonl"})
-    assert evaluate(suite, Choice()).result["judges"]["tone"]["key"] == asked
-    assert evaluate(suite, Choice()).up_to_date
+    assert evaluate(suite, RunOptions()).result.judges["tone"].key == asked
+    assert evaluate(suite, RunOptions()).up_to_date
     (tmp_path / "j.jsonl").write_bytes(kept.replace(b'"grade":2', b'"grade":1'))
-    again = evaluate(suite, Choice())
+    again = evaluate(suite, RunOptions())
     assert not again.up_to_date
-    assert again.result["contenders"][1]["metrics"]["tone"]["mean"] == 0.0
+    assert again.result.contenders[1].metrics["tone"].mean == 0.0
 
 
 def test_a_judge_may_not_judge_itself(tmp_path: Path) -> None:
     served = at("http://127.0.0.1:9/v1")
     contenders = [{"name": "served", "endpoint": served["model"]}]
     with pytest.raises(ConfigError, match="would judge itself: served"):
-        evaluate(judged_suite(tmp_path, served, contenders=contenders), Choice())
+        evaluate(judged_suite(tmp_path, served, contenders=contenders), RunOptions())
     allowed = judged_suite(tmp_path, {**served, "judges_itself": True}, contenders=contenders)
     with pytest.raises(ServiceError):
-        evaluate(allowed, Choice())
+        evaluate(allowed, RunOptions())
 
 
 @pytest.mark.parametrize(
@@ -308,23 +309,23 @@ def test_a_judge_may_not_judge_itself(tmp_path: Path) -> None:
 def test_settings_that_cant_be_are_refused(tmp_path: Path, scorer: dict[str, Any], words: str) -> None:
     write(tmp_path / "j.jsonl", [{"item": "i0", "contender": "base", "grade": 2}])
     with pytest.raises(ConfigError, match=words):
-        evaluate(judged_suite(tmp_path, scorer), Choice())
+        evaluate(judged_suite(tmp_path, scorer), RunOptions())
 
 
 def test_a_local_model_judges(tmp_path: Path) -> None:
     """A random model says nothing that can be read; what it is asked reaches it, and its replies are kept."""
     config = tiny_base(tmp_path / "base") / "config.json"
     short = judged_suite(tmp_path, {"local": "base", "max_tokens": 16}, generation={"threads": 1})
-    [reason] = evaluate(short, Choice(limit=1)).result["judges"]["tone"]["undecided_reasons"]
+    [reason] = evaluate(short, RunOptions(limit=1)).result.judges["tone"].undecided_reasons
     assert "exceed the model's context of 512" in reason
 
     config.write_text(config.read_text().replace('"max_position_embeddings": 512', '"max_position_embeddings": 4096'))
     suite = judged_suite(tmp_path, {"local": "base", "max_tokens": 16, "tries": 1}, generation={"threads": 1})
-    result = evaluate(suite, Choice(limit=2)).result
-    assert result["judges"]["tone"]["judge"]["model"]["base"] == "base"
-    assert result["judges"]["tone"]["undecided"] == 4
-    assert all("can't be used" in why for why in result["judges"]["tone"]["undecided_reasons"])
-    assert evaluate(suite, Choice(limit=2)).up_to_date
+    result = evaluate(suite, RunOptions(limit=2)).result
+    assert result.judges["tone"].judge["model"]["base"] == "base"
+    assert result.judges["tone"].undecided == 4
+    assert all("can't be used" in why for why in result.judges["tone"].undecided_reasons)
+    assert evaluate(suite, RunOptions(limit=2)).up_to_date
 
 
 def test_a_local_judge_may_not_judge_its_own_base(world: Path) -> None:
@@ -332,7 +333,7 @@ def test_a_local_judge_may_not_judge_its_own_base(world: Path) -> None:
     scorers = [{"name": "tone", "kind": "judge", "rubric": "tone.yaml", "local": "base"}]
     suite = write_suite(world, scorers=scorers, primary="tone", contenders=[{"name": "base"}])
     with pytest.raises(ConfigError, match="would judge itself: base"):
-        evaluate(suite, Choice())
+        evaluate(suite, RunOptions())
 
 
 def test_a_plan_counts_what_the_judge_is_asked(tmp_path: Path, run_cli: Run) -> None:
@@ -340,13 +341,13 @@ def test_a_plan_counts_what_the_judge_is_asked(tmp_path: Path, run_cli: Run) -> 
     with serve(honestly) as endpoint:
         model = {**at(endpoint.url)["model"], "price": price}
         suite = judged_suite(tmp_path, {"model": model, "swaps": 1.0, "canaries": 1, "tries": 2, "max_tokens": 100})
-        planned = plan(suite, Choice())
+        planned = plan(suite, RunOptions())
         assert not endpoint.bodies
-        result = evaluate(suite, Choice()).result
+        result = evaluate(suite, RunOptions()).result
         sent = sum(len(json.dumps(body["messages"])) for body in endpoint.bodies)
     [judge] = planned["judges"]
-    asked = result["judges"]["tone"]
-    assert judge["questions"] == asked["questions"] + asked["canaries"]["asked"] == 16 * 2 + 8
+    asked = result.judges["tone"]
+    assert judge["questions"] == asked.questions + asked.canaries.asked == 16 * 2 + 8
     cost = planned["total"]["cost"]
     assert cost["at_most"] == pytest.approx((2 * judge["prompt_tokens"] + 2 * 2 * 40 * 100) / 1e6)
     # Unknown answers count as long as they may be; equal ones, which are asked about once, are not foreseen.
@@ -362,9 +363,9 @@ def test_prices_of_judge_and_contender_share_a_currency(tmp_path: Path) -> None:
     served = {**model, "model": "other", "price": {**price, "currency": "EUR"}}
     suite = judged_suite(tmp_path, {"model": model}, contenders=[{"name": "served", "endpoint": served}])
     with pytest.raises(ConfigError, match="different currencies"):
-        plan(suite, Choice())
+        plan(suite, RunOptions())
 
 
 def test_recorded_judgments_ask_nothing(tmp_path: Path) -> None:
     write(tmp_path / "j.jsonl", [{"item": "i0", "contender": "base", "grade": 2}])
-    assert plan(judged_suite(tmp_path, {"judgments": "j.jsonl"}), Choice())["judges"] == []
+    assert plan(judged_suite(tmp_path, {"judgments": "j.jsonl"}), RunOptions())["judges"] == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from curate.core.rows.row import Message, Row
 from evalkit.judge.prompt import Question, as_data, ask, reply_schema
 from evalkit.judge.reply import Decision, read_reply
-from evalkit.rubric import Criterion, Level
+from evalkit.judge.rubric import Criterion, Level
 
 CRITERION = Criterion(
     id="tone",

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from curate.core.errors import ProvenanceError
-from evalkit.judge.calibrate import Choice as CalibrationChoice
+from evalkit.judge.calibrate import CalibrationOptions as CalibrationChoice
 from evalkit.judge.calibrate import calibrated
-from evalkit.judge.wording import about_judges
-from evalkit.pipeline import Choice, evaluate
+from evalkit.judge.figures import about_judges
+from evalkit.run import RunOptions, evaluate
 from tests.evalkit.judge.recorded import write
 from tests.evalkit.judge.test_judging import GENERATIONS, judged_suite
 
@@ -30,10 +30,10 @@ def test_a_card_that_holds_is_in_both_reports(tmp_path: Path) -> None:
     suite = _judged(tmp_path, card="card.json")
     choice = CalibrationChoice(rubric=tmp_path / "tone.yaml")
     card = calibrated(tmp_path / "j.jsonl", tmp_path / "l.jsonl", choice, tmp_path / "card.json")
-    result = evaluate(suite, Choice()).result
-    found = result["judges"]["tone"]["calibration"]
-    assert (found["state"], found["card"]) == ("advisory", card["digest"])
-    assert found["figures"]["cohen_kappa"] == card["figures"]["cohen_kappa"]
+    result = evaluate(suite, RunOptions()).result
+    found = result.judges["tone"].calibration
+    assert (found.state, found.card) == ("advisory", card["digest"])
+    assert found.figures["cohen_kappa"] == card["figures"]["cohen_kappa"]
     kappa = f"{card['figures']['cohen_kappa']:.2f}"
     for text in _reports(tmp_path):
         assert "advisory" in text
@@ -44,8 +44,8 @@ def test_a_card_that_holds_is_in_both_reports(tmp_path: Path) -> None:
 
 
 def test_without_a_card_the_report_says_that_nobody_checked(tmp_path: Path) -> None:
-    result = evaluate(_judged(tmp_path), Choice()).result
-    assert result["judges"]["tone"]["calibration"]["state"] == "unlabelled"
+    result = evaluate(_judged(tmp_path), RunOptions()).result
+    assert result.judges["tone"].calibration.state == "unlabelled"
     assert "nobody has checked this judge" in about_judges(result)[0]
     for text in _reports(tmp_path):
         assert "nobody has checked this judge" in text
@@ -55,17 +55,17 @@ def test_without_a_card_the_report_says_that_nobody_checked(tmp_path: Path) -> N
 
 def test_a_card_made_later_is_taken_up_and_a_void_or_damaged_one_is_not(tmp_path: Path) -> None:
     suite = _judged(tmp_path, card="card.json")
-    assert evaluate(suite, Choice()).result["judges"]["tone"]["calibration"]["because"] == "there is no card yet"
+    assert evaluate(suite, RunOptions()).result.judges["tone"].calibration.because == "there is no card yet"
     choice = CalibrationChoice(rubric=tmp_path / "tone.yaml")
     calibrated(tmp_path / "j.jsonl", tmp_path / "l.jsonl", choice, tmp_path / "card.json")
-    again = evaluate(suite, Choice())
+    again = evaluate(suite, RunOptions())
     assert not again.up_to_date
-    assert again.result["judges"]["tone"]["calibration"]["state"] == "advisory"
+    assert again.result.judges["tone"].calibration.state == "advisory"
 
     (tmp_path / "tone.yaml").write_text((tmp_path / "tone.yaml").read_text().replace("friendly?", "warm?"))
-    void = evaluate(suite, Choice()).result["judges"]["tone"]["calibration"]
-    assert (void["state"], void["because"]) == ("unlabelled", "the card is void: another rubric than was calibrated")
+    void = evaluate(suite, RunOptions()).result.judges["tone"].calibration
+    assert (void.state, void.because) == ("unlabelled", "the card is void: another rubric than was calibrated")
 
     (tmp_path / "card.json").write_text((tmp_path / "card.json").read_text().replace("advisory", "voting"))
     with pytest.raises(ProvenanceError):
-        evaluate(suite, Choice())
+        evaluate(suite, RunOptions())

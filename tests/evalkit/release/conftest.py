@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from evalkit.pipeline import Choice, evaluate
+from evalkit.gate.verdict_file import GateOutcome, GateVerdict, VerdictRule, result_digest, write_verdict
 from evalkit.release.chain import Chain, read_chain
-from evalkit.verdict import Outcome, Verdict, result_digest, write_verdict
+from evalkit.run import RunOptions, evaluate
 from tests.evalkit.tiny_world import write_suite
 from trainer.config import TrainConfig
 from trainer.fit import find_inputs, fit
@@ -28,15 +28,15 @@ class Work:
     def results(self, run: str = "run") -> Path:
         return self.folder / f"results-{run}"
 
-    def verdict(self, run: str = "run", outcome: Outcome = "pass", **changes: Any) -> Path:
+    def verdict(self, run: str = "run", outcome: GateOutcome = "pass", **changes: Any) -> Path:
         path = self.folder / f"verdict-{run}.json"
         fields = {
             "outcome": outcome,
             "result_digest": result_digest(self.results(run)),
             "because": "as good as the base on what it did before",
-            "rules": [{"rule": "at-least", "outcome": outcome}],
+            "rules": [VerdictRule(rule="at-least")],
         }
-        write_verdict(path, Verdict(**{**fields, **changes}))
+        write_verdict(path, GateVerdict(**{**fields, **changes}))
         return path
 
     def chain(self, run: str = "run") -> Chain:
@@ -55,7 +55,7 @@ def made_work(made_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     for run in ("run", "second"):
         contenders = [{"name": "base"}, {"name": "adapter", "run": run}]
         suite = write_suite(folder, contenders=contenders, output=f"results-{run}", cluster=None)
-        evaluate(suite, Choice())
+        evaluate(suite, RunOptions())
         suite.rename(folder / f"suite-{run}.yaml")
     return folder
 

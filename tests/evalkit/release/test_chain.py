@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from curate.core.errors import AcidtestError, DataError, ProvenanceError
 from curate.core.records import write_record
-from evalkit.pipeline import Choice, evaluate
+from evalkit.gate.verdict_file import GateVerdict, VerdictRule, read_verdict, write_verdict
 from evalkit.release.chain import check_links, read_chain
-from evalkit.verdict import Verdict, read_verdict, write_verdict
+from evalkit.run import RunOptions, evaluate
 from tests.conftest import Run
 from tests.evalkit.release.conftest import Work
 from tests.evalkit.tiny_world import row, write_dataset, write_suite
@@ -110,7 +111,7 @@ def test_recorded_answers_are_released_only_where_someone_says_so(work: Work) ->
     (work.folder / "answers.jsonl").write_bytes(answers)
     contenders = [{"name": "base", "replay": "answers.jsonl"}, {"name": "adapter", "replay": "answers.jsonl"}]
     contenders[1]["run"] = "run"
-    evaluate(write_suite(work.folder, contenders=contenders, output="results-run", cluster=None), Choice())
+    evaluate(write_suite(work.folder, contenders=contenders, output="results-run", cluster=None), RunOptions())
     chain = work.chain()
 
     with pytest.raises(ProvenanceError, match="recorded earlier"):
@@ -119,11 +120,12 @@ def test_recorded_answers_are_released_only_where_someone_says_so(work: Work) ->
 
 
 def test_a_verdict_is_read_back_with_what_the_gate_adds(tmp_path: Path) -> None:
-    verdict = Verdict(outcome="pass", result_digest="sha256:ab", because="why", rules=[{"rule": "x", "n": 3}])
+    verdict = GateVerdict(outcome="pass", result_digest="sha256:ab", because="why", rules=[VerdictRule(rule="x")])
     path = tmp_path / "verdict.json"
-    write_verdict(path, verdict, slices=[1, 2])
+    written = write_verdict(path, verdict)
 
-    assert read_verdict(path) == verdict
+    assert read_verdict(path) == written
+    assert msgspec.structs.replace(written, digest="") == verdict
     write_record(path, {"kind": "verdict", "schema": 1, "outcome": "maybe"})
     with pytest.raises(AcidtestError, match="not a verdict"):
         read_verdict(path)

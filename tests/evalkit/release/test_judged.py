@@ -10,12 +10,12 @@ import yaml
 
 from curate.core.errors import ProvenanceError
 from evalkit.gate.decision import gate
-from evalkit.judge.calibrate import Choice as CalibrationChoice
+from evalkit.judge.calibrate import CalibrationOptions as CalibrationChoice
 from evalkit.judge.calibrate import calibrated
-from evalkit.pipeline import Choice, evaluate
 from evalkit.release.bundle import read_bundle
 from evalkit.release.chain import read_chain
-from evalkit.release.store import Store, check
+from evalkit.release.store import ReleaseStore, check
+from evalkit.run import RunOptions, evaluate
 from tests.conftest import ROOT
 from tests.evalkit.judge.recorded import write
 from tests.evalkit.release.conftest import Work
@@ -55,7 +55,7 @@ def judged(work: Work) -> Work:
             scorers=[{"name": "voice", "kind": "judge", "rubric": str(rubric), "judgments": "j.jsonl"}],
             primary="voice",
         ),
-        Choice(),
+        RunOptions(),
     )
     rules = {
         "contender": "adapter",
@@ -69,18 +69,18 @@ def judged(work: Work) -> Work:
 
 def _promote(work: Work, verdict: Path | None = None) -> Any:
     chain = read_chain(work.folder / "run", work.results(), verdict or work.results() / "verdict.json")
-    return Store(work.store).promote(chain)
+    return ReleaseStore(work.store).promote(chain)
 
 
 def test_the_card_is_released_and_verified(judged: Work) -> None:
     done = _promote(judged)
-    [name] = [name for name in done.record["files"] if name.startswith("cards/")]
+    [name] = [name for name in done.record.files if name.startswith("cards/")]
     assert (done.folder / name).read_bytes() == (judged.folder / "card.json").read_bytes()
-    assert read_bundle(done.folder)["judges"] == {"voice": "voting"}
-    digest = done.record["digest"]
-    assert check(Store(judged.store), [digest]) == {digest: []}
+    assert read_bundle(done.folder).judges == {"voice": "voting"}
+    digest = done.record.digest
+    assert check(ReleaseStore(judged.store), [digest]) == {digest: []}
     (done.folder / name).write_text("{}")
-    assert check(Store(judged.store), [digest]) == {digest: [f"{name} was changed"]}
+    assert check(ReleaseStore(judged.store), [digest]) == {digest: [f"{name} was changed"]}
 
 
 @pytest.mark.parametrize(("damage", "words"), [("{}", "was changed"), (None, "is missing")])
@@ -92,7 +92,7 @@ def test_a_card_that_is_not_the_verdicts_is_refused(judged: Work, damage: str | 
         card.write_text(damage)
     with pytest.raises(ProvenanceError, match=words):
         _promote(judged)
-    assert Store(judged.store).state().current is None
+    assert ReleaseStore(judged.store).state().current is None
 
 
 def test_a_verdict_on_a_judges_metric_without_its_card_is_refused(judged: Work) -> None:

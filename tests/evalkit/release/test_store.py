@@ -11,7 +11,7 @@ import pytest
 
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from evalkit.release.bundle import bundle_faults, read_bundle
-from evalkit.release.store import Store, check
+from evalkit.release.store import ReleaseStore, check
 from tests.conftest import ROOT, Run
 from tests.evalkit.release.conftest import Work
 
@@ -22,7 +22,7 @@ import json, os, signal, sys
 from pathlib import Path
 from evalkit.release.bundle import bundle_faults
 from evalkit.release.chain import read_chain
-from evalkit.release.store import Store
+from evalkit.release.store import ReleaseStore
 
 folder, before = Path(sys.argv[1]), sys.argv[2]
 chain = read_chain(folder / "second", folder / "results-second", folder / "verdict-second.json")
@@ -43,10 +43,10 @@ while not found or found[-1]["killed"]:
     child = os.fork()
     if child == 0:
         sys.addaudithook(watch)
-        Store(folder / "releases").promote(chain)
+        ReleaseStore(folder / "releases").promote(chain)
         os._exit(0)
     status = os.waitpid(child, 0)[1]
-    store = Store(folder / "releases")
+    store = ReleaseStore(folder / "releases")
     current = store.state().current
     faults = bundle_faults(store.bundle(current), current) if current else []
     found.append({"killed": os.WIFSIGNALED(status), "code": status, "current": current, "faults": faults})
@@ -56,7 +56,7 @@ print(json.dumps(found))
 
 @pytest.mark.parametrize("first", [True, False], ids=["into an empty store", "over an older release"])
 def test_a_kill_at_any_step_leaves_the_old_release_or_the_new_one_whole(work: Work, *, first: bool) -> None:
-    old = None if first else Store(work.store).promote(work.chain()).record["digest"]
+    old = None if first else ReleaseStore(work.store).promote(work.chain()).record.digest
     work.verdict("second")
     command = [sys.executable, "-c", KILLED_AT_EACH_STEP, str(work.folder), str(old)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
@@ -76,7 +76,7 @@ def test_a_kill_at_any_step_leaves_the_old_release_or_the_new_one_whole(work: Wo
 
 
 def test_promotions_at_once_leave_a_store_with_all_of_them(work: Work, run_cli: Run) -> None:
-    code = "import sys; from evalkit.cli import main; main()"
+    code = "import sys; from evalkit.cli.main import main; main()"
     command = [sys.executable, "-c", code, "release", "promote"]
     running = [
         subprocess.Popen(
@@ -91,40 +91,40 @@ def test_promotions_at_once_leave_a_store_with_all_of_them(work: Work, run_cli: 
         assert b"current" in process.communicate()[1]
         assert process.returncode == 0
 
-    store = Store(work.store)
+    store = ReleaseStore(work.store)
     state = store.state()
     assert len(store.digests()) == 2
-    assert state.current == state.history[-1]["release"]
-    assert [event["before"] for event in state.history] == [None, *(event["release"] for event in state.history[:-1])]
+    assert state.current == state.history[-1].release
+    assert [event.before for event in state.history] == [None, *(event.release for event in state.history[:-1])]
     assert not any(check(store, ()).values())
 
 
 def test_rollback_goes_down_the_line_of_releases(work: Work) -> None:
-    store = Store(work.store)
-    a = store.promote(work.chain()).record["digest"]
-    b = store.promote(work.chain("second")).record["digest"]
+    store = ReleaseStore(work.store)
+    a = store.promote(work.chain()).record.digest
+    b = store.promote(work.chain("second")).record.digest
     assert store.promote(work.chain("second")).was_current
 
-    assert store.rollback(None).record["digest"] == a
+    assert store.rollback(None).record.digest == a
     with pytest.raises(ConfigError, match="no earlier release"):
         store.rollback(None)
-    assert store.rollback(b[7:20]).record["digest"] == b
+    assert store.rollback(b[7:20]).record.digest == b
     assert store.find("previous") == a
-    assert [event["action"] for event in store.state().history] == ["promote", "promote", "rollback", "rollback"]
+    assert [event.action for event in store.state().history] == ["promote", "promote", "rollback", "rollback"]
 
 
 def test_a_damaged_release_is_not_rolled_back_to_and_is_mended_by_its_run(work: Work) -> None:
-    store = Store(work.store)
+    store = ReleaseStore(work.store)
     first = store.promote(work.chain())
-    second = store.promote(work.chain("second")).record["digest"]
+    second = store.promote(work.chain("second")).record.digest
     weights = first.folder / "adapter" / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
 
     with pytest.raises(ProvenanceError, match=r"adapter_model\.safetensors was changed"):
         store.rollback(None)
     assert store.state().current == second
-    assert store.promote(work.chain()).record["digest"] == first.record["digest"]
-    assert bundle_faults(first.folder, first.record["digest"]) == []
+    assert store.promote(work.chain()).record.digest == first.record.digest
+    assert bundle_faults(first.folder, first.record.digest) == []
 
 
 @pytest.mark.parametrize(
@@ -137,18 +137,18 @@ def test_a_damaged_release_is_not_rolled_back_to_and_is_mended_by_its_run(work: 
     ],
 )
 def test_verify_says_what_is_wrong(work: Work, run_cli: Run, damage: object, words: str) -> None:
-    done = Store(work.store).promote(work.chain())
+    done = ReleaseStore(work.store).promote(work.chain())
     assert run_cli("evalkit", "release", "verify", cwd=work.folder).returncode == 0
 
     damage(done.folder)  # type: ignore[operator]
 
     ended = run_cli("evalkit", "release", "verify", "--json", cwd=work.folder)
     assert ended.returncode == 4
-    assert any(words in fault for fault in json.loads(ended.stdout)[done.record["digest"]])
+    assert any(words in fault for fault in json.loads(ended.stdout)[done.record.digest])
 
 
 def test_a_state_that_was_edited_is_refused(work: Work, run_cli: Run) -> None:
-    Store(work.store).promote(work.chain())
+    ReleaseStore(work.store).promote(work.chain())
     path = work.store / "releases.json"
     path.write_text(path.read_text().replace('"promote"', '"premote"'))
 
@@ -158,14 +158,14 @@ def test_a_state_that_was_edited_is_refused(work: Work, run_cli: Run) -> None:
 
 
 def test_the_same_chain_gives_the_same_release(work: Work, tmp_path: Path) -> None:
-    first = Store(tmp_path / "one").promote(work.chain()).record
-    second = Store(tmp_path / "two").promote(work.chain()).record
-    assert first["digest"] == second["digest"]
-    assert first["files"] == second["files"]
+    first = ReleaseStore(tmp_path / "one").promote(work.chain()).record
+    second = ReleaseStore(tmp_path / "two").promote(work.chain()).record
+    assert first.digest == second.digest
+    assert first.files == second.files
 
 
 def test_names_that_mean_nothing_or_too_much(work: Work) -> None:
-    store = Store(work.store)
+    store = ReleaseStore(work.store)
     with pytest.raises(DataError, match="nothing was released yet"):
         store.find("current")
     store.promote(work.chain())
@@ -184,7 +184,7 @@ def test_signatures_are_minisigns_and_are_checked(work: Work, tmp_path: Path, ru
     ended = run_cli("evalkit", "release", "promote", "run", *arguments, cwd=work.folder)
 
     assert ended.returncode == 0, ended.stderr
-    signed = Store(work.store).bundle(Store(work.store).find(None))
+    signed = ReleaseStore(work.store).bundle(ReleaseStore(work.store).find(None))
     signature = minisign.Signature.from_file(signed / "release.json.minisig")
     keys.public_key.verify((signed / "release.json").read_bytes(), signature)
     for name, code in (("public", 0), ("other", 4)):
@@ -212,7 +212,7 @@ def test_a_signing_key_with_a_password_takes_it_from_the_environment(
     with pytest.raises(ConfigError, match="can't be used"):
         load_key(tmp_path / "secret")
     monkeypatch.setenv(PASSWORD, "a secret")
-    done = Store(work.store).promote(work.chain(), key=load_key(tmp_path / "secret"))
+    done = ReleaseStore(work.store).promote(work.chain(), key=load_key(tmp_path / "secret"))
     everything = b"".join(path.read_bytes() for path in done.folder.rglob("*") if path.is_file())
     assert b"a secret" not in everything
 
@@ -227,7 +227,7 @@ def test_the_commands_as_a_user_types_them(work: Work, run_cli: Run) -> None:
     assert "verdict   pass" in promote("run", "--dry-run")
     assert not work.store.exists()
     first = json.loads(promote("run", "--json"))
-    assert read_bundle(Path(work.folder / first["folder"]))["digest"] == first["digest"]
+    assert read_bundle(Path(work.folder / first["folder"])).digest == first["digest"]
     promote("second")
     shown = run_cli("evalkit", "release", "list", cwd=work.folder)
     assert [line[0] for line in shown.stdout.splitlines()] == [" ", "*"]

@@ -12,10 +12,11 @@ from click.testing import CliRunner
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.review.decisions import Journal
 from curate.core.review.session import Session
-from evalkit.cli import cli
-from evalkit.outputs import Results, read_results, write_results
+from evalkit.cli.main import cli
+from evalkit.report.files import write_results
+from evalkit.results.folder import Results, read_results
 from evalkit.review.blind import BAD, KEY_FILE, KIND, LEFT, RIGHT, TIE, Pairing, pair_answers, write_key
-from evalkit.review.verdict import revealed
+from evalkit.review.win_rate import revealed
 from evalkit.stats.interval import difference_interval
 from tests.evalkit.recorded_run import record_run
 
@@ -26,7 +27,7 @@ PAIR = ("base", "adapter")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     run = record_run(40)
-    write_results(tmp_path, run.result(), run.items, run.generations, run.scores)
+    write_results(tmp_path, run.record(), run.items, run.generations, run.scores)
     return tmp_path
 
 

@@ -7,10 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from curate.core.errors import ConfigError
-from evalkit.outputs import read_results, write_results
-from evalkit.review.commands import label_command
+from evalkit.cli.review import label_command
+from evalkit.judge.rubric import load_rubric
+from evalkit.report.files import write_results
+from evalkit.results.folder import read_results
 from evalkit.review.labels import choose_criterion, label_deck
-from evalkit.rubric import load_rubric
 from tests.evalkit.recorded_run import record_run
 
 RUBRIC = Path(__file__).resolve().parents[3] / "rubrics" / "structured_output.yaml"
@@ -19,7 +20,7 @@ RUBRIC = Path(__file__).resolve().parents[3] / "rubrics" / "structured_output.ya
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     run = record_run(12)
-    write_results(tmp_path, run.result(), run.items, run.generations, run.scores)
+    write_results(tmp_path, run.record(), run.items, run.generations, run.scores)
     return tmp_path
 
 

@@ -1,0 +1,1 @@
+"""Asking: from contenders and items to requests, and from requests to answers that are kept."""

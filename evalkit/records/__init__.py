@@ -1,0 +1,1 @@
+"""Records: answers and scores line by line, long lists of them on disk, and sealed records."""

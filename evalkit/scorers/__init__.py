@@ -1,0 +1,1 @@
+"""Scorers: small functions from an item and an answer to a mark, a file for each kind."""

@@ -1,0 +1,1 @@
+"""The suite: what an evaluation is told, and what it reads."""
