@@ -36,7 +36,7 @@ from evalkit.scorers.score_all import constant_answer, score_all
 from evalkit.scorers.types import Scorer
 from evalkit.suite.contenders import Contender, CoveringExamples, FileExamples, NearestExamples
 from evalkit.suite.inputs import Inputs, library_versions, read_inputs
-from trainer.record import trained_tokens
+from trainer.run.record import trained_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def _overlap(inputs: Inputs) -> Overlap | None:
 def _info(questions: Questions, inputs: Inputs, scores: Sequence[Score], answered: AllAnswers) -> ContenderInfo:
     contender = questions.contender
     run = inputs.runs.get(contender.name)
-    seconds = run.record.get("environment", {}).get("seconds") if run else None
+    seconds = run.record.environment.seconds if run else None
     prices = inputs.suite.prices
     own = contender.endpoint.price if contender.endpoint else None
     hourly = None if seconds is None or prices.training_per_hour is None else prices.training_per_hour * seconds / 3600

@@ -1,4 +1,4 @@
-"""`python -m trainer`: the same as the command `trainer`."""
+"""`python -m trainer`."""
 
 from trainer.cli import main
 

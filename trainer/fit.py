@@ -1,6 +1,5 @@
 """`trainer fit`: from a configuration to a run's folder. Heavy libraries are imported once they are needed."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,86 +7,60 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from curate.core.chat.base_model import BaseModel, find_base, load_chat_format
+from curate.core.chat.base_model import load_chat_format
 from curate.core.console import say, warn
 from curate.core.digests import digest_json, digest_text
 from curate.core.files import atomic_folder, write_text
-from curate.core.paths import find_path
-from curate.core.records import environment, read_record, versions, write_record
+from curate.core.records import environment, versions
 from curate.core.seeding import stable_seed
 from trainer.config import CHECKPOINT_EVERY_S, TrainConfig
-from trainer.curve import picture
-from trainer.dataset import Files, Samples, find_files, read_held_out, read_samples, refuse_overlap
-from trainer.hub import check_reachable
-from trainer.record import (
+from trainer.data.dataset import TokenizedRows
+from trainer.inputs import Inputs, read_datasets
+from trainer.loop.processes import ProcessGroup, process_count, process_group
+from trainer.loop.schedule import steps_in_all
+from trainer.run.curve import picture
+from trainer.run.record import (
     PICTURE,
     RECORD,
-    SCHEMA,
     STEPS,
+    AdapterRecord,
+    BaseRecord,
+    DatasetRecord,
+    Ending,
+    Losses,
+    Measurements,
+    RowCounts,
+    Run,
+    RunRecord,
     StepLog,
     StepRecord,
-    adapter_digest,
+    TemplateRecord,
+    Watch,
     adapter_digests,
     finished,
+    read_run,
     sole_use,
     weights_name,
+    write_run,
 )
-from trainer.schedule import steps_in_all
-from trainer.team import Team, joined, team_size
-from trainer.tracking import check_tracker, open_tracker
+from trainer.run.trackers import check_tracker, open_tracker
 
 if TYPE_CHECKING:
-    from curate.core.chat.chat_format import ChatFormat
-    from trainer.loop import Trained
-    from trainer.model import LoadedModel
-
-Watch = Callable[[StepRecord], None]
+    from trainer.loop.loop import TrainingResult
+    from trainer.model.load import LoadedModel
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What a training starts from, found and digested; nothing is loaded yet."""
-
-    config: TrainConfig
-    base: BaseModel
-    base_digest: str
-    files: Files
-    output: Path
-    folder: Path  # the training file's
-
-    @property
-    def digest(self) -> str:
-        """The digest of everything that the adapter depends on."""
-        return digest_json(
-            {
-                "kind": "run",
-                "config": self.config.what_matters(),
-                "base": self.base_digest,
-                "train": self.files.train_digest,
-                "held_out": self.files.held_out_digest,
-                "manifest": self.files.manifest,
-                "versions": versions(),
-            }
-            # Sums over several processes are rounded differently.
-            | ({"processes": team_size()} if team_size() > 1 else {})
-        )
-
-
-@dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A finished training; `repeated` is false where the run was there already."""
 
-    record: dict[str, Any]
-    folder: Path
+    run: Run
     repeated: bool
 
-
-def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
-    """What `config`, from a file in `folder`, names. Raises: ConfigError, DataError, ServiceError, ProvenanceError."""
-    base = find_base(config.base, folder)
-    files = find_files(config, folder)
-    check_reachable(base)
-    return Inputs(config, base, base.digest(), files, find_path(config.output, folder), folder)
+    @property
+    def record(self) -> RunRecord:
+        """What went in and what came out."""
+        return self.run.record
 
 
 def preview(inputs: Inputs) -> dict[str, Any]:
@@ -100,7 +73,7 @@ def preview(inputs: Inputs) -> dict[str, Any]:
         "method": inputs.config.method,
         "train": _counts(train),
         "held_out": _counts(held_out) if held_out else None,
-        "steps": steps_in_all(len(train.samples), inputs.config),
+        "steps": steps_in_all(len(train.rows), inputs.config),
     }
 
 
@@ -110,38 +83,45 @@ def fit(
     force: bool = False,
     watch: Watch | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
-) -> Fitted:
+) -> FitResult:
     """Train, unless the run is there already; go on from a checkpoint where one is left.
 
-    `force` deletes checkpoints and trains from the beginning. `watch` sees every step after it is written.
+    Args:
+        inputs: what to train from, as `find_inputs` found it.
+        force: delete checkpoints, and train from the beginning.
+        watch: sees every step after it is written.
+        checkpoint_every_s: how old a checkpoint gets before the next one is written, in seconds.
+
+    Raises: AcidtestError; of a training that ends early, the checkpoint and the steps so far stay.
     """
-    with joined() as team, sole_use(inputs.output) if team.leads else nullcontext():
-        record = None if force else finished(inputs.output, inputs.digest)
-        team.agree(lambda: (inputs.digest, record is None))
-        if record:
-            return Fitted(record, inputs.output, repeated=False)
-        if force and team.leads:
+    with process_group() as processes, sole_use(inputs.output) if processes.is_main else nullcontext():
+        run = None if force else finished(inputs.output, inputs.digest)
+        processes.agree(lambda: (inputs.digest, run is None))
+        if run:
+            return FitResult(run, repeated=False)
+        if force and processes.is_main:
             for path in inputs.output.glob("checkpoint-*.safetensors"):
                 path.unlink()
-        team.wait()
-        record = _train(inputs, watch, checkpoint_every_s, team)
-        team.wait()
-        return Fitted(record or read_record(inputs.output / RECORD), inputs.output, repeated=True)
+        processes.wait()
+        run = _train(inputs, watch, checkpoint_every_s, processes)
+        processes.wait()
+        return FitResult(run or read_run(inputs.output), repeated=True)
 
 
-def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float, team: Team) -> dict[str, Any] | None:
-    """The finished run's record, where this process leads the team."""
-    from trainer.adapter import new_adapter
-    from trainer.checkpoint import checkpoint_path
-    from trainer.loop import Job, train
-    from trainer.model import load_model, set_threads
+def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float, processes: ProcessGroup) -> Run | None:
+    """The finished run, where this is the main process."""
+    from trainer.loop.checkpoint import checkpoint_path
+    from trainer.loop.loop import TrainingJob
+    from trainer.loop.loop import train as run_training
+    from trainer.model.adapter import new_adapter
+    from trainer.model.load import load_model, set_threads
 
     config = inputs.config
     check_tracker(config.log_to)
     # Rows are read before the weights: a fault in them should not wait for half a minute of loading.
-    rows, held_out = read_datasets(inputs, load_chat_format(inputs.base))
+    train, held_out = read_datasets(inputs, load_chat_format(inputs.base))
     threads = set_threads(config.threads)
-    memory = _MemoryWatch(_predicted(inputs, rows, held_out))
+    memory = _MemoryWatch(_predicted(inputs, train, held_out))
     say(f"loading {inputs.base.id}")
     loaded = load_model(
         inputs.base, quantisation=config.quantisation, dequantise=config.expand_weights, dtype=config.compute
@@ -151,51 +131,40 @@ def _train(inputs: Inputs, watch: Watch | None, checkpoint_every_s: float, team:
     log = StepLog(inputs.output / STEPS)
     checkpoint = checkpoint_path(inputs.output, inputs.digest)
 
-    with open_tracker(config if team.leads else _untracked(config), inputs.output, inputs.digest) as tracker:
+    with open_tracker(config if processes.is_main else _untracked(config), inputs.output, inputs.digest) as tracker:
 
         def on_step(record: StepRecord) -> None:
-            if not team.leads:
+            if not processes.is_main:
                 return
             log(record)
             tracker.step(record)
             if watch:
                 watch(record)
 
-        held_out_samples = held_out.samples if held_out else []
+        held_out_rows = held_out.rows if held_out else []
         files = (inputs.digest, checkpoint, checkpoint_every_s)
         hooks = (tracker.held_out, memory.probed)
-        job = Job(config, loaded.model, rows.samples, held_out_samples, *files, *hooks, team)
-        trained = train(job, on_step)
-    if not team.leads:
+        job = TrainingJob(config, loaded.model, train.rows, held_out_rows, *files, *hooks, processes)
+        trained = run_training(job, on_step)
+    if not processes.is_main:
         return None
     _put_weights(inputs.output / weights_name(config.method), loaded, trained)
-    body = _record_body(inputs, loaded, rows, held_out, trained)
-    held_out_losses = [(held.step, held.loss) for held in trained.position.held_out]
-    write_text(inputs.output / PICTURE, picture(trained.position.losses, held_out_losses, trained.step))
-    record = write_record(
-        inputs.output / RECORD, body | {"environment": _measured(inputs, log, threads, loaded, memory)}
-    )
+    measured = _measured(inputs, log, threads, loaded, memory)
+    record = _record(inputs, loaded, train, held_out, trained, measured)
+    held_out_losses = [(held.step, held.loss) for held in record.losses.held_out]
+    write_text(inputs.output / PICTURE, picture(record.losses.train, held_out_losses, trained.step))
+    run = write_run(inputs.output, record)
     checkpoint.unlink(missing_ok=True)
-    return record
+    return run
 
 
 def _untracked(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"log_to": None})
 
 
-def read_datasets(inputs: Inputs, chat: "ChatFormat") -> tuple[Samples, Samples | None]:
-    """The training and held-out samples, checked against each other."""
-    train = read_samples(inputs.files.train, chat, inputs.config)
-    if inputs.files.held_out is None:
-        return train, None
-    held_out = read_held_out(inputs.files.held_out, chat, inputs.config)
-    refuse_overlap(train.samples, held_out.samples)
-    return train, held_out
-
-
-def _put_weights(target: Path, loaded: "LoadedModel", trained: "Trained") -> None:
+def _put_weights(target: Path, loaded: "LoadedModel", trained: "TrainingResult") -> None:
     """Write the adapter's folder whole: an earlier one stays until the new one is complete."""
-    from trainer.adapter import save_adapter
+    from trainer.model.adapter import save_adapter
 
     with atomic_folder(target) as temporary:
         save_adapter(temporary, loaded, trained.state)
@@ -203,75 +172,78 @@ def _put_weights(target: Path, loaded: "LoadedModel", trained: "Trained") -> Non
         (target.parent / RECORD).unlink(missing_ok=True)
 
 
-def _record_body(
-    inputs: Inputs, loaded: "LoadedModel", train: Samples, held_out: Samples | None, trained: "Trained"
-) -> dict[str, Any]:
-    from trainer.stopping import overfitting
+def _record(
+    inputs: Inputs,
+    loaded: "LoadedModel",
+    train: TokenizedRows,
+    held_out: TokenizedRows | None,
+    trained: "TrainingResult",
+    measured: Measurements,
+) -> RunRecord:
+    from trainer.loop.early_stop import overfitting
 
     files = adapter_digests(inputs.output / weights_name(inputs.config.method))
-    chat, position, counts = loaded.chat, trained.position, _counts(train)
-    return {
-        "kind": "run",
-        "schema": SCHEMA,
-        "base": {"id": loaded.id, "digest": loaded.digest},
-        "template": {"digest": chat.digest, "text": digest_text(chat.template)},
-        "dataset": {
-            "manifest": inputs.files.manifest,
-            "train": {"digest": inputs.files.train_digest, **counts},
-            "val": {"digest": inputs.files.held_out_digest, **_counts(held_out)} if held_out else None,
-        },
+    chat, position = loaded.chat, trained.position
+    counts = _counts(train, inputs.files.train_digest)
+    return RunRecord(
+        base=BaseRecord(loaded.id, loaded.digest),
+        template=TemplateRecord(chat.digest, digest_text(chat.template)),
+        dataset=DatasetRecord(
+            inputs.files.manifest,
+            train=counts,
+            val=_counts(held_out, inputs.files.held_out_digest) if held_out else None,
+        ),
         # Where it was written is where the record lies; a copy elsewhere is the same run.
-        "config": inputs.config.model_dump(mode="json", exclude={"output"}),
-        "input_digest": inputs.digest,
-        "stream": _stream_digest(train, counts["token_digest"], position.step, inputs.config),
-        "adapter": {
-            "digest": adapter_digest(files),
-            "initial": trained.initial,
-            "files": files,
-            "parameters": sum(value.numel() for value in trained.state.values()),
-            "step": trained.step,
-        },
-        "ending": {
-            "step": position.step,
-            "of": steps_in_all(len(train.samples), inputs.config),
-            "stopped": trained.stopped,
-            "overfitting": overfitting(position.losses, position.held_out),
-        },
-        "losses": {
-            "train": list(position.losses),
-            "held_out": [msgspec.to_builtins(held) for held in position.held_out],
-        },
-        "seed": inputs.config.seed,
-        "versions": versions("torch", "transformers", "peft", "bitsandbytes", "tokenizers"),
-    }
+        config=inputs.config.model_dump(mode="json", exclude={"output"}),
+        input_digest=inputs.digest,
+        stream=_stream_digest(train, counts.token_digest, position.step, inputs.config),
+        adapter=AdapterRecord(
+            digest=digest_json(files),
+            initial=trained.initial,
+            files=files,
+            parameters=sum(value.numel() for value in trained.state.values()),
+            step=trained.step,
+        ),
+        ending=Ending(
+            step=position.step,
+            of=steps_in_all(len(train.rows), inputs.config),
+            stopped=trained.stopped,
+            overfitting=overfitting(position.losses, position.held_out),
+        ),
+        losses=Losses(list(position.losses), list(position.held_out)),
+        seed=inputs.config.seed,
+        versions=versions("torch", "transformers", "peft", "bitsandbytes", "tokenizers"),
+        environment=measured,
+    )
 
 
-def _stream_digest(train: Samples, tokens: str, steps: int, config: TrainConfig) -> str:
+def _stream_digest(train: TokenizedRows, tokens: str, steps: int, config: TrainConfig) -> str:
     """The digest of the tokens (of digest `tokens`) in the order in which they were trained on, step by step."""
-    from trainer.batches import step_batches
+    from trainer.data.batches import step_batches
 
-    lengths = [sample.size for sample in train.samples]
+    lengths = [row.size for row in train.rows]
     return digest_json({"tokens": tokens, "steps": list(step_batches(lengths, config.batch_rows, config.seed, steps))})
 
 
-def _counts(samples: Samples) -> dict[str, Any]:
-    return {
-        "rows": len(samples.samples),
-        "dropped": samples.dropped,
-        "truncated": samples.truncated,
-        "unstopped": samples.unstopped,
-        "tokens": samples.tokens,
-        "supervised_tokens": samples.supervised,
-        "longest": max(sample.longest for sample in samples.samples),
-        "token_digest": samples.token_digest(),
-    }
+def _counts(found: TokenizedRows, digest: str | None = None) -> RowCounts:
+    return RowCounts(
+        digest=digest or msgspec.UNSET,
+        rows=len(found.rows),
+        dropped=found.dropped,
+        truncated=found.truncated,
+        unstopped=found.unstopped,
+        tokens=found.tokens,
+        supervised_tokens=found.supervised,
+        longest=max(row.longest for row in found.rows),
+        token_digest=found.token_digest(),
+    )
 
 
-def _predicted(inputs: Inputs, rows: Samples, held_out: Samples | None) -> float | None:
-    from trainer.plan.making import predict_here
+def _predicted(inputs: Inputs, train: TokenizedRows, held_out: TokenizedRows | None) -> float | None:
+    from trainer.plan.plan import predict_here
 
     try:
-        return predict_here(inputs.base, rows.samples, inputs.config, held_out=held_out is not None).total
+        return predict_here(inputs.base, train.rows, inputs.config, held_out=held_out is not None).total
     except Exception as error:  # noqa: BLE001 - a model whose memory can't be predicted can be trained all the same
         warn(f"how much memory this takes can't be predicted: {type(error).__name__}: {error}")
         return None
@@ -281,7 +253,7 @@ class _MemoryWatch:
     """The peak of memory: predicted before anything is loaded, measured after the largest part, and at the end."""
 
     def __init__(self, predicted: float | None) -> None:
-        from trainer.model import free_bytes
+        from trainer.model.load import free_bytes
 
         self.predicted = None if predicted is None else round(predicted)
         if predicted is not None and predicted > (free := free_bytes()):
@@ -292,29 +264,28 @@ class _MemoryWatch:
 
     def probed(self) -> None:
         """Say how the prediction compares."""
-        from trainer.probe import peak_bytes
+        from trainer.loop.memory_probe import peak_bytes
 
         said = "no prediction" if self.predicted is None else f"{self.predicted / 1e9:.2f} GB predicted"
         say(f"memory: {peak_bytes() / 1e9:.2f} GB for the longest batch, {said}")
 
 
-def _measured(
-    inputs: Inputs, log: StepLog, threads: int, loaded: "LoadedModel", memory: _MemoryWatch
-) -> dict[str, Any]:
+def _measured(inputs: Inputs, log: StepLog, threads: int, loaded: "LoadedModel", memory: _MemoryWatch) -> Measurements:
     import os
 
-    from trainer.loss import unwrapped
-    from trainer.probe import peak_bytes
+    from trainer.loop.memory_probe import peak_bytes
+    from trainer.model.load import unwrapped
 
     steps = log.steps()
     seconds = sum(step.environment["seconds"] for step in steps)
-    return environment(
+    return Measurements(
+        **environment(),
         seconds=round(seconds, 3),
         tokens_per_s=round(sum(step.tokens for step in steps) / max(seconds, 1e-9), 1),
         peak_memory_bytes=peak_bytes(),
         predicted_memory_bytes=memory.predicted,
         threads=threads,
-        processes=team_size(),
+        processes=process_count(),
         base_memory_bytes=unwrapped(loaded.model).get_memory_footprint(),
         # Where the paths in `config` start, from here: a project that is moved as a whole still finds its rows.
         paths_from=os.path.relpath(inputs.folder, inputs.output),

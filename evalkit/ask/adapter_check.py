@@ -20,7 +20,7 @@ from evalkit.backends.types import Answer
 from evalkit.results.result_record import AppliedAdapter
 from evalkit.suite.contenders import Contender
 from evalkit.suite.inputs import Inputs
-from trainer.record import RECORD, Run
+from trainer.run.record import Run
 
 _PROMPTS = 3  # of an adapter in this process: logits are many numbers, and one prompt would nearly do
 _FIRST, _MOST = 5, 50  # questions to an endpoint; on an easy task a good base answers many as its adapter does
@@ -45,7 +45,7 @@ def check_local(questions: Questions, run: Run, models: Callable[[], Logits], ca
     the adapter changes nothing.
     """
     requests = sorted(questions.requests, key=lambda request: (len(request.prompt_ids), request.item))[:_PROMPTS]
-    template = run.record["template"]["digest"]
+    template = run.record.template.digest
     if not requests:
         return AppliedAdapter(how="logits", probes=0, template=template, changed=0, largest_change=None)
     key = digest_json(["canary", [request.key for request in requests]])
@@ -59,7 +59,7 @@ def check_local(questions: Questions, run: Run, models: Callable[[], Logits], ca
             raise ProvenanceError(
                 f"{questions.contender.name} changes nothing: with its adapter and without it the model computes the"
                 " same",
-                where=run.adapter.parent / RECORD,
+                where=run.path,
                 fix="train again; `trainer show` prints how the losses went",
             )
         cache.put(key, Answer(text=str(largest)))

@@ -22,7 +22,6 @@ from evalkit.suite.contenders import Contender, CoveringExamples, FileExamples, 
 from evalkit.suite.inputs import Inputs, library_versions
 from evalkit.suite.items import question_text
 from evalkit.suite.suite import Suite
-from trainer.record import RECORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,11 @@ def ask_all(inputs: Inputs, folder: Path | None = None) -> tuple[list[Questions]
 
 def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
     for name, run in inputs.runs.items():
-        if run.record["template"]["digest"] != chat.digest:
+        if run.record.template.digest != chat.digest:
             raise ProvenanceError(
                 f"{name} was trained with another chat template than the one in use: its prompts would differ from"
                 " training",
-                where=run.adapter.parent / RECORD,
+                where=run.path,
                 fix="train again with this base, or restore the base that it was trained on",
             )
 
@@ -158,7 +157,7 @@ def _model_key(contender: Contender, inputs: Inputs) -> str:
         {
             "base": inputs.base_digest,
             "quantisation": inputs.quantisation,
-            "adapter": run.record["adapter"]["digest"] if run else None,
+            "adapter": run.record.adapter.digest if run else None,
             "max_tokens": inputs.suite.generation.max_tokens,
             "versions": library_versions(),
         }

@@ -6,10 +6,10 @@ from typing import Literal
 
 from curate.core.chat.base_model import BaseModel
 from evalkit.backends.transformers_local import TransformersLocal
-from trainer.adapter import attach_adapter, using
-from trainer.model import LoadedModel, load_model, set_threads
-from trainer.packed_weights import PackedWeights
-from trainer.record import Run
+from trainer.layers.onednn_weights import PackedWeights
+from trainer.model.adapter import attach_adapter, using
+from trainer.model.load import LoadedModel, load_model, set_threads
+from trainer.run.record import Run
 
 
 class LocalModels:

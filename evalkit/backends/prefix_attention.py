@@ -15,8 +15,8 @@ import torch
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache
 
-from trainer.attention import Pack
-from trainer.attention import attend as attend_packed
+from trainer.packing.attention import attend as attend_packed
+from trainer.packing.pack import Pack
 
 NAME = "acidtest_shared_prefix"
 Prefix = list[tuple[torch.Tensor, torch.Tensor]]  # per layer: keys_1HPD, values_1HPD

@@ -11,7 +11,7 @@ from threading import Event
 from typing import Generic, TypeVar
 
 from curate.core.console import Advance
-from trainer.model import threads_of_one
+from trainer.model.load import threads_of_one
 
 Share = TypeVar("Share")
 Made = TypeVar("Made")

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from evalkit.backends.prefix_attention import Prefix, SlotCache, shared_prefix_attention
-from trainer.attention import Pack
-from trainer.layers import lean_layers
-from trainer.loss import unwrapped
-from trainer.packed_weights import PackedWeights
+from trainer.layers.lean_layers import lean_layers
+from trainer.layers.onednn_weights import PackedWeights
+from trainer.model.load import unwrapped
+from trainer.packing.pack import Pack
 
 _SAMPLE_TOKENS = 48  # enough for a wrong position or mask to show
 # Between two ways of summing the same float32 products; a wrong mask or a dropped softcap is far above it.

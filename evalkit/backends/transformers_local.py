@@ -19,8 +19,8 @@ from evalkit.backends.threads import side_by_side
 from evalkit.backends.transformers_batch import BatchRow, RowBatch
 from evalkit.backends.transformers_forward import Forward
 from evalkit.backends.types import Answer, Request, failed
-from trainer.model import free_bytes, quiet_libraries
-from trainer.packed_weights import PackedWeights
+from trainer.layers.onednn_weights import PackedWeights
+from trainer.model.load import free_bytes, quiet_libraries
 
 # Decoding gets cheaper per row the wider it is; beyond this the gain is small and answers come late.
 _MAX_ROWS = 256

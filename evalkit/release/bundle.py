@@ -24,7 +24,7 @@ from evalkit.release import signing
 from evalkit.release.chain import Chain, check_links, read_chain
 from evalkit.results.compare_contenders import Metric
 from evalkit.results.folder import RESULT
-from trainer.record import RECORD
+from trainer.run.record import RECORD
 
 RELEASE = "release.json"
 SCHEMA = 1
@@ -71,9 +71,9 @@ def describe(chain: Chain, *, allow_recorded: bool = False) -> tuple[Release, di
     release = Release(
         name=result.terms.name,
         contender=contender,
-        base=run["base"],
-        template=run["template"],
-        adapter=run["adapter"]["digest"],
+        base=msgspec.to_builtins(run.base),
+        template=msgspec.to_builtins(run.template),
+        adapter=run.adapter.digest,
         chain=chain.digests(),
         recorded_answers=contender in result.chain.replays,
         verdict=ReleaseVerdict(chain.verdict.outcome, chain.verdict.because),
@@ -101,7 +101,7 @@ def _sources(chain: Chain) -> dict[str, Path]:
     }
     found |= {f"{CARDS}/{path.name}": path for cards in chain.cards.values() for path in cards.values()}
     weights = chain.adapter.name
-    found |= {f"{weights}/{name}": chain.adapter / name for name in chain.run.record["adapter"]["files"]}
+    found |= {f"{weights}/{name}": chain.adapter / name for name in chain.run.record.adapter.files}
     found |= {f"{_RESULTS}/{name}": results / name for name in chain.result.files}
     card = chain.manifest.record.outputs.get(_CARD)
     if card is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from curate.core.digests import digest_file
 from curate.core.errors import AcidtestError, DataError, ProvenanceError
@@ -14,7 +14,7 @@ from evalkit.judge.card import VOTES, read_card, void_because
 from evalkit.results.folder import RESULT, read_result, refuse_edited
 from evalkit.results.result_record import ResultRecord
 from evalkit.suite.chain import RunOrigin
-from trainer.record import RECORD, Run, read_run
+from trainer.run.record import Run, read_run
 
 Content = TypeVar("Content")
 
@@ -44,7 +44,7 @@ class Chain:
     """The four records, checked one by one, and the digest of the result's file."""
 
     manifest: Link[Manifest]
-    run: Link[Mapping[str, Any]]
+    run: Run
     result: ResultRecord
     result_path: Path
     result_digest: str
@@ -58,7 +58,7 @@ class Chain:
         """What identifies each link."""
         return {
             "manifest": self.manifest.record.digest,
-            "run": self.run.record["digest"],
+            "run": self.run.record.digest,
             "result": self.result_digest,
             "verdict": self.verdict.digest,
         }
@@ -83,7 +83,7 @@ def read_chain(run_folder: Path, results: Path, verdict: Path, dataset: Path | N
     cards = (judged.chain.cards or {}) if judged.chain else {}
     return Chain(
         Link(read_manifest(where / MANIFEST), where / MANIFEST),
-        Link(run.record, run.folder / RECORD),
+        run,
         result,
         results / RESULT,
         result_digest(results),
@@ -95,7 +95,7 @@ def read_chain(run_folder: Path, results: Path, verdict: Path, dataset: Path | N
 
 
 def _dataset_folder(run: Run) -> Path:
-    place = find_path(str(run.record["config"]["dataset"]), run.paths_from)
+    place = find_path(str(run.record.config["dataset"]), run.paths_from)
     return place if place.is_dir() else place.parent
 
 
@@ -113,15 +113,15 @@ def check_links(chain: Chain, *, allow_recorded: bool = False) -> str:
 
 
 def _manifest_to_run(chain: Chain) -> None:
-    manifest, trained = chain.manifest.record, chain.run.record["dataset"]
-    if trained.get("manifest") is None:
+    manifest, trained = chain.manifest.record, chain.run.record.dataset
+    if trained.manifest is None:
         raise ProvenanceError(
             "the run was trained on rows that no manifest vouches for",
             where=chain.run.path,
             fix="build the rows with `curate build`, and train on that dataset",
         )
     described = {output.digest for output in manifest.outputs.values()}
-    if manifest.digest != trained["manifest"] or trained["train"]["digest"] not in described:
+    if manifest.digest != trained.manifest or trained.train.digest not in described:
         raise ProvenanceError(
             "the run was trained on another dataset than the one this manifest describes",
             where=chain.manifest.path,
@@ -131,7 +131,7 @@ def _manifest_to_run(chain: Chain) -> None:
 
 def _run_to_result(chain: Chain, *, allow_recorded: bool) -> str:
     run, came_from = chain.run.record, chain.result.chain
-    expected = RunOrigin(run["digest"], run["adapter"]["digest"])
+    expected = RunOrigin(run.digest, run.adapter.digest)
     names = [name for name, named in came_from.runs.items() if named == expected]
     if not names:
         raise ProvenanceError(
@@ -154,9 +154,9 @@ def _run_to_result(chain: Chain, *, allow_recorded: bool) -> str:
             fix="evaluate the adapter itself, or say that you know with --allow-recorded",
         )
     links = (
-        ("training rows", came_from.dataset.train, run["dataset"]["train"]["digest"]),
-        ("base model", came_from.base.digest if came_from.base else None, run["base"]["digest"]),
-        ("chat template", came_from.template, run["template"]["digest"]),
+        ("training rows", came_from.dataset.train, run.dataset.train.digest),
+        ("base model", came_from.base.digest if came_from.base else None, run.base.digest),
+        ("chat template", came_from.template, run.template.digest),
     )
     for what, used, trained in links:
         if used != trained:

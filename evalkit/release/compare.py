@@ -8,7 +8,7 @@ from typing import Any
 from evalkit.release.bundle import Release, read_bundle
 from evalkit.release.store import short
 from evalkit.stats.in_words import percent, points
-from trainer.runs import Difference, compare
+from trainer.run.list_diff import Difference, compare
 
 
 @dataclass(frozen=True)

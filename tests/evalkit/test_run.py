@@ -23,8 +23,8 @@ from evalkit.results.folder import read_results
 from evalkit.run import RunOptions, evaluate, plan
 from evalkit.suite.inputs import read_inputs
 from tests.evalkit.tiny_world import SUITE, row, write_rows, write_suite
-from trainer.adapter import attach_adapter, using
-from trainer.model import load_model
+from trainer.model.adapter import attach_adapter, using
+from trainer.model.load import load_model
 
 ALL = 4 * 9
 FILES = {

@@ -12,7 +12,8 @@ from curate.core.records import write_record
 from curate.core.rows.row import Message, Row, encode_row
 from tests.models import tiny_base
 from trainer.config import TrainConfig
-from trainer.fit import find_inputs, fit
+from trainer.fit import fit
+from trainer.inputs import find_inputs
 
 SCORERS: list[dict[str, Any]] = [
     {"name": "correct", "kind": "tool_call"},

@@ -9,7 +9,7 @@ from curate.core.files import write_lines
 from curate.core.rows.row import Message, Row, encode_row
 from tests.models import tiny_base
 from trainer.config import TrainConfig
-from trainer.fit import Inputs, find_inputs
+from trainer.inputs import Inputs, find_inputs
 
 MakeInputs = Callable[..., Inputs]
 

@@ -16,8 +16,9 @@ from curate.core.files import decode_lines
 from curate.core.records import read_record
 from tests.conftest import ROOT
 from tests.trainer.conftest import MakeInputs, make_row, write_rows
-from trainer.fit import Inputs, find_inputs, fit, preview
-from trainer.record import StepRecord, read_run
+from trainer.fit import fit, preview
+from trainer.inputs import Inputs, find_inputs
+from trainer.run.record import StepRecord, read_run
 
 ADAPTER = Path("adapter") / "adapter_model.safetensors"
 
@@ -40,23 +41,25 @@ def stop_after(step: int) -> Any:
 
 def test_a_training_lowers_the_loss_and_says_what_went_in(make_inputs: MakeInputs) -> None:
     inputs = make_inputs(epochs=8, batch_rows=4, held_out_every=10)
-    record = fit(inputs).record
-    assert record == read_record(inputs.output / "run.json")
-    losses = record["losses"]["train"]
+    run = fit(inputs).run
+    assert run == read_run(inputs.output)
+    assert run.document == read_record(inputs.output / "run.json")
+    record = run.record
+    losses = record.losses.train
     assert len(losses) == 40
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
-    assert [held["step"] for held in record["losses"]["held_out"]] == [0, 10, 20, 30, 40]
-    assert record["dataset"]["train"]["rows"] == 20
-    assert record["dataset"]["train"]["digest"] == digest_file(inputs.files.train)
-    assert record["environment"]["peak_memory_bytes"] > 10**8
-    assert record["base"]["digest"] == inputs.base_digest
+    assert [held.step for held in record.losses.held_out] == [0, 10, 20, 30, 40]
+    assert record.dataset.train.rows == 20
+    assert record.dataset.train.digest == digest_file(inputs.files.train)
+    assert record.environment.peak_memory_bytes > 10**8
+    assert record.base.digest == inputs.base_digest
     assert not list(inputs.output.glob("checkpoint-*"))
     picture = (inputs.output / "loss.svg").read_text()
     assert picture.startswith("<svg")
     assert picture.count("<circle") == 5
     steps = list(decode_lines(inputs.output / "steps.jsonl", StepRecord))
     assert [step.loss for step in steps] == losses
-    assert sum(step.tokens for step in steps) == 8 * record["dataset"]["train"]["tokens"]
+    assert sum(step.tokens for step in steps) == 8 * record.dataset.train.tokens
 
 
 def test_the_best_adapter_by_held_out_loss_is_kept(make_inputs: MakeInputs, tmp_path: Path) -> None:
@@ -64,12 +67,12 @@ def test_the_best_adapter_by_held_out_loss_is_kept(make_inputs: MakeInputs, tmp_
     write_rows(tmp_path / "data" / "val.jsonl", [make_row(i, answer="~~~~~~~~") for i in range(100, 104)])
     settings = {"epochs": 4, "held_out_every": 2}
     record = fit(make_inputs(**settings)).record
-    trained = {held["step"]: held["loss"] for held in record["losses"]["held_out"] if held["step"]}
+    trained = {held.step: held.loss for held in record.losses.held_out if held.step}
     best = min(trained, key=lambda step: trained[step])
-    assert record["adapter"]["step"] == best < 20
+    assert record.adapter.step == best < 20
     last = fit(make_inputs(**settings, keep="last", output="other")).record
-    assert last["adapter"]["step"] == 20
-    assert last["adapter"]["digest"] != record["adapter"]["digest"]
+    assert last.adapter.step == 20
+    assert last.adapter.digest != record.adapter.digest
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora"])
@@ -87,9 +90,9 @@ def test_a_training_that_goes_on_ends_in_the_same_bits(make_inputs: MakeInputs, 
     record = fit(broken, checkpoint_every_s=0).record
 
     assert (broken.output / ADAPTER).read_bytes() == (straight.output / ADAPTER).read_bytes()
-    assert record["losses"] == whole["losses"]
-    assert record["adapter"] == whole["adapter"]
-    assert record["stream"] == whole["stream"]
+    assert record.losses == whole.losses
+    assert record.adapter == whole.adapter
+    assert record.stream == whole.stream
     steps = list(decode_lines(broken.output / "steps.jsonl", StepRecord))
     assert [step.step for step in steps] == list(range(1, 11))
 
@@ -100,7 +103,7 @@ def test_killed_without_warning_it_goes_on_to_the_same_bits(make_inputs: MakeInp
     (tmp_path / "config.json").write_text(killed.config.model_dump_json())
     code = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from trainer.config import TrainConfig; from trainer.fit import find_inputs, fit\n"
+        "from trainer.config import TrainConfig; from trainer.fit import fit; from trainer.inputs import find_inputs\n"
         "config = TrainConfig.model_validate_json(Path('config.json').read_text())\n"
         "watch = lambda record: record.step == 6 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "fit(find_inputs(config, Path.cwd()), watch=watch, checkpoint_every_s=0)\n"
@@ -185,7 +188,7 @@ def test_a_damaged_checkpoint_is_said_and_training_starts_again(
 def test_the_stream_of_tokens_depends_on_seed_rows_and_batches_alone(make_inputs: MakeInputs, tmp_path: Path) -> None:
     def facts(name: str, **changed: Any) -> tuple[str, str]:
         record = fit(make_inputs(**{"output": name, "epochs": 2, "max_steps": 7, **changed})).record
-        return record["stream"], record["adapter"]["initial"]
+        return record.stream, record.adapter.initial
 
     stream, initial = facts("one")
     assert facts("two") == (stream, initial)
@@ -217,8 +220,8 @@ def test_splitting_a_step_into_parts_changes_nothing(make_inputs: MakeInputs) ->
         make_inputs(output="whole", max_steps=3),
         make_inputs(output="split", max_steps=3, micro_batch_tokens=60),
     )
-    together, apart = fit(whole).record["losses"], fit(split).record["losses"]
-    assert apart["train"] == pytest.approx(together["train"], rel=1e-5)
+    together, apart = fit(whole).record.losses, fit(split).record.losses
+    assert apart.train == pytest.approx(together.train, rel=1e-5)
     for key, value in weights(whole).items():
         assert torch.allclose(value, weights(split)[key], atol=1e-5), key
 
@@ -236,7 +239,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_row(
     make_inputs: MakeInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = make_inputs()
-    from trainer import objectives
+    from trainer.loop import objectives
 
     plain, tokenizer = objectives.loss_sum, load_chat_format(inputs.base).tokenizer
 
@@ -289,7 +292,7 @@ def test_a_dry_run_counts_and_writes_nothing(make_inputs: MakeInputs) -> None:
     inputs = make_inputs(epochs=3)
     plan = preview(inputs)
     assert plan["steps"] == 15
-    assert (plan["train"]["rows"], plan["held_out"]["rows"], plan["up_to_date"]) == (20, 4, False)
+    assert (plan["train"].rows, plan["held_out"].rows, plan["up_to_date"]) == (20, 4, False)
     assert not inputs.output.exists()
 
 
@@ -345,14 +348,14 @@ def test_no_room_for_a_checkpoint_is_said_and_the_training_goes_on(
         record = fit(inputs, watch=fill_the_disk, checkpoint_every_s=0).record
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert len(record["losses"]["train"]) == 5
+    assert len(record.losses.train) == 5
     assert kept[0] == kept[1]
     said = capsys.readouterr().err
     assert "no checkpoint after step 3: File too large" in said
     assert "the training goes on" in said
     assert not list(inputs.output.glob(".*.tmp"))
     plain = fit(make_inputs(output="plain")).record
-    assert plain["adapter"]["digest"] == record["adapter"]["digest"]
+    assert plain.adapter.digest == record.adapter.digest
 
 
 def test_two_trainings_do_not_share_an_output(make_inputs: MakeInputs) -> None:
@@ -380,7 +383,7 @@ def test_a_record_or_adapter_changed_by_hand_is_noticed(make_inputs: MakeInputs)
     inputs = make_inputs(max_steps=1)
     fit(inputs)
     run = read_run(inputs.output)
-    assert run.base_id == inputs.base.id
+    assert run.record.base.id == inputs.base.id
     (run.adapter / "chat_template.jinja").write_text("{{ messages }}")
     with pytest.raises(ProvenanceError, match="not those that the run wrote"):
         read_run(inputs.output)

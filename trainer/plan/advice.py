@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from trainer.config import TrainConfig
-from trainer.plan.counting import Shape
 from trainer.plan.memory import Load, peak
+from trainer.plan.tensor_count import Shape
 
 _FEW_ROWS = 200  # below, a held-out loss rests on a few dozen rows, and epochs repeat what is soon known by heart
 _MANY_EPOCHS = 3  # from the fourth pass on, fine-tuned models mostly learn rows by heart
@@ -30,7 +30,7 @@ _VLLM_TARGETS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
+class PlanWarning:
     """Something unwise: a stable rule id, and why."""
 
     rule: str
@@ -45,35 +45,41 @@ class Change:
     peak_bytes: float
 
 
-def warnings(config: TrainConfig, rows: int, shape: Shape) -> Iterator[Warned]:
+def warnings(config: TrainConfig, rows: int, shape: Shape) -> Iterator[PlanWarning]:
     """What is unwise about training `shape` with `config` on so many rows."""
     if rows < _FEW_ROWS:
-        yield Warned("few-rows", f"{rows} rows: below about {_FEW_ROWS} an adapter learns rows more than the task")
+        yield PlanWarning("few-rows", f"{rows} rows: below about {_FEW_ROWS} an adapter learns rows more than the task")
     if config.epochs > _MANY_EPOCHS:
-        yield Warned("many-epochs", f"{config.epochs} epochs: after {_MANY_EPOCHS} rows are mostly learned by heart")
+        yield PlanWarning(
+            "many-epochs", f"{config.epochs} epochs: after {_MANY_EPOCHS} rows are mostly learned by heart"
+        )
     lowest, highest = _RATES.get(config.method, _ADAPTER_RATES)
     if not lowest <= config.learning_rate <= highest:
         usual = f"method {config.method} is trained at {lowest:g} to {highest:g}"
-        yield Warned("learning-rate", f"learning_rate {config.learning_rate:g} is out of range: {usual}")
+        yield PlanWarning("learning-rate", f"learning_rate {config.learning_rate:g} is out of range: {usual}")
     if config.method in _LORA:
         yield from _lora_warnings(config)
     elif config.method != "full":
-        yield Warned("vllm-method", f"vLLM serves no adapters of method {config.method}, only LoRA and whole models")
+        yield PlanWarning(
+            "vllm-method", f"vLLM serves no adapters of method {config.method}, only LoRA and whole models"
+        )
     if unserved := sorted(set(shape.targets) - _VLLM_TARGETS):
-        yield Warned("vllm-targets", f"vLLM may not serve adapters of {', '.join(unserved)}: merge the adapter instead")
+        yield PlanWarning(
+            "vllm-targets", f"vLLM may not serve adapters of {', '.join(unserved)}: merge the adapter instead"
+        )
 
 
-def _lora_warnings(config: TrainConfig) -> Iterator[Warned]:
+def _lora_warnings(config: TrainConfig) -> Iterator[PlanWarning]:
     lora = config.lora
     if lora.targets == "attention":
         why = "lora.targets: attention leaves out the MLP, which holds most weights: all-linear learns more"
-        yield Warned("attention-only", why)
+        yield PlanWarning("attention-only", why)
     if lora.dora:
-        yield Warned("vllm-dora", "vLLM doesn't serve DoRA adapters: merge the adapter, or leave lora.dora out")
+        yield PlanWarning("vllm-dora", "vLLM doesn't serve DoRA adapters: merge the adapter, or leave lora.dora out")
     if lora.r > _VLLM_RANK:
-        yield Warned("vllm-rank", f"lora.r {lora.r}: vLLM serves ranks up to {_VLLM_RANK}")
+        yield PlanWarning("vllm-rank", f"lora.r {lora.r}: vLLM serves ranks up to {_VLLM_RANK}")
     elif lora.r > _VLLM_DEFAULT_RANK:
-        yield Warned("vllm-rank", f"lora.r {lora.r}: start vLLM with --max-lora-rank {lora.r} or more")
+        yield PlanWarning("vllm-rank", f"lora.r {lora.r}: start vLLM with --max-lora-rank {lora.r} or more")
 
 
 def changes(config: TrainConfig, shape: Shape, load: Load, longest: int) -> Iterator[Change]:

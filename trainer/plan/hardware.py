@@ -86,7 +86,7 @@ def this_machine() -> Machine:
     """What is here. The rate is measured for a moment: on a busy machine it is what others leave to us."""
     import torch
 
-    from trainer.model import compute_dtype, free_bytes
+    from trainer.model.load import compute_dtype, free_bytes
 
     on_gpu = torch.cuda.is_available()
     return Machine(on_gpu, free_bytes(), _measured_rate("cuda" if on_gpu else "cpu", compute_dtype("auto")))

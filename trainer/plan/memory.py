@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass, replace
 
-from trainer.plan.counting import Shape
+from trainer.plan.tensor_count import Shape
 
 # NF4 with double quantisation: 4 bits, an 8-bit scale for each 64 weights, a 32-bit one for each 256 scales.
 # Source: Dettmers et al., QLoRA (arXiv:2305.14314), section 3.

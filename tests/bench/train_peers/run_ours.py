@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 
 from curate.core.chat.base_model import find_base
-from trainer.adapter import new_adapter, save_adapter, trainable
 from trainer.config import Lora, TrainConfig
-from trainer.dataset import Sample
-from trainer.loop import Job, train
-from trainer.model import load_model, set_threads
-from trainer.record import StepRecord
+from trainer.data.dataset import TokenizedRow
+from trainer.loop.loop import TrainingJob, train
+from trainer.model.adapter import new_adapter, save_adapter, trainable
+from trainer.model.load import load_model, set_threads
+from trainer.run.record import StepRecord
 
 job = json.loads(Path(sys.argv[1]).read_bytes())
 out = Path(sys.argv[2])
@@ -65,7 +65,7 @@ def watch(record: StepRecord) -> None:
     losses.append(record.loss)
 
 
-samples = [Sample(str(number), ids, supervised) for number, (ids, supervised) in enumerate(job["rows"])]
-train(Job(config, loaded.model, samples, [], "bench", out.with_name("no-checkpoint"), float("inf")), watch)
+rows = [TokenizedRow(str(number), ids, supervised) for number, (ids, supervised) in enumerate(job["rows"])]
+train(TrainingJob(config, loaded.model, rows, [], "bench", out.with_name("no-checkpoint"), float("inf")), watch)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 out.write_text(json.dumps({"marks": marks, "losses": losses, "peak_bytes": peak}))

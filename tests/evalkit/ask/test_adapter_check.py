@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from curate.core.digests import digest_json
 from curate.core.errors import ProvenanceError, ServiceError
 from curate.core.records import read_record, write_record
 from curate.core.rows.row import Message, Row
@@ -15,7 +16,7 @@ from evalkit.results.result_record import AppliedAdapter
 from evalkit.run import RunOptions, evaluate
 from tests.curate.synthesize.endpoint import Answer, Endpoint, completion, serve, trouble
 from tests.evalkit.tiny_world import write_plain_suite, write_suite
-from trainer.record import adapter_digest, adapter_digests
+from trainer.run.record import adapter_digests
 
 
 def test_an_adapter_that_changes_something_is_said_to(world: Path) -> None:
@@ -45,7 +46,7 @@ def test_an_adapter_that_changes_nothing_ends_the_run_before_anything_is_asked(w
     save_file(zeroed, adapter / "adapter_model.safetensors", metadata={"format": "pt"})
     record = read_record(world / "run" / "run.json")
     files = adapter_digests(adapter)
-    record["adapter"] |= {"files": files, "digest": adapter_digest(files)}
+    record["adapter"] |= {"files": files, "digest": digest_json(files)}
     write_record(world / "run" / "run.json", {key: value for key, value in record.items() if key != "digest"})
 
     with pytest.raises(ProvenanceError, match="adapter changes nothing") as caught:

@@ -18,7 +18,7 @@ from evalkit.doctor import examine
 from evalkit.results.folder import read_results
 from evalkit.run import RunOptions, evaluate
 from tests.evalkit.backends.test_endpoints import ITEMS, suite_at
-from trainer.model import weights_place
+from trainer.model.load import weights_place
 
 SERVE = """
 import sys

@@ -18,9 +18,9 @@ from evalkit.backends.transformers_local import TransformersLocal
 from evalkit.backends.types import Answer, Request
 from tests.chat_formats import chat_format
 from tests.models import SHAPES, tiny_base, torch_threads
-from trainer.adapter import new_adapter, trainable
 from trainer.config import Lora, Method
-from trainer.model import load_model
+from trainer.model.adapter import new_adapter, trainable
+from trainer.model.load import load_model
 
 
 def silent(steps: float = 1, note: str = "") -> None:
@@ -196,7 +196,7 @@ def test_common_prefix_is_shared_leaves_a_token_and_could_not_be_longer(prompts:
 
 @pytest.mark.slow
 def test_the_embedded_model_answers_as_it_does_one_prompt_at_a_time() -> None:
-    from trainer.model import load_model
+    from trainer.model.load import load_model
 
     base = find_base("embedded:smollm2-135m", Path())
     chat = load_chat_format(base)

@@ -12,7 +12,8 @@ from evalkit.release.chain import Chain, read_chain
 from evalkit.run import RunOptions, evaluate
 from tests.evalkit.tiny_world import write_suite
 from trainer.config import TrainConfig
-from trainer.fit import find_inputs, fit
+from trainer.fit import fit
+from trainer.inputs import find_inputs
 
 
 @dataclass(frozen=True)

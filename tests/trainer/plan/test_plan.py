@@ -11,19 +11,19 @@ from curate.core.config_file import parse_config
 from curate.core.errors import ConfigError
 from tests.conftest import Run
 from tests.trainer.conftest import MakeInputs
-from tests.trainer.test_loss import CPU
-from trainer.batches import epoch_batches
+from tests.trainer.loop.test_cross_entropy import CPU
 from trainer.config import TrainConfig
-from trainer.dataset import Sample
-from trainer.packing import pack
-from trainer.parts import split_step
+from trainer.data.batches import epoch_batches
+from trainer.data.dataset import TokenizedRow
+from trainer.loop.micro_batches import split_step
+from trainer.packing.pack import pack
 from trainer.plan.advice import changes, warnings
-from trainer.plan.counting import Shape
 from trainer.plan.hardware import KNOWN, HardwareTable
-from trainer.plan.making import make_plan
 from trainer.plan.memory import Load, largest_micro_batch, peak
-from trainer.plan.text import plan_lines
-from trainer.plan.work import work
+from trainer.plan.plan import make_plan
+from trainer.plan.render import plan_lines
+from trainer.plan.steps_and_tokens import work
+from trainer.plan.tensor_count import Shape
 
 SHAPE = Shape(
     blocks=4,
@@ -47,13 +47,13 @@ def make_config(**changed: object) -> TrainConfig:
     return TrainConfig.model_validate({"base": "b", "dataset": "data", "output": "run", "threads": 1} | changed)
 
 
-def samples(count: int, prefix: int) -> list[Sample]:
+def samples(count: int, prefix: int) -> list[TokenizedRow]:
     """Rows of different lengths that begin alike; their last three tokens are in the loss."""
     rows = []
     for i in range(count):
         own = 5 + i % 7
         rows.append(
-            Sample(f"row-{i}", [*range(prefix), *range(100 + i, 100 + i + own)], [False] * prefix + [False] * own)
+            TokenizedRow(f"row-{i}", [*range(prefix), *range(100 + i, 100 + i + own)], [False] * prefix + [False] * own)
         )
         rows[-1].supervised[-3:] = [True] * 3
     return rows
@@ -66,11 +66,10 @@ def test_the_work_is_what_the_trainer_packs(threads: int, prefix: int, lent: int
     todo = work(rows, rows[:2], config, threads)
     lengths = [len(row.ids) for row in rows]
     batches = epoch_batches(lengths, 4, config.seed, 0)
-    rounds = [r for step in batches for r in split_step([rows[i] for i in step], 60, threads, lends=True)]
-    assert {together.lent for together in rounds} == {lent}
+    rounds = [r for step in batches for r in split_step([rows[i] for i in step], 60, threads, shares_prefix=True)]
+    assert {together.shared_tokens for together in rounds} == {lent}
     sizes = [
-        sum(pack(part, CPU, loan).ids_BT.numel() for part, loan in zip(r.parts, r.shares(), strict=True))
-        for r in rounds
+        sum(pack(part, CPU, loan).ids_BT.numel() for part, loan in zip(r.parts, r.sides(), strict=True)) for r in rounds
     ]
     assert todo.steps == 15
     assert todo.parts == 3 * sum(len(together.parts) for together in rounds)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.plan.counting import Shape, count
-from trainer.plan.making import llama_config
 from trainer.plan.memory import Load, peak
+from trainer.plan.plan import llama_config
+from trainer.plan.tensor_count import Shape, count
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WHOLE, CHUNKED = 16, 10  # bytes for each logit: all positions at once, or chunk by chunk

@@ -1,0 +1,1 @@
+"""The base model and its adapter: loading, 4-bit weights, making, attaching and saving adapters."""
