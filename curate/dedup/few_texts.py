@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curate.table.text_buffer import TextBuffer
 
 U32 = np.uint32
-_FEW_BYTES = 1 << 19  # Python sketches so many bytes in the time in which machine code is loaded and half compiled
+_FEW_BYTES = 1 << 18  # Python sketches so many bytes in the time in which machine code is loaded
 _ALL = (1 << 64) - 1
 _START, _FACTOR, _ROLL = 0xCBF29CE484222325, 0xD6E8FEB86659FD93, 0x9E3779B97F4A7C15
 _WORD, _CHARACTER = 0, 2

@@ -12,9 +12,6 @@ from curate.core.rows.row import Row
 from curate.files.records import Input
 from curate.recipe.recipe import Recipe
 from curate.recipe.screens import Screens, wants_screens
-from curate.screen.columns import measured as measured_by
-from curate.screen.columns import side_file
-from curate.screen.measures import Find, Measure, make_measures
 from curate.screen.spans import Span, placeholder
 from curate.screen.texts import RowTexts, redacted_row, row_text, text_series
 from curate.table.rejections import Rejections
@@ -23,6 +20,8 @@ from curate.table.stage import Context, Measured, Stage, StageResult, Table
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from curate.screen.measures import Find, Measure
 
 # Rule ids are stable: people filter rejected.jsonl by them. A custom screen's is its name.
 RULES = {
@@ -114,6 +113,11 @@ def screen(
     """What the screens leave of the rows; measured values are kept in `side_folder`, where there is one."""
     import polars as pl
 
+    # Imported here: some screens bring machine code, and a build without screens needs none.
+    from curate.screen.columns import measured as measured_by
+    from curate.screen.columns import side_file
+    from curate.screen.measures import make_measures
+
     measures = make_measures(screens, folder)
     ids = rows.ids()
     tables: dict[str, pl.DataFrame] = {}
@@ -147,7 +151,7 @@ def screen(
     return StageResult(kept, rejections, report=msgspec.to_builtins(summaries), measured=values)
 
 
-def _reasons(measures: Sequence[Measure], over: dict[str, dict[int, str]]) -> dict[int, str]:
+def _reasons(measures: "Sequence[Measure]", over: dict[str, dict[int, str]]) -> dict[int, str]:
     """Position -> the screen that rejects the row there."""
     reasons: dict[int, str] = {}
     for measure in measures:
@@ -157,7 +161,7 @@ def _reasons(measures: Sequence[Measure], over: dict[str, dict[int, str]]) -> di
 
 
 def _redacted(
-    rows: RowSelection, measures: Sequence[Measure], over: dict[str, dict[int, str]], gone: set[int]
+    rows: RowSelection, measures: "Sequence[Measure]", over: dict[str, dict[int, str]], gone: set[int]
 ) -> RowSelection:
     """The rows, the findings of redacting screens replaced in those over their threshold that are not `gone`."""
     changed: dict[int, Row] = {}
@@ -169,7 +173,7 @@ def _redacted(
     return rows.changed(list(changed), list(changed.values()), own_record=True)
 
 
-def redact(rows: Sequence[Row], on: str, find: Find) -> list[Row]:
+def redact(rows: Sequence[Row], on: str, find: "Find") -> list[Row]:
     """The rows without anything that `find` finds: what is left is searched again until nothing is found.
 
     It ends: each round replaces some text that is no placeholder, even where a user's pattern matches placeholders.
@@ -201,7 +205,7 @@ def _is_in(text: str, span: Span, placeholders: set[str]) -> bool:
     return False
 
 
-def _summarise(measure: Measure, columns: "pl.DataFrame", value: "pl.Series", over: int) -> Summary:
+def _summarise(measure: "Measure", columns: "pl.DataFrame", value: "pl.Series", over: int) -> Summary:
     import polars as pl
 
     kinds: pl.Series | None = None

@@ -213,9 +213,10 @@ class RowTable:
     def id_bytes(self, numbers: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
         """The ids of these rows in UTF-8, one behind the other, and where each ends."""
         starts, sizes = self.column("id_start")[numbers], self.column("id_size")[numbers]
-        view = self._ids.view().data
-        places = zip(starts.tolist(), sizes.tolist(), strict=True)
-        return b"".join([view[start : start + size] for start, size in places]), np.cumsum(sizes)
+        ends = np.cumsum(sizes)
+        total = int(ends[-1]) if ends.size else 0
+        # Where each byte stands: the start of its id, and how far it is behind the first byte of that one here.
+        return self._ids.view()[np.repeat(starts - ends + sizes, sizes) + np.arange(total)].tobytes(), ends
 
     def first_with_id(self) -> NDArray[np.int64] | None:
         """For each row the number of the first that has its id; None where all ids differ."""
@@ -251,13 +252,13 @@ class RowTable:
         size = int(self.column("line_size")[number])
         return self.spool.read(int(self.column("line_start")[number]), size) if size else self.raw(number)
 
-    def lines(self, numbers: NDArray[np.int64]) -> list[bytes]:
+    def lines(self, numbers: NDArray[np.int64]) -> list[bytes | memoryview]:
         """These rows as a dataset's lines, without line ends."""
         stores: list[ByteStore] = [file.raws for file in self._files]
         columns = (self.column(name)[numbers].tolist() for name in ("file", *_OF_RECORDS, "line_start", "line_size"))
-        read = self.spool.read
+        written = self.spool.view().data
         return [
-            read(line_start, line_size) if line_size else stores[file].read(start, size)
+            written[line_start : line_start + line_size] if line_size else stores[file].read(start, size)
             for file, start, size, line_start, line_size in zip(*columns, strict=True)
         ]
 
