@@ -33,7 +33,7 @@ class Ranks:
         rank = ranking(self.settings)
         found = np.tile(np.array(rank(Row(id="", messages=[])), np.float64), (len(rows), 1))
         by_length = set(chosen) <= _SIGNS.keys()
-        if len(rows.objects) < len(rows):
+        if rows.is_plain.any():
             found[:, 0] = rows.is_synthetic
             for place, name in enumerate(chosen, start=1):
                 if name in _SIGNS:

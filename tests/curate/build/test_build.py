@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,14 +17,17 @@ from hypothesis import strategies as st
 from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
 from curate.build.one_stage import read_rows
+from curate.compose.mix import repeat_rows
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.files import decode_lines
 from curate.core.manifest import MANIFEST, Manifest, ManifestInput, SourceCount, read_manifest
-from curate.core.rows.row import Row
+from curate.core.rows.row import Row, encode_row
 from curate.recipe.recipe import Recipe
-from curate.table.rejections import Rejection
-from tests.curate.row_makers import chat, write_recipe
+from curate.table.byte_store import ByteSpool
+from curate.table.rejections import Block, LooseRecords, Rejection, Rejections, Rule
+from curate.table.selection import RowSelection
+from tests.curate.row_makers import chat, make_row, write_recipe
 
 LONG = "please tell me what the weather in the capital of this country is like today"
 SIDES = {"train.jsonl", "val.jsonl", "test.jsonl"}
@@ -253,20 +257,20 @@ def test_card_and_report_say_what_duplicates_are_found_and_what_the_rows_are_fit
 
 
 def test_lengths_are_counted_once_for_each_record(tmp_path: Path) -> None:
-    from curate.table.row_ref import Entry, Place
-
     from curate.report.lengths import length_charts
 
-    line = "x" * 100
     read = ManifestInput(kind="source", name="a", path="a.jsonl", digest="")
     source = SourceCount(name="a", read=3, kept=2, rejected=1)
     manifest = Manifest(inputs=[read], sources=[source], added={"repeats": 1})
-    row, again = (Row(id=name, messages=[], meta=meta) for name, meta in (("1", {}), ("2", {"repeat_of": "1"})))
-    kept = [Entry(one, Place("a", "a.jsonl", 1, 0), line.encode()) for one in (row, again)]
-    gone = Rejection(
-        id=None, path="a.jsonl", line=2, offset=101, stage="read", reason="not-json", detail="", held="\xe9" * 200
-    )
-    sources, rules = length_charts(manifest, {"train": kept}, [gone])
+    row = make_row("q", "x" * 13, id="1")
+    assert len(encode_row(row)) == 100
+    rows = RowSelection.of_rows([row], "a", "a.jsonl")
+    kept = repeat_rows(rows, {"1": 2})
+    assert len(kept) == 2
+    spool = ByteSpool()
+    unread = LooseRecords(spool, "a.jsonl", [(None, 2, 101, spool.add("\xe9".encode() * 200), 400)])
+    gone = Rejections([Block("read", unread, [Rule("not-json")], np.array([0]), [""])])
+    sources, rules = length_charts(manifest, {"train": kept}, gone)
     assert [column.counts for column in sources[0].columns] == [(1, 0), (0, 0), (0, 1)]
     assert (sources[0].before, sources[0].after) == (100, 100)
     assert [(rule.name, rule.note, rule.before, rule.after) for rule in rules] == [("not-json", "read", 400, None)]

@@ -99,12 +99,12 @@ def said(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
 
 
 POINTS = [
-    ("curate.read.chunks:Reading._taken_in", []),
+    ("curate.table.row_table:RowTable.append", []),
     ("curate.validate.rules.template:template_faults", []),
     ("curate.dedup.exact:_one_of_each", [CHECK]),
     ("curate.screen.columns:_measure_all", [CHECK]),
-    ("curate.screen.stage:_rejected", [CHECK, SCREENS]),
-    ("curate.decontaminate.stage:find_contamination", [CHECK, SCREENS]),
+    ("curate.screen.stage:_reasons", [CHECK, SCREENS]),
+    ("curate.core.text.leaks.search:find_contamination", [CHECK, SCREENS]),
     ("curate.dedup.near:find_clusters", [CHECK, SCREENS, SUITES]),
     ("curate.dedup.near:_repeats", [CHECK, SCREENS, SUITES]),
     ("curate.compose.balance:balance_rows", [CHECK, SCREENS, SUITES, NEAR, BALANCE]),
@@ -214,6 +214,24 @@ def test_duplicates_in_meaning_and_indexes_are_kept_too(tmp_path: Path, said: Ca
     add_rows(tmp_path / "seen", "v2", make_rows([chat("another question that nobody asked before", "x", id="v2")]))
     build(recipe)
     assert said() == ["near", "semantic"]  # the index is asked again, and leaves the same rows
+
+
+def test_rows_that_repeat_an_earlier_dataset_are_kept_too(tmp_path: Path, said: Callable[[], list[str]]) -> None:
+    """They go because of rows that are in no table: an earlier dataset's, beside those that repeat each other."""
+    old = [chat(LONG, "rainy", id="old"), chat("a question of an earlier dataset about llamas", id="older")]
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in old))
+    again = [chat("a question of an earlier dataset about llamas", "no", id="same"), *records()]
+    twice = [chat("an id that two rows have", answer, id="r1") for answer in "ab"]
+    near = [chat(f"who of us is next in the queue at the counter of this shop {n}", "me", id=f"n{n}") for n in "xy"]
+    dedup = {"against": [{"name": "v1", "path": "old.jsonl"}], "threshold": 0.6}
+    recipe = write_recipe(tmp_path, [*again, *twice, *near], {"dedup": dedup, "guards": {"max_cluster_share": 1}})
+    first = contents(build(recipe).output)
+    found = [json.loads(line) for line in first["rejected.jsonl"].splitlines()]
+    assert {item["reason"] for item in found if item["stage"] == "near"} == {"in-earlier-dataset", "near-duplicate"}
+    assert {item["because_of"]["id"] for item in found if item["reason"] == "in-earlier-dataset"} == {"old", "older"}
+    (tmp_path / "out" / "manifest.json").unlink()
+    assert contents(build(recipe).output) == first
+    assert said() == ["near"]
 
 
 def make_rows(found: list[dict[str, Any]]) -> list[Row]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
 from curate.core.errors import DataError
 from curate.core.files import decode_lines
-from curate.core.manifest import FactCount
+from curate.core.manifest import FactCount, Manifest
 from curate.core.rows.row import Row
 from curate.core.text.leaks.evidence import Evidence
 from curate.table.rejections import Rejection
@@ -268,6 +269,74 @@ def test_each_stage_runs_alone(tmp_path: Path, run_cli: Run) -> None:
         result = run_cli("curate", *arguments)
         assert result.returncode == code, (arguments, result.stderr)
         assert shown in result.stdout, arguments
+
+
+def counted_alone(run_cli: Run, *arguments: object) -> dict[str, Any]:
+    """What a command counts, by stage."""
+    result = run_cli("curate", *arguments, "--json")
+    assert result.returncode in (0, 1), result.stderr
+    return {stage["name"]: stage for stage in json.loads(result.stdout)["stages"]}
+
+
+def counted(manifest: Manifest) -> dict[str, Any]:
+    return {stage.name: msgspec.to_builtins(stage) for stage in manifest.stages}
+
+
+def reasons(path: Path) -> set[tuple[object, ...]]:
+    return {(one.id, one.stage, one.reason, one.because_of) for one in decode_lines(path, Rejection)}
+
+
+def repeating_rows() -> list[object]:
+    asked = "how long does it take until the parcel that I ordered on Monday is here"
+    rows = [
+        chat(asked, "two days", id="kept"),
+        chat(asked.upper(), "two  days", id="exact"),
+        chat(f"{asked} please", "two days", id="near"),
+        chat(question(7), "a week", id="conflict"),
+        chat(question(3), "another answer", id="r5"),
+    ]
+    return [*plain_rows(40), *rows, b"{broken", b"[1]"]
+
+
+def test_a_build_and_dedup_count_the_same_in_one_file(tmp_path: Path, run_cli: Run) -> None:
+    recipe = write_recipe(tmp_path, repeating_rows(), {"dedup": {"threshold": 0.6}})
+    built = counted(build(recipe).manifest)
+    assert [built[name]["rejected"] for name in ("read", "validate", "exact", "near")] == [2, 0, 2, 1]
+    alone = counted_alone(run_cli, "dedup", tmp_path / "rows.jsonl", "--threshold", "0.6")
+    assert alone == {name: built[name] for name in ("read", "exact", "near")}
+    exact = counted_alone(run_cli, "dedup", tmp_path / "rows.jsonl", "--exact", "--recipe", recipe)
+    assert exact == {name: built[name] for name in ("read", "exact")}
+
+
+def test_a_build_counts_what_the_commands_of_its_stages_count_one_after_the_other(tmp_path: Path, run_cli: Run) -> None:
+    faulty = [chat("", "x", id="empty"), chat("a \ufffd", "y", id="lost"), chat("z  ", "{{name}}", id="hole")]
+    held = [chat(ITEM, "13", id="leak"), chat("a token", f"it is {KEY}", id="key")]
+    write_rows(tmp_path / "suite.jsonl", [{"id": "q1", "question": ITEM}])
+    settings_ = {
+        "validate": {"fix": True},
+        "screens": {"secrets": {"action": "reject"}},
+        "decontaminate": {"against": [{"path": "suite.jsonl"}]},
+        "dedup": {"threshold": 0.6},
+        "split": {"shares": {"train": 1, "val": 0, "test": 0}},
+    }
+    recipe = write_recipe(tmp_path, [*repeating_rows(), *faulty, *held], settings_)
+    built = build(recipe)
+    counts = counted(built.manifest)
+    assert [stage["rejected"] for stage in counts.values()] == [2, 2, 2, 1, 1, 1]
+    assert counts["validate"]["repairs"] == {"trailing-whitespace": 1}
+    assert counts["validate"]["warnings"] == {"lost-characters": 1}
+    left, gone = tmp_path / "rows.jsonl", set[tuple[object, ...]]()
+    commands = {"validate": [], "exact": ["--exact"], "screen": [], "decontaminate": [], "near": []}
+    for name, more in commands.items():
+        command, out = {"exact": "dedup", "near": "dedup"}.get(name, name), tmp_path / f"after {name}"
+        found = counted_alone(run_cli, command, left, *more, "--recipe", recipe, "--output", out)
+        assert found[name] == counts[name]
+        assert name != "validate" or found["read"] == counts["read"]
+        left, gone = out / "kept.jsonl", gone | reasons(out / "rejected.jsonl")
+    assert gone == reasons(built.output / "rejected.jsonl")
+    kept, train = ({row.id: row.messages for row in decode_lines(path, Row)}
+                   for path in (left, built.output / "train.jsonl"))  # fmt: skip
+    assert kept == train
 
 
 def test_a_stage_reads_standard_input_and_writes_what_it_keeps(tmp_path: Path, run_cli: Run) -> None:

@@ -1,38 +1,46 @@
 from collections import Counter
+from collections.abc import Sequence
 
+import msgspec
 import pytest
-from curate.table.row_ref import Entry, Place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from curate.compose.apportion import divide_within, largest_remainder
-from curate.compose.balance import Balanced, balance_rows, dominant_class
+from curate.compose.balance import BalanceReport, balance_rows, dominant_class
 from curate.core.errors import ConfigError, DataError
-from curate.core.rows.row import Message, Row, encode_row
+from curate.core.rows.row import Message, Row
 from curate.recipe.balance_mix import Balance
+from curate.table.stage import StageResult
+from tests.curate.row_makers import select
 
 
-def entry(number: int, label: str | None, **more: object) -> Entry:
+def row_of(number: int, label: str | None, **more: object) -> Row:
     messages = [Message("user", f"question {number} of {label}"), Message("assistant", f"answer {number}")]
-    row = Row(id=f"{label}-{number}", messages=messages, label=label, **more)  # type: ignore[arg-type]  # test data
-    return Entry(row, Place("rows", "rows.jsonl", number + 1, 0), encode_row(row))
+    return Row(id=f"{label}-{number}", messages=messages, label=label, **more)  # type: ignore[arg-type]  # test data
 
 
-def rows_of(**sizes: int) -> list[Entry]:
-    return [entry(number, label) for label, size in sizes.items() for number in range(size)]
+def rows_of(**sizes: int) -> list[Row]:
+    return [row_of(number, label) for label, size in sizes.items() for number in range(size)]
 
 
-def balance(entries: list[Entry], *rules: dict[str, object], **more: object) -> Balanced:
-    return balance_rows(entries, Balance.model_validate({"rules": list(rules), **more}), seed=1)
+def balance(rows: Sequence[Row], *rules: dict[str, object], **more: object) -> StageResult:
+    return balance_rows(select(rows), Balance.model_validate({"rules": list(rules), **more}), seed=1)
 
 
-def kept_ids(result: Balanced) -> set[str]:
-    return {entry.row.id for entry in result.outcome.kept}
+def report(result: StageResult) -> BalanceReport:
+    found = msgspec.convert(result.report, BalanceReport)
+    assert found.warnings == result.warnings
+    return found
 
 
-def sizes(result: Balanced) -> Counter[str | None]:
-    return Counter(entry.row.label for entry in result.outcome.kept)
+def kept_ids(result: StageResult) -> set[str]:
+    return set(result.kept.ids())
+
+
+def sizes(result: StageResult) -> Counter[str | None]:
+    return Counter(row.label for row in result.kept.rows)
 
 
 SIZES = st.dictionaries(st.sampled_from("abcde"), st.integers(1, 25), min_size=1)
@@ -77,11 +85,10 @@ def test_dividing_within_limits_uses_all_that_fits(limits: dict[str, int], total
 def test_nothing_is_lost_and_order_does_not_matter(
     counts: dict[str, int], rule: dict[str, object], random: object
 ) -> None:
-    entries = rows_of(**counts)
-    result = balance(entries, rule)
-    rejected = [rejection.id for rejection in result.outcome.rejections]
-    assert sorted([*kept_ids(result), *rejected]) == sorted(entry.row.id for entry in entries)  # type: ignore[type-var]  # ids are there
-    shuffled = list(entries)
+    rows = rows_of(**counts)
+    result = balance(rows, rule)
+    assert sorted([*result.kept.ids(), *map(str, result.rejections.ids())]) == sorted(row.id for row in rows)
+    shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis' random is typed as object here
     again = balance(shuffled, rule)
     assert kept_ids(again) == kept_ids(result)
@@ -97,21 +104,21 @@ def test_caps_hold_and_what_is_under_them_stays(counts: dict[str, int]) -> None:
 @given(SIZES, st.sampled_from("abcde"), st.sampled_from([{"cap": 6}, {"cap": 9, "temperature": 2.0}]))
 def test_a_new_row_changes_no_other_class(counts: dict[str, int], label: str, limits: dict[str, object]) -> None:
     rule = {"by": "label", **limits}
-    entries = rows_of(**counts)
-    before = kept_ids(balance(entries, rule))
+    rows = rows_of(**counts)
+    before = kept_ids(balance(rows, rule))
     # The smallest class sets how much a temperature leaves of the others.
     if "temperature" in limits and counts.get(label, 0) <= min(counts.values()):
         return
-    after = kept_ids(balance([*entries, entry(900, label)], rule))
+    after = kept_ids(balance([*rows, row_of(900, label)], rule))
     assert {row for row in after if not row.startswith(label)} == {row for row in before if not row.startswith(label)}
     assert len(before - after) <= 1
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
 def test_raising_a_cap_only_adds_rows(low: int, more: int) -> None:
-    entries = rows_of(a=40, b=5)
-    assert kept_ids(balance(entries, {"by": "label", "cap": low})) <= kept_ids(
-        balance(entries, {"by": "label", "cap": low + more})
+    rows = rows_of(a=40, b=5)
+    assert kept_ids(balance(rows, {"by": "label", "cap": low})) <= kept_ids(
+        balance(rows, {"by": "label", "cap": low + more})
     )
 
 
@@ -128,7 +135,7 @@ def test_temperature_gives_shares_in_proportion_to_the_root() -> None:
 def test_shares_are_met_without_running_out() -> None:
     result = balance(rows_of(a=90, b=10), {"by": "label", "shares": {"a": 0.75, "b": 0.25}})
     assert sizes(result) == {"a": 30, "b": 10}
-    assert {rejection.reason for rejection in result.outcome.rejections} == {"over-share"}
+    assert {rejection.reason for rejection in result.rejections} == {"over-share"}
     rest = balance(rows_of(a=50, b=60, c=20), {"by": "label", "shares": {"a": 0.5}, "rows": 40})
     assert sizes(rest) == {"a": 20, "b": 15, "c": 5}
 
@@ -136,7 +143,7 @@ def test_shares_are_met_without_running_out() -> None:
 def test_a_class_without_rows_does_not_take_the_others_along() -> None:
     result = balance(rows_of(a=90, b=10), {"by": "label", "shares": {"a": 0.5, "b": 0.25, "x": 0.25}})
     assert sizes(result) == {"a": 20, "b": 10}
-    assert "no row has label 'x'" in result.report.warnings[0]
+    assert "no row has label 'x'" in report(result).warnings[0]
 
 
 def test_a_floor_protects_from_temperature_but_not_from_a_cap() -> None:
@@ -147,7 +154,7 @@ def test_a_floor_protects_from_temperature_but_not_from_a_cap() -> None:
 def test_a_floor_that_cannot_be_met_is_said_or_stops_the_build() -> None:
     rule: dict[str, object] = {"by": "label", "floors": {"b": 20, "x": 1}}
     result = balance(rows_of(a=5, b=4), rule)
-    assert result.report.warnings[:2] == [
+    assert report(result).warnings[:2] == [
         "balance: label 'b' has 4 rows of the 20 wanted",
         "balance: label 'x' has 0 rows of the 1 wanted",
     ]
@@ -156,68 +163,68 @@ def test_a_floor_that_cannot_be_met_is_said_or_stops_the_build() -> None:
 
 
 def test_a_floor_that_a_later_rule_breaks_is_said() -> None:
-    entries = [entry(number, "a", source="web") for number in range(10)]
-    result = balance(entries, {"by": "label", "floor": 8}, {"by": "source", "cap": 3})
-    assert "label 'a' has 3 rows of the 8 wanted; other rules took the rest" in result.report.warnings[0]
+    rows = [row_of(number, "a", source="web") for number in range(10)]
+    result = balance(rows, {"by": "label", "floor": 8}, {"by": "source", "cap": 3})
+    assert "label 'a' has 3 rows of the 8 wanted; other rules took the rest" in report(result).warnings[0]
 
 
 @given(st.integers(1, 20), st.integers(0, 60), st.floats(0.01, 0.9))
 def test_trimming_reaches_the_required_share(negatives: int, others: int, share: float) -> None:
-    entries = rows_of(no_call=negatives, call=others)
+    rows = rows_of(no_call=negatives, call=others)
     need = {"name": "hard negatives", "values": ["no_call"], "share": share, "when_short": "trim"}
-    result = balance(entries, require=[need])
+    result = balance(rows, require=[need])
     left = sizes(result)
     assert left["no_call"] == negatives
-    assert result.report.requirements[0].met
-    assert len(result.outcome.kept) + len(result.outcome.rejections) == len(entries)
-    if result.outcome.rejections:  # not one row more went than had to
+    assert report(result).requirements[0].met
+    assert len(result.kept) + len(result.rejections) == len(rows)
+    if result.rejections:  # not one row more went than had to
         assert negatives < share * (negatives + left["call"] + 1)
 
 
 def test_requirements_are_counted_by_label_or_by_a_field() -> None:
-    entries = [entry(number, "x", meta={"refusal": number < 2, "kind": {"hard": number % 2}}) for number in range(10)]
+    rows = [row_of(number, "x", meta={"refusal": number < 2, "kind": {"hard": number % 2}}) for number in range(10)]
     needs = [
         {"name": "refusals", "field": "meta.refusal", "share": 0.2},
         {"name": "hard", "field": "meta.kind.hard", "values": ["1"], "share": 0.6},
     ]
-    result = balance(entries, require=needs)
-    assert [(need.rows, need.met) for need in result.report.requirements] == [(2, True), (5, False)]
-    assert "balance: hard make 50.0% of the rows, not 60.0%" in result.report.warnings
+    result = balance(rows, require=needs)
+    assert [(need.rows, need.met) for need in report(result).requirements] == [(2, True), (5, False)]
+    assert "balance: hard make 50.0% of the rows, not 60.0%" in report(result).warnings
     with pytest.raises(DataError, match="hard make"):
-        balance(entries, require=[{**needs[1], "when_short": "error"}])
+        balance(rows, require=[{**needs[1], "when_short": "error"}])
     with pytest.raises(DataError, match="no row counts as"):
-        balance(entries, require=[{**needs[1], "values": ["7"], "when_short": "trim"}])
+        balance(rows, require=[{**needs[1], "values": ["7"], "when_short": "trim"}])
 
 
 def test_one_class_that_drowns_the_others_is_warned_of() -> None:
-    entries = rows_of(a=96, b=4)
-    assert "label 'a' makes 96.0%" in str(dominant_class(entries))
-    assert dominant_class(rows_of(a=94, b=6)) is None
-    assert dominant_class([entry(1, None)]) is None
-    result = balance(entries, {"by": "length", "cap": 1000})
-    (warning,) = result.report.warnings
+    rows = rows_of(a=96, b=4)
+    assert "label 'a' makes 96.0%" in str(dominant_class(select(rows)))
+    assert dominant_class(select(rows_of(a=94, b=6))) is None
+    assert dominant_class(select([row_of(1, None)])) is None
+    result = balance(rows, {"by": "length", "cap": 1000})
+    (warning,) = report(result).warnings
     assert "label 'a' makes 96.0%" in warning
-    assert not balance(entries, {"by": "label", "cap": 4}).report.warnings
+    assert not report(balance(rows, {"by": "label", "cap": 4})).warnings
 
 
 def test_lengths_fall_into_classes_by_edges() -> None:
-    long = entry(1, "a", meta={"score": 0.7})
-    result = balance([long, entry(2, "a")], {"by": "answer_length", "cap": 9, "edges": [2, 4]})
-    assert [(one.name, one.after) for one in result.report.fields[0].classes] == [("2-4", 2)]
-    scores = balance([long, entry(2, "a")], {"by": "meta.score", "cap": 9, "edges": [0.5]})
-    assert {one.name for one in scores.report.fields[0].classes} == {">=0.5", "(none)"}
-    counted = balance_rows([long], Balance.model_validate(
+    long = row_of(1, "a", meta={"score": 0.7})
+    result = balance([long, row_of(2, "a")], {"by": "answer_length", "cap": 9, "edges": [2, 4]})
+    assert [(one.name, one.after) for one in report(result).fields[0].classes] == [("2-4", 2)]
+    scores = balance([long, row_of(2, "a")], {"by": "meta.score", "cap": 9, "edges": [0.5]})
+    assert {one.name for one in report(scores).fields[0].classes} == {">=0.5", "(none)"}
+    counted = balance_rows(select([long]), Balance.model_validate(
         {"rules": [{"by": "length", "cap": 9, "length_in": "tokens", "edges": [100]}]}
-    ), columns={"tokens": {long.row.id: 150}})  # fmt: skip
-    assert counted.report.fields[0].classes[0].name == ">=100"
+    ), measured={"tokens": {long.id: 150}})  # fmt: skip
+    assert report(counted).fields[0].classes[0].name == ">=100"
 
 
 def test_language_comes_from_meta_or_from_a_column() -> None:
-    entries = [entry(1, "a", meta={"language": "de"}), entry(2, "a", meta={"language": "en"})]
-    rule = {"by": "language", "caps": {"de": 0}}
-    assert kept_ids(balance(entries, rule)) == {"a-2"}
+    rows = [row_of(1, "a", meta={"language": "de"}), row_of(2, "a", meta={"language": "en"})]
+    rule: dict[str, object] = {"by": "language", "caps": {"de": 0}}
+    assert kept_ids(balance(rows, rule)) == {"a-2"}
     column = {"language": {"a-1": "fr", "a-2": "de"}}
-    result = balance_rows(entries, Balance.model_validate({"rules": [rule]}), columns=column)
+    result = balance_rows(select(rows), Balance.model_validate({"rules": [rule]}), measured=column)
     assert kept_ids(result) == {"a-1"}
 
 
@@ -242,9 +249,9 @@ def test_text_where_numbers_are_expected_is_an_error() -> None:
 @settings(max_examples=10)
 @given(st.integers(1, 9))
 def test_gold_rows_can_be_kept_first(cap: int) -> None:
-    entries = [entry(number, "a", origin="synthetic" if number % 2 else "gold") for number in range(10)]
-    result = balance(entries, {"by": "label", "cap": cap}, gold_first=True)
-    gold = sum(entry.row.origin == "gold" for entry in result.outcome.kept)
+    rows = [row_of(number, "a", origin="synthetic" if number % 2 else "gold") for number in range(10)]
+    result = balance(rows, {"by": "label", "cap": cap}, gold_first=True)
+    gold = sum(row.origin == "gold" for row in result.kept.rows)
     assert gold == min(cap, 5)
 
 

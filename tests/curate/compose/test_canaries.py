@@ -8,18 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from curate.compose.canaries import (
-    ALPHABET,
-    Canaries,
-    canaries_digest,
-    plant,
-    random_fill,
-    read_canaries,
-    write_canaries,
-)
+from curate.compose.canaries import canaries_digest, plant, random_fill, read_canaries, write_canaries
 from curate.core.errors import DataError
 from curate.core.files import decode_lines
 from curate.core.rows.row import Row, encode_row
+from curate.recipe.canaries import ALPHABET, Canaries
 from tests.curate.row_makers import make_row
 
 ROWS = [make_row(f"question {number}", f"answer {number}", id=f"r{number}") for number in range(30)]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.dedup.minhash import Banding, band_keys, permutations, signatures, sketch
-from curate.dedup.shingle_words import Unit
+from curate.dedup.minhash import Banding, Unit, band_keys, permutations, signatures, sketch
 
+pytestmark = pytest.mark.usefixtures("each_way_to_compare")
 words = st.sampled_from(
     [
         "red",

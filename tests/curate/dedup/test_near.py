@@ -2,28 +2,34 @@
 
 import itertools
 import random
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from curate.table.row_ref import Because, Entry, Outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.build.build import check_account
+from curate.build.run_stages import check_account
+from curate.build.stages import DUPLICATES, all_makers
+from curate.core.parquet import parquet_bytes
 from curate.core.rows.row import Message, Row, encode_row
 from curate.core.rows.row_text import text_key
-from curate.dedup.cluster_table import ClusterTable, expected_recall, parquet_bytes, recall_curve
-from curate.dedup.exact import drop_exact
+from curate.dedup.cluster_table import ClusterTable, expected_recall, recall_curve
+from curate.dedup.exact import ExactDuplicates
 from curate.dedup.minhash import Banding, sketch
-from curate.dedup.near import drop_near
-from curate.dedup.which_stays import in_order, preference
+from curate.dedup.near import NearDuplicates
+from curate.dedup.which_stays import in_order, ranking
+from curate.files.records import find_inputs
+from curate.read.chunks import reading
 from curate.recipe.recipe import Dedup
-from tests.curate.row_makers import make_context, make_entries, make_row
+from curate.table.rejections import Because, Rejections
+from curate.table.selection import RowSelection
+from curate.table.stage import Context, Stage, StageResult
+from tests.curate.row_makers import make_context, make_row, select
 
+pytestmark = pytest.mark.usefixtures("each_way_to_compare")
 WORDS = [f"w{n}" for n in range(40)]
 
 
@@ -46,15 +52,18 @@ def noisy_texts(seed: int, count: int) -> list[str]:
     return texts
 
 
-def by_id(entries: Sequence[Entry]) -> dict[str, Row]:
-    return {entry.row.id: entry.row for entry in entries}
+def by_id(rows: RowSelection) -> dict[str, Row]:
+    return {row.id: row for row in rows.rows}
 
 
-def run_near(made: list[Row], /, **dedup: Any) -> tuple[list[Entry], Outcome]:
-    entries = make_entries(made)
-    outcome = drop_near(entries, make_context(dedup=dedup))
-    check_account("near", entries, outcome)
-    return entries, outcome
+def run(stage: Stage, rows: RowSelection, context: Context) -> StageResult:
+    result = stage.run(rows, context, {})
+    check_account(stage.name, rows, result)
+    return result
+
+
+def run_near(made: list[Row], /, **dedup: Any) -> StageResult:
+    return run(NearDuplicates(), select(made), make_context(dedup=dedup))
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -62,9 +71,9 @@ def run_near(made: list[Row], /, **dedup: Any) -> tuple[list[Entry], Outcome]:
 def test_near_duplicates_against_all_pairs(seed: int, threshold: float) -> None:
     texts = list(dict.fromkeys(noisy_texts(seed, 150)))
     rows = [make_row(text, "same", id=str(n)) for n, text in enumerate(texts)]
-    _, outcome = run_near(rows, threshold=threshold, bands=128, rows=1)
-    kept = by_id(outcome.kept)
-    for rejection in outcome.rejections:
+    result = run_near(rows, threshold=threshold, bands=128, rows=1)
+    kept = by_id(result.kept)
+    for rejection in result.rejections:
         assert rejection.because_of is not None
         assert rejection.id is not None
         text, instead = texts[int(rejection.id)], kept[rejection.because_of.id].messages[0].text
@@ -82,9 +91,9 @@ def test_the_order_of_rows_does_not_matter(texts: list[str], shuffle: random.Ran
     rows = [make_row(text, f"answer {n % 2}", id=str(n)) for n, text in enumerate(texts)]
     shuffled = rows.copy()
     shuffle.shuffle(shuffled)
-    for stage in (drop_exact, drop_near):
-        one = stage(make_entries(rows), make_context())
-        other = stage(make_entries(shuffled), make_context())
+    for stage in (ExactDuplicates(), NearDuplicates()):
+        one = run(stage, select(rows), make_context())
+        other = run(stage, select(shuffled), make_context())
         assert by_id(one.kept) == by_id(other.kept)
         assert {(r.id, r.reason, r.because_of) for r in one.rejections} == {
             (r.id, r.reason, r.because_of) for r in other.rejections
@@ -98,13 +107,13 @@ def test_a_chain_keeps_both_ends_and_ties_them() -> None:
     middle = " ".join(words)
     assert similarity(ends[0], ends[1]) < 0.7 <= min(similarity(middle, end) for end in ends)
     # The middle is longest: it is kept and both ends go.
-    _, outcome = run_near([make_row(text, id=text[:3]) for text in (*ends, middle)])
-    assert [entry.row.messages[0].text for entry in outcome.kept] == [middle]
+    result = run_near([make_row(text, id=text[:3]) for text in (*ends, middle)])
+    assert [row.messages[0].text for row in result.kept.rows] == [middle]
     # The shortest are preferred: the ends stay, are not similar to each other, and are tied through the middle.
-    _, outcome = run_near([make_row(text, id=text[:3] + text[-3:]) for text in (*ends, middle)], prefer=["shortest"])
-    assert {entry.row.messages[0].text for entry in outcome.kept} == set(ends)
-    assert len(set(outcome.ties.values())) == 1
-    assert len(outcome.ties) == 2
+    result = run_near([make_row(text, id=text[:3] + text[-3:]) for text in (*ends, middle)], prefer=["shortest"])
+    assert {row.messages[0].text for row in result.kept.rows} == set(ends)
+    assert len(set(result.ties.values())) == 1
+    assert len(result.ties) == 2
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -114,11 +123,10 @@ def test_gold_never_goes_for_synthetic(seed: int) -> None:
         make_row(text, "same", id=str(n), origin=draw.choice(["gold", "synthetic"]))
         for n, text in enumerate(noisy_texts(seed, 150))
     ]
-    for stage in (drop_exact, drop_near):
-        entries = make_entries(rows)
-        outcome = stage(entries, make_context())
-        origins = {entry.row.id: entry.row.origin for entry in entries}
-        for rejection in outcome.rejections:
+    for stage in (ExactDuplicates(), NearDuplicates()):
+        result = run(stage, select(rows), make_context())
+        origins = {row.id: row.origin for row in rows}
+        for rejection in result.rejections:
             assert rejection.because_of is not None
             assert rejection.id is not None
             assert origins[rejection.id] == "synthetic" or origins[rejection.because_of.id] == "gold"
@@ -127,14 +135,14 @@ def test_gold_never_goes_for_synthetic(seed: int) -> None:
 def test_one_prompt_with_different_answers_is_a_conflict_and_stays() -> None:
     text = " ".join(WORDS[:20])
     rows = [make_row(text, "yes", id="a"), make_row(text, "no", id="b"), make_row(f"{text} w1", "maybe", id="c")]
-    _, outcome = run_near(rows, prefer=["shortest"])
-    assert set(by_id(outcome.kept)) == {"a", "b"}
+    result = run_near(rows, prefer=["shortest"])
+    assert set(by_id(result.kept)) == {"a", "b"}
     # Where the similar row is preferred, it stays too; no one of a conflict goes for another prompt.
-    _, other = run_near(rows, prefer=["longest"])
+    other = run_near(rows, prefer=["longest"])
     assert set(by_id(other.kept)) == {"a", "b", "c"}
     assert other.ties == {"a": "a", "b": "a", "c": "a"}
-    assert outcome.conflicts == other.conflicts == [["a", "b"]]
-    assert outcome.ties == {"a": "a", "b": "a"}
+    assert result.conflicts == other.conflicts == [["a", "b"]]
+    assert result.ties == {"a": "a", "b": "a"}
 
 
 def test_system_messages_do_not_count_in_what_is_compared() -> None:
@@ -143,52 +151,75 @@ def test_system_messages_do_not_count_in_what_is_compared() -> None:
         return Row(id=f"{system[:2]}{prompt[:5]}", messages=messages)
 
     template = " ".join(WORDS)
-    _, outcome = run_near([row(template, "one two three four"), row(template, "five six seven eight")])
-    assert not outcome.rejections
-    entries = make_entries([row("s1", "one two three four"), row("s2", "one two three four")])
-    assert not drop_exact(entries, make_context()).rejections
-    assert len(drop_near(entries, make_context()).rejections) == 1
+    result = run_near([row(template, "one two three four"), row(template, "five six seven eight")])
+    assert not result.rejections
+    rows = select([row("s1", "one two three four"), row("s2", "one two three four")])
+    assert not run(ExactDuplicates(), rows, make_context()).rejections
+    assert len(run(NearDuplicates(), rows, make_context()).rejections) == 1
 
 
 @pytest.mark.parametrize(("on", "left"), [("prompt", 2), ("answer", 1), ("conversation", 2)])
 def test_what_is_compared(on: str, left: int) -> None:
     rows = [make_row(prompt, "a long answer that is the same", id=prompt) for prompt in ("hello there", "good bye now")]
-    assert len(run_near(rows, on=on)[1].kept) == left
+    assert len(run_near(rows, on=on).kept) == left
 
 
 def test_dedup_null_turns_near_duplicates_off() -> None:
-    entries = make_entries([make_row("a b c d e f", id="1"), make_row("a b c d e f", id="2")])
-    assert len(drop_near(entries, make_context(dedup=None)).kept) == 2
+    rows = select([make_row("a b c d e f", id="1"), make_row("a b c d e f", id="2")])
+    assert len(run(NearDuplicates(), rows, make_context(dedup=None)).kept) == 2
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "A ", " b\n", "b", "c"]), st.sampled_from("xyX")), max_size=20))
 def test_exact_keeps_one_of_each(pairs: list[tuple[str, str]]) -> None:
-    entries = make_entries([make_row(prompt, answer, id=str(n)) for n, (prompt, answer) in enumerate(pairs)])
-    outcome = drop_exact(entries, make_context())
-    check_account("exact", entries, outcome)
-    keys = [(text_key(e.row.messages[0].text), text_key(e.row.answer)) for e in outcome.kept]
+    rows = select([make_row(prompt, answer, id=str(n)) for n, (prompt, answer) in enumerate(pairs)])
+    result = run(ExactDuplicates(), rows, make_context())
+    keys = [(text_key(row.messages[0].text), text_key(row.answer)) for row in result.kept.rows]
     assert len(keys) == len(set(keys)) == len({(p.strip().lower(), a.lower()) for p, a in pairs})
 
 
 def test_one_id_for_two_different_rows_leaves_one() -> None:
-    outcome = drop_exact(make_entries([make_row("p", id="x"), make_row("q", id="x")]), make_context())
-    assert len(outcome.kept) == 1
-    assert [rejection.reason for rejection in outcome.rejections] == ["duplicate-id"]
+    result = run(ExactDuplicates(), select([make_row("p", id="x"), make_row("q", id="x")]), make_context())
+    assert len(result.kept) == 1
+    assert [rejection.reason for rejection in result.rejections] == ["duplicate-id"]
 
 
 def test_the_ledger_refuses_a_stage_that_loses_a_row(tmp_path: Path) -> None:
-    entries = make_entries([make_row("p"), make_row("q")])
+    rows = select([make_row("p"), make_row("q")])
     with pytest.raises(RuntimeError, match="stage s: 2 rows went in, 1 kept"):
-        check_account("s", entries, Outcome(entries[:1], []))
+        check_account("s", rows, StageResult(rows[:1]))
     with pytest.raises(RuntimeError, match="2 kept"):
-        check_account("s", entries, Outcome([entries[0], entries[0]], []))
+        check_account("s", rows, StageResult(rows.take([0, 0])))
 
 
 def test_the_same_for_any_number_of_threads() -> None:
     rows = [make_row(text, "same", id=str(n)) for n, text in enumerate(noisy_texts(1, 400))]
-    outcomes = [drop_near(make_entries(rows), make_context(threads=threads)) for threads in (1, 2, 5)]
-    assert outcomes[0] == outcomes[1] == outcomes[2]
-    assert outcomes[0].rejections
+    results = [run(NearDuplicates(), select(rows), make_context(threads=threads)) for threads in (1, 2, 5)]
+    told = [(list(one.kept), list(one.rejections), one.ties, one.conflicts, one.counts) for one in results]
+    assert told[0] == told[1] == told[2]
+    assert results[0].rejections
+
+
+@pytest.mark.parametrize("on", ["prompt", "conversation"])
+@pytest.mark.parametrize("fast_bytes", [0, 1 << 50], ids=["by machine code", "row by row"])
+def test_what_was_made_while_reading_finds_the_same(tmp_path: Path, fast_bytes: int, on: str) -> None:
+    rows = [make_row(text, "same", id=str(n), source="made") for n, text in enumerate(noisy_texts(6, 200))]
+    (tmp_path / "made.jsonl").write_bytes(b"".join(encode_row(row) + b"\n" for row in rows))
+    (tmp_path / "old.jsonl").write_bytes(encode_row(make_row(rows[0].messages[0].text, "same", id="old")))
+    context = make_context(tmp_path, dedup={"on": on, "against": [{"name": "v1", "path": "old.jsonl"}]})
+    source = context.recipe.sources[0]
+    with reading(context, all_makers(context), 1, chunk_bytes=5000, fast_bytes=fast_bytes) as reader:
+        assert len(list(reader.read(source, find_inputs("made.jsonl", tmp_path)))) > 3
+    told = []
+    for table_rows in (RowSelection.all_of(reader.table), select(rows)):
+        # Rows that went before, and one that a stage changed, whose chunk has sketches of its own.
+        given = table_rows.changed([9], [make_row(rows[8].messages[0].text, "same", id="new")], own_record=True)
+        given = given.take([*range(1, 200, 2), *range(0, 150, 2)])
+        result = run(NearDuplicates(), given, context)
+        gone = [(one.id, one.reason, one.because_of) for one in result.rejections]
+        told.append((result.kept.ids(), result.ties, result.counts, gone))
+    assert told[0] == told[1]
+    assert len(told[0][-1]) > 40
+    assert result.rejections.reasons()["near", "in-earlier-dataset"] > 0
 
 
 def test_rows_of_an_earlier_dataset_make_rows_go(tmp_path: Path) -> None:
@@ -203,12 +234,10 @@ def test_rows_of_an_earlier_dataset_make_rows_go(tmp_path: Path) -> None:
         make_row(other, id="d"),
         make_row(f"{other} w1", id="e"),
     ]
-    entries = make_entries(rows)
     dedup = {"against": [{"name": "v1", "path": "old.jsonl"}]}
-    outcome = drop_near(entries, make_context(tmp_path, dedup=dedup))
-    check_account("near", entries, outcome)
-    assert set(by_id(outcome.kept)) == {"e"}
-    because = {item.id: (item.reason, item.because_of) for item in outcome.rejections}
+    result = run(NearDuplicates(), select(rows), make_context(tmp_path, dedup=dedup))
+    assert set(by_id(result.kept)) == {"e"}
+    because = {item.id: (item.reason, item.because_of) for item in result.rejections}
     alike = round(similarity(near, " ".join(words)), 4)
     assert because == {
         "a": ("in-earlier-dataset", Because("old-1", alike, "v1")),
@@ -216,8 +245,8 @@ def test_rows_of_an_earlier_dataset_make_rows_go(tmp_path: Path) -> None:
         "c": ("in-earlier-dataset", Because("old-2", 1.0, "v1")),
         "d": ("near-duplicate", Because("e", round(similarity(other, f"{other} w1"), 4))),
     }
-    assert outcome.conflicts == []
-    assert outcome.counts["against"] == {"v1": 2, "v1 (unreadable)": 1}
+    assert result.conflicts == []
+    assert result.counts["against"] == {"v1": 2, "v1 (unreadable)": 1}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -227,8 +256,8 @@ def test_against_brute_force(tmp_path: Path, seed: int) -> None:
     lines = [encode_row(make_row(text, id=f"old-{n}")) + b"\n" for n, text in enumerate(old)]
     (tmp_path / "old.jsonl").write_bytes(b"".join(lines))
     dedup = {"against": [{"name": "v1", "path": "old.jsonl"}], "bands": 128, "rows": 1}
-    entries = make_entries([make_row(text, id=str(n)) for n, text in enumerate(new)])
-    kept = by_id(drop_near(entries, make_context(tmp_path, dedup=dedup)).kept)
+    rows = select([make_row(text, id=str(n)) for n, text in enumerate(new)])
+    kept = by_id(run(NearDuplicates(), rows, make_context(tmp_path, dedup=dedup)).kept)
     touched = {n for n, text in enumerate(new) if any(similarity(text, other) >= 0.7 for other in old)}
     assert touched
     assert not touched & {int(name) for name in kept}
@@ -238,27 +267,27 @@ def test_against_brute_force(tmp_path: Path, seed: int) -> None:
 
 def test_short_texts_are_compared_by_exact_match_only() -> None:
     rows = [make_row("one two three four five six", id="a"), make_row("six one two three four five", id="b")]
-    assert len(run_near(rows, threshold=0.5)[1].kept) == 1
-    assert len(run_near(rows, threshold=0.5, min_shingles=5)[1].kept) == 2
+    assert len(run_near(rows, threshold=0.5).kept) == 1
+    assert len(run_near(rows, threshold=0.5, min_shingles=5).kept) == 2
     same = [make_row("a b", id="a"), make_row("A  b", id="b")]
-    assert len(run_near(same, min_shingles=5)[1].kept) == 1
+    assert len(run_near(same, min_shingles=5).kept) == 1
 
 
 def test_a_template_does_not_glue_rows_together() -> None:
     template = " ".join(f"t{n}" for n in range(40))
     rows = [make_row(f"{template} first{n} second{n} third{n} fourth{n}", id=str(n)) for n in range(10)]
-    assert len(run_near(rows)[1].kept) == 1
-    assert len(run_near(rows, ignored_share=0.5)[1].kept) == 10
+    assert len(run_near(rows).kept) == 1
+    assert len(run_near(rows, ignored_share=0.5).kept) == 10
 
 
 def test_a_language_without_spaces_is_compared_by_characters() -> None:
     text = "敏捷的棕色狐狸跳过了那只懒惰的狗然后回家睡觉了并且做了一个很长的梦"
     rows = [make_row(text, id="a"), make_row(f"{text}吧", id="b"), make_row(text[::-1], id="c")]
-    assert set(by_id(run_near(rows)[1].kept)) == {"b", "c"}
-    assert len(run_near(rows, unit="word")[1].kept) == 3
+    assert set(by_id(run_near(rows).kept)) == {"b", "c"}
+    assert len(run_near(rows, unit="word").kept) == 3
     english = [make_row("internationalization", id="a"), make_row("internationalizations", id="b")]
-    assert len(run_near(english, unit="word")[1].kept) == 2
-    assert len(run_near(english, unit="character")[1].kept) == 1
+    assert len(run_near(english, unit="word").kept) == 2
+    assert len(run_near(english, unit="character").kept) == 1
 
 
 def test_what_is_preferred() -> None:
@@ -268,20 +297,18 @@ def test_what_is_preferred() -> None:
         make_row(f"{text} w1", "same", id="new", meta={"date": "2025-06-01T12:00:00+02:00", "score": 0.2}),
         make_row(f"{text} w1 w2", "same", id="bare", meta={"date": "soon", "score": True}),
     ]
-    kept = {
-        name: set(by_id(run_near(rows, prefer=[name])[1].kept)) for name in ("newest", "score", "longest", "shortest")
-    }
+    kept = {name: set(by_id(run_near(rows, prefer=[name]).kept)) for name in ("newest", "score", "longest", "shortest")}
     assert kept == {"newest": {"new"}, "score": {"old"}, "longest": {"bare"}, "shortest": {"old"}}
     nested = [make_row(text, id="a", meta={"q": {"s": 1}}), make_row(f"{text} w1", id="b", meta={"q": {"s": 2}})]
-    assert set(by_id(run_near(nested, prefer=["score"], score_by="meta.q.s")[1].kept)) == {"b"}
+    assert set(by_id(run_near(nested, prefer=["score"], score_by="meta.q.s").kept)) == {"b"}
 
 
 def test_the_table_of_clusters_leads_from_each_dropped_row_to_one_that_stays() -> None:
     rows = [make_row(text, "same", id=f"{n:03}") for n, text in enumerate(noisy_texts(3, 300))]
-    exact = drop_exact(make_entries(rows), make_context())
-    near = drop_near(exact.kept, make_context())
-    rejections = [*exact.rejections, *near.rejections]
-    made = ClusterTable(near.kept, rejections, near.ties)
+    exact = run(ExactDuplicates(), select(rows), make_context())
+    near = run(NearDuplicates(), exact.kept, make_context())
+    rejections = exact.rejections + near.rejections
+    made = ClusterTable(near.kept, rejections, near.ties, DUPLICATES)
     table = pl.concat(made.pieces())
     kept = by_id(near.kept)
     dropped = {item.id for item in rejections}
@@ -295,24 +322,26 @@ def test_the_table_of_clusters_leads_from_each_dropped_row_to_one_that_stays() -
     for (name,), cluster in table.group_by("cluster"):
         survivors = cluster.filter(cluster["id"] == cluster["kept"])["id"].to_list()
         assert len(survivors) == 1 or {near.ties[survivor] for survivor in survivors} == {name}
-    again = ClusterTable(near.kept[::-1], rejections[::-1], near.ties)
+    backwards = Rejections([block.taken(np.arange(len(block))[::-1]) for block in rejections.blocks[::-1]])
+    assert list(backwards) == rejections[::-1]
+    again = ClusterTable(near.kept[::-1], backwards, near.ties, DUPLICATES)
     assert parquet_bytes(again.pieces()) == parquet_bytes(made.pieces())
     assert pl.read_parquet(parquet_bytes(made.pieces())).equals(table)
 
 
 def test_no_duplicates_make_an_empty_table() -> None:
-    made = ClusterTable(make_entries([make_row("p")]), [], {})
+    made = ClusterTable(select([make_row("p")]), Rejections(), {}, DUPLICATES)
     assert len(made) == 0
     assert pl.read_parquet(parquet_bytes(made.pieces())).shape == (0, 8)
 
 
 def test_the_histogram_counts_every_duplicate_once() -> None:
     rows = [make_row(text, "same", id=str(n)) for n, text in enumerate(noisy_texts(5, 400))]
-    _, outcome = run_near(rows)
-    histogram = outcome.counts["similarities"]
+    result = run_near(rows)
+    histogram = result.counts["similarities"]
     assert list(histogram) == ["0.70", "0.75", "0.80", "0.85", "0.90", "0.95", "1.00"]
-    assert sum(histogram.values()) == len(outcome.rejections)
-    same = sum(item.because_of is not None and item.because_of.similarity == 1 for item in outcome.rejections)
+    assert sum(histogram.values()) == len(result.rejections)
+    same = sum(item.because_of is not None and item.because_of.similarity == 1 for item in result.rejections)
     assert histogram["1.00"] == same > 0
 
 
@@ -334,15 +363,15 @@ def test_the_curve_is_what_the_bands_find() -> None:
     assert abs(found / 400 - chance) < 4 * (chance * (1 - chance) / 400) ** 0.5  # four standard errors
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.booleans()), max_size=12))
-def test_the_order_of_preference_is_that_of_its_key(made: list[tuple[str, int, bool]]) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.booleans(), st.sampled_from("xyz")), max_size=12)
+)
+def test_the_order_of_preference_is_that_of_its_key(made: list[tuple[str, int, bool, str]]) -> None:
     rows = [
-        make_row("q" * size, id=f"{name}{at if unique else 0}", origin="gold" if at % 3 else "synthetic")
-        for at, (name, size, unique) in enumerate(made)
+        make_row("q" * size, answer, id=f"{name}{at if unique else 0}", origin="gold" if at % 3 else "synthetic")
+        for at, (name, size, unique, answer) in enumerate(made)
     ]
-    entries = make_entries(rows)
-    chosen = Dedup(prefer=["shortest", "newest"])
-    key = preference(chosen)
-    assert in_order(entries, chosen).tolist() == [
-        at for _, at in sorted((key(entry), at) for at, entry in enumerate(entries))
-    ]
+    given, chosen = select(rows), Dedup(prefer=["shortest", "newest"])
+    rank = ranking(chosen)
+    wanted = sorted(range(len(rows)), key=lambda at: (*rank(rows[at]), rows[at].id, encode_row(rows[at]), at))
+    assert in_order(given, chosen).tolist() == wanted

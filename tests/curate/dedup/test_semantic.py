@@ -6,26 +6,27 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from curate.build.row_accounts import check_account
-from curate.table.row_ref import Because, Outcome, Rejection
 
 from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
+from curate.build.run_stages import check_account
 from curate.core.files import decode_lines
 from curate.core.rows.row import Row
-from curate.dedup.semantic import drop_same_meaning
-from tests.curate.row_makers import chat, make_context, make_entries, make_row, write_recipe
+from curate.dedup.semantic import SemanticDuplicates
+from curate.table.rejections import Because, Rejection
+from curate.table.stage import StageResult
+from tests.curate.row_makers import chat, make_context, make_row, select, write_recipe
 
 pytest.importorskip("sentence_transformers")
 HELLO = ["how should i say hello in french", "how do you say hello in french"]
 MONEY = ["take $40 and transfer it to account a from b", "take $40 from account a and transfer it to account b"]
 
 
-def run(rows: list[Row], threshold: float = 0.95) -> Outcome:
-    entries = make_entries(rows)
-    outcome = drop_same_meaning(entries, make_context(dedup={"semantic": {"threshold": threshold}}))
-    check_account("semantic", entries, outcome)
-    return outcome
+def run(rows: list[Row], threshold: float = 0.95) -> StageResult:
+    given = select(rows)
+    result = SemanticDuplicates().run(given, make_context(dedup={"semantic": {"threshold": threshold}}), {})
+    check_account("semantic", given, result)
+    return result
 
 
 def test_the_preferred_row_stays_and_the_other_names_it() -> None:
@@ -34,14 +35,14 @@ def test_the_preferred_row_stays_and_the_other_names_it() -> None:
         make_row(HELLO[1], "bonjour, to a friend salut", id="b"),
         make_row("book a table for tonight", id="c"),
     ]
-    outcome = run(rows)
-    assert [entry.row.id for entry in outcome.kept] == ["b", "c"]
-    (item,) = outcome.rejections
+    result = run(rows)
+    assert result.kept.ids() == ["b", "c"]
+    (item,) = result.rejections
     assert (item.id, item.stage, item.reason) == ("a", "semantic", "same-meaning")
     assert item.because_of is not None
     assert item.because_of.id == "b"
     assert 0.95 <= item.because_of.similarity < 1
-    assert sum(outcome.counts["similarities"].values()) == 1
+    assert sum(result.counts["similarities"].values()) == 1
 
 
 def test_other_numbers_and_conflicts_are_no_duplicates() -> None:
@@ -53,15 +54,15 @@ def test_other_numbers_and_conflicts_are_no_duplicates() -> None:
         make_row("", "no prompt", id="empty"),
         make_row(" ", "no prompt either", id="blank"),
     ]
-    assert run(rows).rejections == []
+    assert list(run(rows).rejections) == []
     moved = make_row("please move 40 dollars from savings to checking", id="please")
     assert [item.id for item in run([*rows, moved]).rejections] == ["forty"]
 
 
 def test_rows_that_a_dropped_one_resembles_are_tied() -> None:
-    outcome = run([make_row(text, id=text) for text in HELLO], 0.9)
-    (kept,) = outcome.kept
-    assert set(outcome.ties) == {kept.row.id}
+    result = run([make_row(text, id=text) for text in HELLO], 0.9)
+    (kept,) = result.kept
+    assert set(result.ties) == {kept.id}
     assert run([make_row(MONEY[0], id="x"), make_row("what is the weather like", id="y")]).ties == {}
 
 
@@ -88,7 +89,7 @@ def test_a_build_with_the_stage(tmp_path: Path, run_cli: Callable[..., Completed
 def test_the_default_threshold_tells_requests_apart(public_data: Path) -> None:
     """Of 150 intents' requests, a subset: those that go say what one of the same intent says."""
     pairs = json.loads((public_data / "clinc150" / "data_full.json").read_text())["val"][:1200]
-    outcome = run([make_row(text, label, id=f"{n}", label=label) for n, (text, label) in enumerate(pairs)])
+    result = run([make_row(text, label, id=f"{n}", label=label) for n, (text, label) in enumerate(pairs)])
     labels = {str(n): label for n, (_, label) in enumerate(pairs)}
-    assert len(outcome.rejections) > 20
-    assert all(labels[item.id or ""] == labels[item.because_of.id] for item in outcome.rejections if item.because_of)
+    assert len(result.rejections) > 20
+    assert all(labels[item.id or ""] == labels[item.because_of.id] for item in result.rejections if item.because_of)

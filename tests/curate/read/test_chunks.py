@@ -119,13 +119,16 @@ each_way = pytest.mark.parametrize("fast_bytes", [0, 1 << 50], ids=["by machine 
 
 @each_way
 @pytest.mark.parametrize(("threads", "chunk_bytes"), [(1, 1), (1, 300), (1, 1 << 20), (2, 300)])
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+@pytest.mark.parametrize(
+    ("name", "prefer"),
+    [("rows.jsonl", ["longest"]), ("rows.jsonl", ["longest", "newest"]), ("rows.jsonl.gz", ["score"])],
+)
 def test_chunks_hold_what_reading_in_one_go_finds(
-    tmp_path: Path, threads: int, chunk_bytes: int, name: str, fast_bytes: int
+    tmp_path: Path, threads: int, chunk_bytes: int, name: str, prefer: list[str], fast_bytes: int
 ) -> None:
     content = b"\r\n".join(lines())  # and no line end after the last
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    given = context(tmp_path, threads, name, dedup={"prefer": ["longest", "newest"]}, seed=3)
+    given = context(tmp_path, threads, name, dedup={"prefer": prefer}, seed=3)
     recipe = given.recipe
     assert recipe.dedup is not None
     plain, told = one_by_one(recipe.sources[0], tmp_path)
@@ -211,14 +214,18 @@ def test_sketches_made_while_reading_are_those_of_all_texts_at_once(tmp_path: Pa
 def test_a_process_that_dies_is_told_and_not_waited_for(tmp_path: Path, fast_bytes: int) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b"\n".join(lines() * 50))
     given = context(tmp_path, 2)
-    with reading(given, all_makers(given), 1, chunk_bytes=100, pool_bytes=0, fast_bytes=fast_bytes) as reader:
+    how = {"chunk_bytes": 100, "pool_bytes": 0, "fast_bytes": fast_bytes}
+    with (
+        pytest.raises(ServiceError, match="ended from outside"),
+        reading(given, all_makers(given), 1, **how) as reader,
+    ):
         parts = chunks_of(reader, given)
         next(parts)
         for process in multiprocessing.active_children():
             assert process.pid is not None
             os.kill(process.pid, 9)
-        with pytest.raises(ServiceError, match="ended from outside"):
-            list(parts)
+        list(parts)
+        pytest.fail("it went on")
 
 
 @each_way

@@ -5,7 +5,6 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from curate.table.row_ref import Entry, Place
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -13,8 +12,10 @@ from pydantic import ValidationError
 from curate.core.errors import ConfigError
 from curate.core.rows.row import Message, Row, encode_row
 from curate.recipe.screens import Screens
-from curate.screen.stage import RULES, Screened, screen
-from tests.curate.row_makers import make_entries, make_row
+from curate.screen.measures import make_measures
+from curate.screen.stage import RULES, Summary, redact, screen
+from curate.table.stage import StageResult
+from tests.curate.row_makers import make_row, select
 
 HERE = Path()
 PROSE = "The river runs from the hills to the sea, and in spring it floods the low fields near the old mill."
@@ -38,8 +39,17 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def run(rows: list[Row], settings: dict[str, Any], folder: Path = HERE, **more: Any) -> Screened:
-    return screen(make_entries(rows), Screens.model_validate(settings), folder, **more)
+def run(rows: list[Row], settings: dict[str, Any], folder: Path = HERE, **more: Any) -> StageResult:
+    return screen(select(rows), Screens.model_validate(settings), folder, **more)
+
+
+def values(done: StageResult, name: str) -> list[Any]:
+    """What a screen measured of each row, in order."""
+    return list(done.measured[name].values())
+
+
+def summaries(done: StageResult) -> dict[str, Summary]:
+    return {summary.screen: summary for summary in msgspec.convert(done.report, list[Summary])}
 
 
 def with_action(action: str) -> dict[str, Any]:
@@ -48,19 +58,19 @@ def with_action(action: str) -> dict[str, Any]:
 
 def test_reporting_keeps_every_row_and_measures_it() -> None:
     done = run(ROWS, EVERYTHING)
-    assert [entry.row for entry in done.outcome.kept] == ROWS
-    assert done.outcome.rejections == []
-    assert done.columns.columns == ["id", *RULES]
-    assert done.columns["id"].to_list() == [row.id for row in ROWS]
-    assert done.columns["personal-data"].to_list() == [1, 0, 0, 0, 0, 0]
-    assert done.columns["language"].to_list()[3:] == [1, 0, 0.5]
-    assert done.columns["repetition"].is_null().to_list() == [True, False, True, True, False, True]
-    assert done.columns["refusals"].to_list() == [0, 0, 1, 0, 0, 0]
+    assert list(done.kept.rows) == ROWS
+    assert len(done.rejections) == 0
+    assert list(done.measured) == list(RULES)
+    assert all(list(column) == [row.id for row in ROWS] for column in done.measured.values())
+    assert values(done, "personal-data") == [1, 0, 0, 0, 0, 0]
+    assert values(done, "language")[3:] == [1, 0, 0.5]
+    assert [value is None for value in values(done, "repetition")] == [True, False, True, True, False, True]
+    assert values(done, "refusals") == [0, 0, 1, 0, 0, 0]
 
 
 def test_rejecting_names_the_screen_and_what_is_kept_adds_up() -> None:
     done = run(ROWS, with_action("reject"))
-    reasons = {rejection.id: rejection.reason for rejection in done.outcome.rejections}
+    reasons = {rejection.id: rejection.reason for rejection in done.rejections}
     assert reasons == {
         ROWS[0].id: "personal-data",
         ROWS[1].id: "repetition",
@@ -68,41 +78,41 @@ def test_rejecting_names_the_screen_and_what_is_kept_adds_up() -> None:
         ROWS[3].id: "language",
         ROWS[5].id: "low-information",
     }
-    assert [entry.row.id for entry in done.outcome.kept] == [ROWS[4].id]
-    details = [rejection.detail for rejection in done.outcome.rejections]
+    assert done.kept.ids() == [ROWS[4].id]
+    details = [rejection.detail for rejection in done.rejections]
     assert "1 email; the first at character" in details[0]
     assert "bob@" not in details[0]
     assert "the limit is" in details[1]
     assert details[3] == "de, expected en"
-    assert all(rejection.stage == "screen" for rejection in done.outcome.rejections)
+    assert all(rejection.stage == "screen" for rejection in done.rejections)
 
 
 def test_summaries_count() -> None:
-    summaries = {summary.screen: summary for summary in run(ROWS, EVERYTHING).summaries}
-    assert summaries["personal-data"].kinds == {"email": 1}
-    assert summaries["language"].kinds["de"] == 1
-    assert sum(summaries["language"].kinds.values()) == len(ROWS)
-    assert (summaries["repetition"].rows, summaries["repetition"].unmeasured, summaries["repetition"].over) == (6, 4, 1)
-    assert summaries["refusals"].kinds == {"cannot-help": 1}
+    found = summaries(run(ROWS, EVERYTHING))
+    assert found["personal-data"].kinds == {"email": 1}
+    assert found["language"].kinds["de"] == 1
+    assert sum(found["language"].kinds.values()) == len(ROWS)
+    assert (found["repetition"].rows, found["repetition"].unmeasured, found["repetition"].over) == (6, 4, 1)
+    assert found["refusals"].kinds == {"cannot-help": 1}
 
 
 def test_redaction_changes_the_rows_over_the_threshold_and_their_bytes() -> None:
     rows = [make_row("bob@example.com or ann@example.com", id="1"), make_row("bob@example.com", id="2")]
     done = run(rows, {"personal_data": {"action": "redact", "threshold": 1}})
-    first, second = done.outcome.kept
+    first, second = done.kept
     assert first.row.messages[0].text == "[EMAIL] or [EMAIL]"
-    assert b"@" not in first.raw
+    assert b"@" not in first.raw + first.line
     assert msgspec.json.decode(first.raw, type=Row) == first.row
     assert (second.row, second.raw) == (rows[1], encode_row(rows[1]))
-    assert done.summaries[0].redacted == 1
-    assert done.outcome.rejections == []
+    assert summaries(done)["personal-data"].redacted == 1
+    assert len(done.rejections) == 0
 
 
 def test_a_rejected_row_is_not_redacted_too() -> None:
     rows = [make_row("p", "I'm sorry, but I can't help bob@example.com.")]
     done = run(rows, {"personal_data": {"action": "redact"}, "refusals": {"action": "reject"}})
-    assert [rejection.reason for rejection in done.outcome.rejections] == ["refusals"]
-    assert done.outcome.kept == []
+    assert [rejection.reason for rejection in done.rejections] == ["refusals"]
+    assert len(done.kept) == 0
 
 
 def test_two_redacting_screens_and_own_patterns() -> None:
@@ -111,7 +121,7 @@ def test_two_redacting_screens_and_own_patterns() -> None:
         "personal_data": {"action": "redact", "patterns": {"customer": r"\bK-[0-9]{4}\b"}},
     }
     row = make_row("I am K-1234, bob@example.com", "postgres://bob:s3cretpw@db.example.com for K-1234")
-    kept = run([row], settings).outcome.kept[0].row
+    (kept,) = run([row], settings).kept.rows
     assert kept.messages[0].text == "I am [CUSTOMER], [EMAIL]"
     assert kept.answer == "postgres://[URL-PASSWORD]@db.example.com for [CUSTOMER]"
 
@@ -126,11 +136,10 @@ rows_of_text = st.lists(st.tuples(texts, texts), min_size=1, max_size=6).map(
 def test_every_row_is_kept_or_rejected_and_redaction_leaves_no_hit(rows: list[Row], action: str) -> None:
     settings = {"personal_data": {"action": action}, "secrets": {"action": action}}
     done = run(rows, settings)
-    kept = [entry.row.id for entry in done.outcome.kept]
-    assert sorted(kept + [str(rejection.id) for rejection in done.outcome.rejections]) == [row.id for row in rows]
+    assert sorted(done.kept.ids() + [str(rejection.id) for rejection in done.rejections]) == [row.id for row in rows]
     if action != "report":
-        again = run([entry.row for entry in done.outcome.kept], {"personal_data": {}, "secrets": {}})
-        assert sum(summary.over for summary in again.summaries) == 0
+        again = run(list(done.kept.rows), {"personal_data": {}, "secrets": {}})
+        assert sum(summary.over for summary in summaries(again).values()) == 0
 
 
 def test_thresholds_change_without_reading_texts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,8 +155,8 @@ def test_thresholds_change_without_reading_texts_again(tmp_path: Path, monkeypat
         monkeypatch.setattr(f"curate.screen.measures.{target}", fail)
     strict = {**EVERYTHING, "repetition": {"min_words": 5, "threshold": 0.5}, "language": {"expected": ["de"]}}
     second = run(ROWS, strict, side_folder=tmp_path)
-    assert second.columns["personal-data"].equals(first.columns["personal-data"])
-    assert second.columns["language"].to_list() == [1, 0.5, 1, 0, 1, 0.5]
+    assert second.measured["personal-data"] == first.measured["personal-data"]
+    assert values(second, "language") == [1, 0.5, 1, 0, 1, 0.5]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
@@ -162,45 +171,49 @@ def test_only_new_texts_are_measured_and_the_result_is_the_same(tmp_path: Path) 
     grown = run([*ROWS[::-1], make_row("again", ROWS[0].answer)], settings, tmp_path, side_folder=side)
     assert (tmp_path / "seen.txt").read_text().split() == ["3", "3"]
     fresh = run([*ROWS[::-1], make_row("again", ROWS[0].answer)], settings, tmp_path)
-    assert grown.columns.equals(fresh.columns)
+    assert grown.measured == fresh.measured
 
 
 def test_a_damaged_side_file_is_made_again(tmp_path: Path) -> None:
     first = run(ROWS, EVERYTHING, side_folder=tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:50])
-    assert run(ROWS, EVERYTHING, side_folder=tmp_path).columns.equals(first.columns)
+    assert run(ROWS, EVERYTHING, side_folder=tmp_path).measured == first.measured
 
 
 def test_threads_do_not_change_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.screen.columns._CHUNK_TEXTS", 2)
     one, two = run(ROWS, EVERYTHING), run(ROWS, EVERYTHING, threads=2)
-    assert one.columns.equals(two.columns)
-    assert one.summaries == two.summaries
+    assert one.measured == two.measured
+    assert one.report == two.report
 
 
 def test_no_rows_and_no_screens() -> None:
     nothing = run([], EVERYTHING)
-    assert (nothing.outcome.kept, len(nothing.columns)) == ([], 0)
+    assert (len(nothing.kept), nothing.measured) == (0, {name: {} for name in RULES})
     unscreened = run(ROWS, {})
-    assert len(unscreened.outcome.kept) == len(ROWS)
-    assert unscreened.columns.columns == ["id"]
+    assert len(unscreened.kept) == len(ROWS)
+    assert unscreened.measured == {}
 
 
 def test_odd_rows_pass_through() -> None:
     rows = [
         Row(id="none", messages=[]),
-        Row(
-            id="surrogate", messages=[Message("user", "a\ud800 bob@example.com"), Message("assistant", "\x00\x1b[31m")]
-        ),
+        Row(id="odd", messages=[Message("user", "a\ufffd bob@example.com"), Message("assistant", "\x00\x1b[31m")]),
         make_row("q", "漢" * 3000, id="long"),
     ]
-    entries = [Entry(row, Place("made", "made.jsonl", number, 0), b"") for number, row in enumerate(rows)]
-    settings = Screens.model_validate({**EVERYTHING, "personal_data": {"action": "redact"}})
-    done = screen(entries, settings, HERE)
-    assert [entry.row.id for entry in done.outcome.kept] == ["none", "surrogate", "long"]
-    assert done.columns["personal-data"].to_list() == [0, 1, 0]
-    assert done.outcome.kept[1].row.messages[0].text == "a\ufffd [EMAIL]"
+    done = run(rows, {**EVERYTHING, "personal_data": {"action": "redact"}})
+    assert done.kept.ids() == ["none", "odd", "long"]
+    assert values(done, "personal-data") == [0, 1, 0]
+    assert done.kept.rows[1].messages[0].text == "a\ufffd [EMAIL]"
+
+
+def test_half_characters_are_replaced_where_something_is_redacted() -> None:
+    (measure,) = make_measures(Screens.model_validate({"personal_data": {}}), HERE)
+    assert measure.find is not None
+    odd = Row(id="odd", messages=[Message("user", "a\ud800 bob@example.com"), Message("assistant", "\x00\x1b[31m")])
+    (clean,) = redact([odd], measure.settings.on, measure.find)
+    assert [message.text for message in clean.messages] == ["a\ufffd [EMAIL]", "\x00\x1b[31m"]
 
 
 def test_own_functions_measure(tmp_path: Path) -> None:
@@ -212,11 +225,11 @@ def test_own_functions_measure(tmp_path: Path) -> None:
     mine = {"name": "size", "function": "mine.py:size", "on": "answer", "threshold": 3, "action": "reject"}
     rows = [make_row("a", ""), make_row("b", "nan"), make_row("c", "abcd"), make_row("d", "abc")]
     done = run(rows, {"custom": [mine]}, tmp_path)
-    assert done.columns["size"].to_list() == [None, None, 4, 3]
-    assert [rejection.detail for rejection in done.outcome.rejections] == ["size gave 4, the threshold is 3"]
-    assert done.summaries[0].unmeasured == 2
+    assert values(done, "size") == [None, None, 4, 3]
+    assert [rejection.detail for rejection in done.rejections] == ["size gave 4, the threshold is 3"]
+    assert summaries(done)["size"].unmeasured == 2
     toxicity = run(rows, {"toxicity": {"classifier": "mine.py:size", "on": "answer"}}, tmp_path)
-    assert toxicity.columns["toxicity"].to_list() == [None, None, 4, 3]
+    assert values(toxicity, "toxicity") == [None, None, 4, 3]
     for name, words in (
         ("broken", "ZeroDivisionError"),
         ("short", "0 numbers for 4 texts"),

@@ -2,88 +2,183 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
-from curate.table.row_ref import Because, Rejection, encode_rejection, reject
 
-from curate.dedup.cluster_table import Texts, ids_among, repeated
+from curate.dedup.cluster_table import repeated
+from curate.table.byte_store import ByteSpool
+from curate.table.id_numbers import IdNumbers
 from curate.table.rejections import (
-    Found,
-    Others,
+    Because,
+    Block,
+    Instead,
+    LooseRecords,
+    OtherRows,
+    Rejection,
     Rejections,
-    Repeats,
     Rule,
-    count_reasons,
-    rejected_lines,
-    rejected_rows,
-    sizes_by_path,
-    sizes_by_rule,
+    encode_rejection,
 )
-from tests.curate.row_makers import make_entries, make_row
+from curate.table.row_table import TextNumbers
+from curate.table.selection import RowSelection
+from tests.curate.row_makers import make_row, select
 
 RULES = [Rule("near", "{similarity:.2f} of {name}"), Rule("earlier", "as {name} says {{so}}")]
+BROKEN = Rejection(id=None, path="p", line=1, offset=0, stage="read", reason="not-json", detail="{no", raw="{\\xff é")
+NAMED = Rejection(id="r1", path="p", line=9, offset=70, stage="read", reason="not-a-row", detail="d", raw="")
 
 
 @pytest.fixture
-def repeats() -> Repeats:
-    entries = make_entries([make_row(f"prompt {n}", id=f"r{n}") for n in range(6)])
-    found = Found(np.array([4, 1, 3]), np.array([0, ~1, 5]), np.array([0.5, 1.0, 0.75]), np.array([0, 1, 0], np.uint8))
-    return Repeats("near", entries, found, RULES, Others(["x", "y"], ["old", "older"]))
+def rows() -> RowSelection:
+    return select([make_row(f"prompt {n}", id=f"r{n}") for n in range(6)])
 
 
-def one_by_one(repeats: Repeats) -> list[Rejection]:
-    row = dict(zip(("r4", "r1", "r3"), repeats.rows, strict=True))
+@pytest.fixture
+def repeats(rows: RowSelection) -> Rejections:
+    others = OtherRows(["x", "y"], ["old", "older"])
+    instead = Instead(rows.table, np.array([0, ~1, 5]), np.array([0.5, 1.0, 0.75]), others)
+    return Rejections([Block("near", rows.take([4, 1, 3]), RULES, np.array([0, 1, 0], np.uint8), None, instead)])
+
+
+@pytest.fixture
+def unread() -> Rejections:
+    spool = ByteSpool()
+    spool.add(b"something else")
+    items = [
+        (item.id, item.line, item.offset, spool.add(raw), len(raw))
+        for item, raw in ((BROKEN, b"{\xff \xc3\xa9"), (NAMED, b""))
+    ]
+    rules = [Rule("not-a-row"), Rule("not-json")]
+    return Rejections([Block("read", LooseRecords(spool, "p", items), rules, np.array([1, 0]), ["{no", "d"])])
+
+
+def one_by_one(rows: RowSelection) -> list[Rejection]:
+    def reject(at: int, reason: str, detail: str, because: Because) -> Rejection:
+        row = rows[at]
+        return Rejection(
+            id=row.id, path="made.jsonl", line=at + 1, offset=at, stage="near", reason=reason, detail=detail,
+            because_of=because, raw=row.raw.decode(),
+        )  # fmt: skip
+
     return [
-        reject(row["r4"], "near", "near", "0.50 of r0", Because("r0", 0.5)),
-        reject(row["r1"], "near", "earlier", "as y of older says {so}", Because("y", 1.0, "older")),
-        reject(row["r3"], "near", "near", "0.75 of r5", Because("r5", 0.75)),
+        reject(4, "near", "0.50 of r0", Because("r0", 0.5)),
+        reject(1, "earlier", "as y of older says {so}", Because("y", 1.0, "older")),
+        reject(3, "near", "0.75 of r5", Because("r5", 0.75)),
     ]
 
 
-def told(rejections: Sequence[Rejection]) -> tuple[list[tuple[object, ...]], object, object]:
-    """What columns say of the rejections of stage near, with ids and datasets as text; and the sizes of them all."""
-    ids, datasets, paths = ids_among(rejections), Texts(), Texts()
-    found = repeated(rejections, ("exact", "near"), ids, datasets, paths)
-    known, files = [*datasets.known, None], list(paths.known)
-    lines = zip(
-        found.at.tolist(), ids.names(found.id), ids.names(found.instead), found.similarity.tolist(),
-        found.stage.tolist(), [known[at] for at in found.dataset.tolist()], [files[at] for at in found.path.tolist()],
-        found.line.tolist(),
+def holds(found: Rejections, plain: Sequence[Rejection]) -> bool:
+    """Everything that can be asked of rejections, against the same asked of each."""
+    assert list(found) == list(plain)
+    assert (len(found), found.ids()) == (len(plain), [item.id for item in plain])
+    assert b"".join(found.lines()) == b"".join(encode_rejection(item) + b"\n" for item in plain)
+    assert [found[at] for at in range(-len(plain), len(plain))] == [*plain, *plain]
+    for part in (slice(2), slice(1, 5), slice(-2, None), slice(None, None, -1), slice(9, 12)):
+        assert found[part] == plain[part]
+    for at in (len(plain), -len(plain) - 1):
+        with pytest.raises(IndexError):
+            found[at]
+    reasons = Counter((item.stage, item.reason) for item in plain)
+    assert list(found.reasons().items()) == list(reasons.items())
+    by_rule, by_path = found.sizes_by_rule(), found.sizes_by_path()
+    assert {rule: some.size for rule, some in by_rule.items()} == reasons
+    assert {path: some.size for path, some in by_path.items()} == Counter(item.path for item in plain)
+    return True
+
+
+def test_columns_say_what_the_rejections_say(rows: RowSelection, repeats: Rejections) -> None:
+    plain = one_by_one(rows)
+    assert holds(repeats, plain)
+    sizes = [len(item.raw.encode()) for item in plain]
+    assert {rule: some.tolist() for rule, some in repeats.sizes_by_rule().items()} == {
+        ("near", "near"): [sizes[0], sizes[2]],
+        ("near", "earlier"): [sizes[1]],
+    }
+    assert {path: some.tolist() for path, some in repeats.sizes_by_path().items()} == {"made.jsonl": sizes}
+    numbers = repeats.numbers()
+    assert numbers is not None
+    assert numbers.tolist() == [4, 1, 3]
+
+
+def test_records_that_are_no_rows_say_so_too(unread: Rejections) -> None:
+    assert holds(unread, [BROKEN, NAMED])
+    assert unread.numbers() is None
+    assert unread.sizes_by_path()["p"].tolist() == [5, 0]
+
+
+def test_rows_are_rejected_for_reasons_of_their_own(rows: RowSelection) -> None:
+    why = [("b", "{name} {"), ("a", "half \ud800"), ("b", "")]
+    plain = Rejections.of_rows("s", rows.take([2, 0, 5]), why)
+    assert [(item.id, item.reason, item.detail, item.because_of) for item in plain] == [
+        ("r2", "b", "{name} {", None), ("r0", "a", "half \\ud800", None), ("r5", "b", "", None),
+    ]  # fmt: skip
+    assert holds(plain, list(plain))
+    because: list[tuple[str, float, str | None]] = [("i1", 0.5, "suite"), ("r4", 1.0, None), ("i1", 1.0, "suite")]
+    leaks = Rejections.of_rows("s", rows.take([2, 0, 5]), why, because)
+    assert [item.because_of for item in leaks] == [Because(*one) for one in because]
+    assert [item.detail for item in leaks] == [item.detail for item in plain]
+    assert holds(leaks, list(leaks))
+    assert holds(Rejections.of_rows("s", rows[:0], []), [])
+
+
+def test_blocks_behave_as_one_list(rows: RowSelection, repeats: Rejections, unread: Rejections) -> None:
+    several = unread + repeats + Rejections() + repeats
+    plain = [BROKEN, NAMED, *one_by_one(rows), *one_by_one(rows)]
+    assert holds(several, plain)
+    assert several.numbers() is None
+    left = several.without([0, 3, 7])
+    assert holds(left, [item for at, item in enumerate(plain) if at not in {0, 3, 7}])
+    assert holds(several.without([]), plain)
+    assert holds(several.without(range(8)), [])
+    assert holds(Rejections(), [])
+
+
+def test_what_repeats_what_is_told_in_columns(rows: RowSelection, repeats: Rejections, unread: Rejections) -> None:
+    ids, datasets, paths = IdNumbers(rows.table), TextNumbers(), TextNumbers()
+    other = Rejections([replace(block, stage="exact") for block in repeats.blocks])
+    found = repeated(unread + repeats + other, ("exact", "near"), ids, datasets, paths)
+    named, files = [*datasets.texts, None], paths.texts
+    told = zip(
+        found.at.tolist(), ids.ids(found.id), ids.ids(found.instead), found.similarity.tolist(), found.stage.tolist(),
+        [named[at] for at in found.dataset.tolist()], [files[at] for at in found.path.tolist()], found.line.tolist(),
         strict=True,
     )  # fmt: skip
-    sizes = [{key: sorted(some.tolist()) for key, some in by.items()}
-             for by in (sizes_by_rule(rejections), sizes_by_path(rejections))]  # fmt: skip
-    return list(lines), *sizes
+    plain = one_by_one(rows)
+    assert list(told) == [
+        (at, item.id, because.id, because.similarity, stage, because.dataset, item.path, item.line)
+        for at, stage, item in [(n, 1, plain[n - 2]) for n in (2, 3, 4)] + [(n, 0, plain[n - 5]) for n in (5, 6, 7)]
+        if (because := item.because_of) is not None
+    ]
+    assert repeated(repeats, ("exact",), ids, datasets, paths).at.size == 0
 
 
-def test_columns_say_what_the_rejections_say(repeats: Repeats) -> None:
-    plain = one_by_one(repeats)
-    assert list(repeats) == plain == repeats
-    assert [repeats[0], repeats[-1], *repeats[1:2]] == [plain[0], plain[2], plain[1]]
-    with pytest.raises(IndexError):
-        repeats[3]
-    assert told(repeats) == told(plain)
-    sizes = {rule: found.tolist() for rule, found in sizes_by_rule(repeats).items()}
-    assert sizes == {
-        ("near", "near"): [item.size for item in (plain[0], plain[2])],
-        ("near", "earlier"): [plain[1].size],
-    }
-    assert count_reasons(repeats) == count_reasons(plain) == Counter({("near", "near"): 2, ("near", "earlier"): 1})
-    assert rejected_rows(repeats) == rejected_rows(plain) == [item.held for item in plain]
-    assert b"".join(rejected_lines(repeats)) == b"".join(encode_rejection(item) + b"\n" for item in plain)
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_what_is_changed_of_rejections_stands_where_it_stood(
+    rows: RowSelection, repeats: Rejections, unread: Rejections, at_once: int
+) -> None:
+    several, spool = unread + repeats + repeats, ByteSpool()
+    plain = list(several)
 
+    def clean(items: Sequence[Rejection]) -> list[Rejection]:
+        """Some of them with other words, an id and a place."""
+        other = {
+            "r1": {"id": "hidden-1", "raw": "new é"},
+            "r3": {"path": "elsewhere", "detail": "{so}", "because_of": Because("hidden-2", 0.75, None)},
+        }
+        return [msgspec.structs.replace(item, **more) if (more := other.get(item.id or "")) else item for item in items]
 
-def test_parts_behave_as_one_list(repeats: Repeats) -> None:
-    unread = Rejection(id=None, path="p", line=1, offset=0, stage="read", reason="not-json", detail="", held="{")
-    several = Rejections([unread], repeats, [])
-    several.add(Rejections(repeats))
-    plain = [unread, *one_by_one(repeats), *one_by_one(repeats)]
-    assert several == plain
-    assert [several[at] for at in range(-7, 7)] == plain + plain
-    for part in (slice(2), slice(1, 5), slice(-2, None), slice(None, None, -1), slice(9, 12)):
-        assert several[part] == plain[part]
-    assert rejected_rows(several) is None
-    assert told(several) == told(plain)
-    assert told([]) == ([], {}, {})
-    assert b"".join(rejected_lines(several)) == b"".join(encode_rejection(item) + b"\n" for item in plain)
+    found = several.reworded(clean, spool, at_once)
+    assert holds(found, clean(plain))
+    assert list(several) == plain
+    ids, datasets, paths = IdNumbers(rows.table), TextNumbers(), TextNumbers()
+    columns = repeated(found, ("near",), ids, datasets, paths)
+    wanted = [item for item in clean(plain) if item.because_of is not None]
+    assert ids.ids(columns.id) == [item.id for item in wanted]
+    assert ids.ids(columns.instead) == [item.because_of.id for item in wanted if item.because_of is not None]
+    assert several.reworded(list, spool, at_once).numbers() is None
+    numbers = repeats.reworded(list, spool, at_once).numbers()
+    assert numbers is not None
+    assert numbers.tolist() == [4, 1, 3]

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from curate.build.stage_inputs import find_files
 from curate.core.chat.chat_format import ChatFormat, Encoded
 from curate.core.chat.token_text import Spelling
 from curate.core.rows.row import Message, Row
-from curate.read.sources import find_files
+from curate.recipe.rule_ids import RULES
 from curate.validate.rules import template
-from curate.validate.stage import RULES, validate
+from curate.validate.stage import Validation
 from tests.chat_formats import FAMILIES, chat_format
-from tests.curate.row_makers import make_context, make_entries, make_row
+from tests.curate.row_makers import make_context, make_row, select
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +27,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reasons(rows: list[Row], base: Path, **checks: Any) -> dict[str, str]:
-    outcome = validate(make_entries(rows), make_context(base.parent, base=base.name, validate=checks))
-    assert len(outcome.kept) + len(outcome.rejections) == len(rows)
-    return {str(item.id): item.reason for item in outcome.rejections}
+    result = Validation().run(select(rows), make_context(base.parent, base=base.name, validate=checks), {})
+    assert len(result.kept) + len(result.rejections) == len(rows)
+    return {str(item.id): item.reason for item in result.rejections}
 
 
 def test_rows_that_cannot_be_trained_on_are_rejected_with_the_templates_rule(base: Path) -> None:

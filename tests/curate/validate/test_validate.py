@@ -7,25 +7,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from curate.table.row_ref import Entry
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.errors import ConfigError
 from curate.core.rows.answer_schema import Schemas
 from curate.core.rows.formats.registry import FORMATS
-from curate.core.rows.row import Message, Row
-from curate.recipe.rule_ids import SEVERITY
+from curate.core.rows.row import Message, Row, encode_row
+from curate.recipe.rule_ids import RULES, SEVERITY
+from curate.table.row_table import RowTable
+from curate.table.selection import RowSelection
+from curate.table.stage import StageResult
 from curate.validate.repairs import REPAIRS, repair
+from curate.validate.rules.conversation import check_messages
 from curate.validate.rules.text import check_text
 from curate.validate.rules.tool_calls import tool_rule
-from curate.validate.stage import RULES, check_messages, validate
+from curate.validate.stage import Validation
 from tests.conftest import ROOT
-from tests.curate.row_makers import make_context, make_entries, make_row
+from tests.curate.row_makers import make_context, make_row, select
 
 U, A, S = Message("user", "q"), Message("assistant", "a"), Message("system", "s")
 CALL = Message("assistant", None, tool_calls=[{"id": "1", "function": {"name": "f", "arguments": "{}"}}])
 TOOL = Message("tool", "result", tool_call_id="1")
+
+
+def validate(rows: RowSelection, folder: Path = Path(), **checks: Any) -> StageResult:
+    return Validation().run(rows, make_context(folder, validate=checks), {})
+
+
+def assert_same_with_a_column(rows: RowSelection, done: StageResult, **checks: Any) -> None:
+    """Which rows are sound is worked out while they are read, or here: what comes of it is the same."""
+    table = RowTable(Validation().makers(make_context(validate=checks).recipe, Path()))
+    again = validate(RowSelection.of_rows(list(rows.rows), "made", "made.jsonl", table), **checks)
+    assert (list(again.kept), list(again.rejections)) == (list(done.kept), list(done.rejections))
+    assert again.counts == done.counts
 
 
 @pytest.mark.parametrize(
@@ -61,8 +76,8 @@ def test_roles_order_and_content(messages: list[Message], reason: str | None) ->
 
 def check(answer: str, schema: object, folder: Path = Path(), target: str = "meta.schema") -> str | None:
     row = make_row("q", answer, meta={} if schema is None else {"schema": schema})
-    outcome = validate(make_entries([row]), make_context(folder, validate={"target_schema": target}))
-    return outcome.rejections[0].reason if outcome.rejections else None
+    rejections = validate(select([row]), folder, target_schema=target).rejections
+    return rejections[0].reason if rejections else None
 
 
 @pytest.mark.parametrize(
@@ -144,11 +159,11 @@ def test_tool_calls_are_paired_and_fit_their_tool(turns: list[Message], reason: 
 
 def test_a_tool_whose_schema_cannot_be_used_is_a_warning() -> None:
     tools = [{"name": "f", "parameters": {"type": "dict"}}]
-    entries = make_entries([Row(id="r", messages=[U, call(f())], tools=tools)])
-    outcome = validate(entries, make_context())
-    assert outcome.counts == {"warnings": {"bad-tool-schema": 1}}
-    assert outcome.kept == entries
-    strict = validate(entries, make_context(validate={"severity": {"bad-tool-schema": "error"}}))
+    rows = select([Row(id="r", messages=[U, call(f())], tools=tools)])
+    done = validate(rows)
+    assert done.counts == {"warnings": {"bad-tool-schema": 1}}
+    assert list(done.kept) == list(rows)
+    strict = validate(rows, severity={"bad-tool-schema": "error"})
     assert [item.reason for item in strict.rejections] == ["bad-tool-schema"]
 
 
@@ -191,13 +206,13 @@ def test_text_read_with_the_wrong_encoding_is_found_and_the_right_one_is_named(t
 
 
 def test_severity_is_the_recipes_to_say() -> None:
-    entries = make_entries([make_row("q", "{{name}}"), make_row("q", "cafÃ©"), make_row("", "a")])
+    rows = select([make_row("q", "{{name}}"), make_row("q", "cafÃ©"), make_row("", "a")])
     severity = {"placeholder": "warning", "mojibake": "off"}
-    outcome = validate(entries, make_context(validate={"severity": severity}))
-    assert outcome.kept == entries[:2]
-    assert outcome.counts == {"warnings": {"placeholder": 1}}
+    done = validate(rows, severity=severity)
+    assert list(done.kept) == list(rows[:2])
+    assert done.counts == {"warnings": {"placeholder": 1}}
     with pytest.raises(ValueError, match="no rule is called mojibak"):
-        make_context(validate={"severity": {"mojibak": "off"}})
+        validate(rows, severity={"mojibak": "off"})
 
 
 def test_repairs_are_counted_by_row_and_change_nothing_else() -> None:
@@ -212,12 +227,12 @@ def test_repairs_are_counted_by_row_and_change_nothing_else() -> None:
         ],
         tools=TOOLS,
     )
-    entries = [Entry(one.row, one.place, one.raw, verbatim=True) for one in make_entries([good, messy])]
-    outcome = validate(entries, make_context(validate={"fix": True}))
-    first, second = outcome.kept
-    assert first is entries[0]
-    assert not second.verbatim
-    assert second.raw == entries[1].raw
+    rows = select([good, messy])
+    done = validate(rows, fix=True)
+    first, second = done.kept
+    assert first.number == rows[0].number
+    assert (second.place, second.raw) == (rows[1].place, rows[1].raw)
+    assert second.line == encode_row(second.row) != second.raw
     assert [(message.role, message.text) for message in second.row.messages] == [
         ("user", "q"),
         ("assistant", ""),
@@ -228,8 +243,9 @@ def test_repairs_are_counted_by_row_and_change_nothing_else() -> None:
     assert second.row.messages[1].tool_calls == [
         {"id": "1", "type": "function", "function": f()["function"] | ARGUMENTS}
     ]
-    assert outcome.counts["repairs"] == dict.fromkeys(sorted(REPAIRS), 1)
-    assert [item.reason for item in validate(entries, make_context()).rejections] == ["unknown-role"]
+    assert done.counts["repairs"] == dict.fromkeys(sorted(REPAIRS), 1)
+    assert_same_with_a_column(rows, done, fix=True)
+    assert [item.reason for item in validate(rows).rejections] == ["unknown-role"]
 
 
 ARGUMENTS = {"arguments": '{"x":1}'}
@@ -256,13 +272,14 @@ messages = st.lists(
 
 @given(st.lists(messages, max_size=8))
 def test_every_row_is_kept_or_rejected_with_a_known_rule(conversations: Sequence[list[Message]]) -> None:
-    entries = make_entries([Row(id=str(n), messages=list(m)) for n, m in enumerate(conversations)])
-    outcome = validate(entries, make_context())
-    kept: list[Any] = [entry.place.line for entry in outcome.kept]
-    rejected = [rejection.line for rejection in outcome.rejections]
-    assert sorted(kept + rejected) == [entry.place.line for entry in entries]
-    assert {rejection.reason for rejection in outcome.rejections} <= set(RULES)
-    assert all(entry.row.messages[-1].role == "assistant" for entry in outcome.kept)
+    rows = select([Row(id=str(n), messages=list(m)) for n, m in enumerate(conversations)])
+    done = validate(rows)
+    assert_same_with_a_column(rows, done)
+    kept: list[Any] = [row.place.line for row in done.kept]
+    rejected = [rejection.line for rejection in done.rejections]
+    assert sorted(kept + rejected) == [row.place.line for row in rows]
+    assert {rejection.reason for rejection in done.rejections} <= set(RULES)
+    assert all(row.messages[-1].role == "assistant" for row in done.kept.rows)
 
 
 def test_the_page_about_rules_names_each_with_its_severity() -> None:

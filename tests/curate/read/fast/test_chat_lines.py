@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from curate.read.chunk_lines import Lines
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.row import Message, Row, encode_row, encode_rows
 from curate.files.record import Record
 from curate.read.fast.chat_lines import ROLES, Scanned, scan
+from curate.read.fast.lines import Lines
 from curate.read.fast.write_lines import is_verbatim, rewritten
 from curate.read.record_to_row import RowReader
 from curate.recipe.recipe import Source

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from curate.read.chunk_lines import Lines
-from curate.table.row_ref import Context
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.rows.row import Message, Row, encode_row
 from curate.core.rows.row_keys import make_keys
 from curate.core.rows.row_text import chosen_text, text_key, text_lengths
-from curate.dedup.minhash import Banding, sketch, sketch_joined
-from curate.dedup.shingle_words import Joined
-from curate.files.record import Record
+from curate.dedup.minhash import Banding, Sketches, SketchPacks, sketch
+from curate.files.records import Record
 from curate.read.fast.chat_lines import ROLES, Scanned, scan
-from curate.read.fast.plain_columns import WorkedOut, work_out
-from curate.recipe.recipe import Recipe
-from curate.validate.stage import is_sound, make_rules
+from curate.read.fast.lines import Lines
+from curate.read.fast.plain_columns import PlainColumns, plain_columns
+from curate.recipe.recipe import Validate
+from curate.table.chunk import ChunkRows
+from curate.table.text_buffer import TextBuffer
+from curate.validate.stage import make_rules
 
 SPEAKERS = st.sampled_from(["system", "developer", "user", "assistant", "tool", "narrator\nuser"])
 ODD = ["", " ", "a", "A\tb ", "ΑΣ", "ΑΣ\n\nα", "{{name}}", "<INSERT>", "\x00", "Ã©", "\x85", "a\x1fb"]
@@ -30,10 +30,7 @@ MESSAGES = st.lists(st.builds(Message, SPEAKERS, TEXTS), max_size=5)
 CALL = {"id": "1", "function": {"name": "f", "arguments": "{}"}}
 
 
-def rules_of(folder: Path) -> Context:
-    sources = [{"name": "s", "path": "rows.jsonl"}]
-    recipe = {"name": "n", "behaviour": "Answers.", "output": "out", "sources": sources}
-    return Context(Recipe.model_validate(recipe), folder)
+RULES = make_rules(Validate(), Path())
 
 
 def scanned(rows: list[Row]) -> Scanned:
@@ -41,16 +38,15 @@ def scanned(rows: list[Row]) -> Scanned:
     return scan(lines.data, lines.size, lines.places, strict=False)
 
 
-def worked_out(rows: list[Row]) -> WorkedOut:
+def worked_out(rows: list[Row]) -> PlainColumns:
     found = scanned(rows)
     odd = {at: chosen_text(rows[at], "prompt") for at in np.flatnonzero(~found.fits).tolist()}
-    return work_out(found, {at: row.tools for at, row in enumerate(rows) if row.tools}, odd)
+    return plain_columns(found, {at: row.tools for at, row in enumerate(rows) if row.tools}, odd)
 
 
 @given(st.lists(st.builds(Row, id=st.just("r"), messages=MESSAGES, tools=st.sampled_from([None, TOOLS])), max_size=6))
 def test_the_short_way_says_what_the_general_one_says(rows: list[Row]) -> None:
     found, made = scanned(rows), worked_out(rows)
-    rules = make_rules(rules_of(Path()))
     prompts = gathered_texts(made.prompts)
     for at, row in enumerate(rows):
         assert prompts[at].lower() == chosen_text(row, "prompt").lower()
@@ -60,24 +56,34 @@ def test_the_short_way_says_what_the_general_one_says(rows: list[Row]) -> None:
         assert tuple(made.lengths[at].tolist()) == text_lengths(row)
         assert made.keys[at].tobytes() == make_keys(row)
         assert make_keys(row)[16:] == text_key(chosen_text(row, "prompt"))
-        assert make_keys(row, "conversation")[32:] == text_key(chosen_text(row, "conversation"))
-        if made.sound[at]:
-            assert is_sound(row, rules, fix=False)
+        if made.is_clear[at]:
+            assert all(rule(row) is None for rule in RULES)
 
 
-def gathered_texts(texts: Joined) -> list[str]:
+def gathered_texts(texts: TextBuffer) -> list[str]:
     starts = [0, *texts.ends.tolist()]
     assert len(texts.data) % 8 == 0
     assert len(texts.data) >= starts[-1] + 8
     return [texts.data[start : end - 1].tobytes().decode() for start, end in pairwise(starts)]
 
 
+class Prompts(ChunkRows):
+    """Rows of which the prompts alone are known."""
+
+    def __init__(self, prompts: TextBuffer) -> None:
+        self._prompts = prompts
+
+    def texts(self, on: str) -> TextBuffer:
+        assert on == "prompt"
+        return self._prompts
+
+
 def test_a_prompt_of_several_turns_is_sketched_as_one_text() -> None:
     turns = [Message("user", "Ä b"), Message("assistant", "c"), Message("user", "D e"), Message("assistant", "f")]
-    row, prompt = Row(id="r", messages=turns), "Ä b\nc\nD e"
-    made = sketch_joined(worked_out([row, row]).prompts, Banding(2, 4, 2))
-    assert (made.shingles == sketch([prompt, prompt], Banding(2, 4, 2)).shingles).all()
-    assert (made.band_keys == sketch([prompt, prompt], Banding(2, 4, 2)).band_keys).all()
+    row, prompt, banding = Row(id="r", messages=turns), "Ä b\nc\nD e", Banding(2, 4, 2)
+    made = Sketches.unpacked(SketchPacks("prompt", banding).pack(Prompts(worked_out([row, row]).prompts)))
+    assert (made.shingles == sketch([prompt, prompt], banding).shingles).all()
+    assert (made.band_keys == sketch([prompt, prompt], banding).band_keys).all()
 
 
 @given(MESSAGES, MESSAGES)
@@ -91,7 +97,7 @@ def test_keys_are_equal_where_roles_and_normal_texts_are(one: list[Message], oth
 
 def test_ordinary_rows_are_told_to_be_sound_without_the_rules() -> None:
     row = Row(id="r", messages=[Message("system", "s"), Message("user", "q"), Message("assistant", "über 日本")])
-    assert worked_out([row]).sound.all()
+    assert worked_out([row]).is_clear.all()
 
 
 @pytest.mark.parametrize(
@@ -100,12 +106,12 @@ def test_ordinary_rows_are_told_to_be_sound_without_the_rules() -> None:
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
 def test_what_rules_may_object_to_is_left_to_them(text: str, role: str) -> None:
     messages = [Message(one, text if one == role else "text") for one in ("system", "user", "assistant")]
-    assert not worked_out([Row(id="r", messages=messages)]).sound.any()
+    assert not worked_out([Row(id="r", messages=messages)]).is_clear.any()
 
 
 def test_long_talks_are_told_to_be_sound_too() -> None:
     talk = [Message(role, "text") for _ in range(15) for role in ("user", "assistant")]
-    assert worked_out([Row(id="r", messages=talk), Row(id="r", messages=talk[:-1])]).sound.tolist() == [True, False]
+    assert worked_out([Row(id="r", messages=talk), Row(id="r", messages=talk[:-1])]).is_clear.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
