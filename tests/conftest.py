@@ -6,6 +6,8 @@ import signal
 # Models in tests are tiny: they only lose by sharing their work among threads. Read when torch is first loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import ctypes
+import gc
 import shutil
 import subprocess
 import sys
@@ -39,6 +41,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("ACIDTEST_REQUIRE_SYSTEM"):
                 pytest.fail(reason)
             pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: a worker that begins one of them last would leave the others waiting."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Hundreds of thousands of objects of torch, numba and others stay: no collection has to look at them again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)  # when the file's own fixtures are gone
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After each file its models go, and the system gets their memory back: workers stay small beside one another."""
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        if (give_back := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:  # of glibc
+            give_back(0)
 
 
 @pytest.fixture

@@ -195,6 +195,7 @@ def test_the_plan_times_local_contenders_by_what_an_earlier_result_timed(done: P
     assert "time in this process" not in "\n".join(describe_total(kept))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("end", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 130)])
 def test_an_evaluation_that_was_ended_goes_on_and_asks_nothing_twice(
     world: Path, evaluated: Path, end: signal.Signals, code: int

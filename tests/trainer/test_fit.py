@@ -97,6 +97,7 @@ def test_a_training_that_goes_on_ends_in_the_same_bits(make_inputs: MakeInputs, 
     assert [step.step for step in steps] == list(range(1, 11))
 
 
+@pytest.mark.slow
 def test_killed_without_warning_it_goes_on_to_the_same_bits(make_inputs: MakeInputs, tmp_path: Path) -> None:
     straight, killed = make_inputs(output="straight", epochs=2), make_inputs(output="killed", epochs=2)
     fit(straight)

@@ -115,6 +115,7 @@ def test_a_disk_that_takes_no_more_is_told_and_leaves_no_half_dataset(tmp_path: 
     assert not list((tmp_path / "out").glob("*.jsonl"))
 
 
+@pytest.mark.slow
 @pytest.mark.system("unshare")
 @pytest.mark.parametrize("room_kb", [4, 40, 400])
 def test_a_full_disk_is_told_and_the_build_goes_on_where_there_is_room(tmp_path: Path, room_kb: int) -> None:

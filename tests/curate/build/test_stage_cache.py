@@ -131,6 +131,7 @@ def kill(recipe: Path, point: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("point", "done"), POINTS, ids=[point for point, _ in POINTS])
 def test_a_build_that_was_killed_goes_on(
     tmp_path: Path, whole: dict[str, bytes], said: Callable[[], list[str]], point: str, done: list[str]
@@ -147,6 +148,7 @@ def test_a_build_that_was_killed_goes_on(
     verify_dataset(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", ["curate.dedup.near:_repeats", "curate.build.dataset_folder:write_manifest"])
 def test_a_killed_build_leaves_the_dataset_that_was_there(tmp_path: Path, point: str) -> None:
     recipe = write_recipe(tmp_path, records(), settings(tmp_path))
@@ -325,6 +327,7 @@ def test_a_folder_that_cannot_be_written_to_costs_time_alone(
     assert contents(tmp_path / "out") == whole
 
 
+@pytest.mark.slow
 def test_the_same_bytes_for_one_process_and_for_many(tmp_path: Path, run_cli: Any) -> None:
     """Enough bytes that reading takes processes; and what one build kept is good for the other."""
     rows = [chat(f"{n} " * 3000, f"it is {n}", id=f"r{n}") for n in range(1600)]

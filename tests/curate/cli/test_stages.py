@@ -247,6 +247,7 @@ def write_rows(path: Path, rows: list[Any]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_each_stage_runs_alone(tmp_path: Path, run_cli: Run) -> None:
     rows = write_rows(
         tmp_path / "rows.jsonl",

@@ -137,6 +137,7 @@ def test_a_regression_suite_takes_the_margin_of_its_suite(recorded: Path) -> Non
     assert made.suite["regression"]["margin"] == 0.02
 
 
+@pytest.mark.slow
 def test_a_suite_is_made_run_and_checked(recorded: Path, run_cli: Run) -> None:
     def make(*more: str) -> Any:
         return run_cli("evalkit", "regression", "make", "results", "--suite", "suite.yaml", *more, cwd=recorded)

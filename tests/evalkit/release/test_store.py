@@ -54,6 +54,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False], ids=["into an empty store", "over an older release"])
 def test_a_kill_at_any_step_leaves_the_old_release_or_the_new_one_whole(work: Work, *, first: bool) -> None:
     old = None if first else ReleaseStore(work.store).promote(work.chain()).record.digest

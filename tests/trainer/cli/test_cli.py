@@ -101,6 +101,7 @@ def test_a_cache_that_cannot_be_written_is_a_message(run_cli: Run, training_file
     assert "set ACIDTEST_CACHE" in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_a_checkpoint_that_the_same_command_goes_on_from(
     run_cli: Run, training_file: Path, tmp_path: Path, number: signal.Signals

@@ -165,6 +165,7 @@ def test_what_does_not_fit_says_what_to_change(make_inputs: MakeInputs) -> None:
     assert second.sharded_bytes < second.peak_bytes
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_json(run_cli: Run, make_inputs: MakeInputs, tmp_path: Path) -> None:
     settings = make_inputs(max_steps=3).config.model_dump(mode="json", exclude_defaults=True)
     (tmp_path / "train.yaml").write_text(yaml.safe_dump(settings))

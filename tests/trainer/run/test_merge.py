@@ -206,6 +206,7 @@ def test_a_write_that_fails_midway_leaves_the_earlier_folder(trained: Inputs, tm
     assert {path.name for path in tmp_path.iterdir()} == {"data", "run", "out"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("into", ["original", "dequantised"])
 def test_the_command_says_what_it_would_do_then_does_it(
     run_cli: Run, make_inputs: MakeInputs, tmp_path: Path, into: Into
