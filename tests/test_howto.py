@@ -63,7 +63,8 @@ class Scratch:
         """What a command of the copy prints, or a Python program; it has to end with this exit code."""
         words = ["-c", *arguments] if len(arguments) == 1 else ["-m", *arguments]
         env = {**os.environ, "PYTHONPATH": str(self.code)}
-        done = subprocess.run([sys.executable, *words], cwd=self.work, env=env, capture_output=True, text=True)
+        asked = {"cwd": self.work, "env": env, "capture_output": True, "text": True}
+        done = subprocess.run([sys.executable, *words], check=False, **asked)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 

@@ -48,7 +48,7 @@ class Validation(Stage):
             for file in base_files(recipe.base, folder):
                 yield "base", "base", file
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are left, repaired where the recipe asks for it."""
         checks = context.recipe.checks
         repairs, warnings = Counter[str](), Counter[str]()

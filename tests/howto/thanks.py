@@ -12,10 +12,10 @@ class ThanksConfig(ScorerConfig):
     kind: Literal["thanks"]
 
 
-def thanks(config: ThanksConfig) -> TextScorer:  # noqa: ARG001 - there is nothing to set
+def thanks(_config: ThanksConfig) -> TextScorer:
     """The scorer."""
 
-    def rule(item: Row, answer: str) -> Mark | Unscored:  # noqa: ARG001 - the same for every item
+    def rule(_item: Row, answer: str) -> Mark | Unscored:
         return passed() if "thank" in answer.lower() else missed("no thanks")
 
     return rule

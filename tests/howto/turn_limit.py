@@ -30,15 +30,15 @@ class TurnLimit(Stage):
 
     name = "turn-limit"
 
-    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - the setting decides alone
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - a stage's
         """Does the recipe set a limit?"""
         return recipe.max_turns is not None
 
-    def makers(self, recipe: Recipe, folder: Path) -> Makers:  # noqa: ARG002 - the column has no settings
+    def makers(self, recipe: Recipe, folder: Path) -> Makers:  # noqa: ARG002 - a stage's
         """The column that rows are chosen by."""
         return Makers((TurnCount(),))
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are short enough."""
         turns = rows.values(TurnCount())
         gone = np.flatnonzero(turns > (context.recipe.max_turns or 0)).tolist()
