@@ -222,11 +222,11 @@ def test_a_gate_rule(scratch: Scratch) -> None:
     evaluate(scratch, "exact")
 
     for characters, outcome, code in ((20, "pass", 0), (10, "fail", 1)):
-        rule = {"rule": "longest-answer", "characters": characters}
+        rule = {"rule": "longest", "characters": characters}
         scratch.write("gate.yaml", {"contender": "recorded", "rules": [rule]})
         scratch.run("evalkit", "gate", "results", "--rules", "gate.yaml", code=code)
         verdict = json.loads((scratch.work / "results" / "verdict.json").read_text())
-        assert (verdict["outcome"], verdict["rules"][0]["rule"]) == (outcome, "longest-answer")
+        assert (verdict["outcome"], verdict["rules"][0]["rule"]) == (outcome, "longest")
     assert verdict["rules"][0]["broke"] == ["r2"]
     assert len(scratch.touched) <= MAX_FILES
 
