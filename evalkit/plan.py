@@ -56,7 +56,7 @@ def plan_contender(
         "cost": _cost(contender.endpoint, open_tokens, count, known, suite),
         "seconds": _seconds(contender.endpoint, count, known, suite),
         "timed": bool(known),
-        "local": contender.endpoint is None and not contender.replay,
+        "local": contender.is_local,
         "local_seconds": _local_seconds(contender, count, earlier),
     }
 
@@ -180,7 +180,7 @@ def _seconds(endpoint: Endpoint | None, count: int, known: Sequence[Answer], sui
 
 
 def _local_seconds(contender: Contender, count: int, earlier: ResultRecord | None) -> float | None:
-    if contender.endpoint or contender.replay:
+    if not contender.is_local:
         return None
     if not count:
         return 0.0

@@ -22,10 +22,6 @@ NOT_COUNTED = {"__init__.py", "__main__.py"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "base", "manager"}
 
 
-# Taken away, a package at a time, as it moves into folders.
-TO_COME = pytest.mark.xfail(strict=True, reason="the packages move into folders one after the other")
-
-
 def _id(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -48,20 +44,29 @@ def test_a_file_is_named_after_what_it_holds() -> None:
     assert not [_id(path) for path in SOURCES if path.stem in FORBIDDEN_NAMES]
 
 
-@pytest.mark.parametrize("package", [pytest.param(name, marks=TO_COME) for name in PACKAGES])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_at_the_top_of_a_package_are_entry_points_alone(package: str) -> None:
     flat = [path.name for path in (ROOT / package).glob("*.py") if path.name not in NOT_COUNTED]
     assert len(flat) <= MAX_FLAT_FILES, flat
 
 
-@TO_COME
 def test_a_folder_has_no_more_files_than_can_be_looked_through() -> None:
     top = [ROOT / package for package in PACKAGES]
     counts = Counter(path.parent for path in SOURCES if path.name not in NOT_COUNTED and path.parent not in top)
     assert not {_id(folder): count for folder, count in counts.items() if count > MAX_FOLDER_FILES}
 
 
-@TO_COME
+def test_architecture_md_has_a_line_for_each_folder() -> None:
+    named = re.findall(r"^- `(\S+)/`: ", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted({_id(path.parent) for path in SOURCES} - set(PACKAGES))
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "__init__.py"], ids=_id)
+def test_a_folder_says_in_a_sentence_what_it_holds(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    assert re.fullmatch(r"[A-Z`][^\n]+[.?]", text)
+
+
 def test_of_curate_the_others_use_only_the_core() -> None:
     """A contract of import-linter would have to list every other module; this one holds for those to come as well."""
     strays = [
@@ -75,7 +80,6 @@ def test_of_curate_the_others_use_only_the_core() -> None:
     assert not strays
 
 
-@TO_COME
 def test_no_module_imports_one_that_imports_it() -> None:
     """Imports for the type checker alone, and those inside of functions, count: they are read as others are."""
     circles = _circles(_imports())

@@ -131,14 +131,6 @@ def curate_rows(
         clusters = (renamed(some, lambda ids: redact_ids(ids, recipe.screens, context.folder)) for some in clusters)
         _hide_ids(run, fit, signs, context)
     run.files["clusters.parquet"] = parquet_bytes(clusters)
-    warned = [
-        *signs.warnings,
-        *idle_filters(recipe, run.counts, run.reports),
-        *_warnings(recipe, run, sides),
-        *run.warnings,
-    ]
-    if recipe.balance is None and (text := dominant_class(run.rows)):
-        warned.append(text)
     manifest = Manifest(
         name=recipe.name,
         behaviour=recipe.behaviour,
@@ -154,7 +146,7 @@ def curate_rows(
         added=sides.added or UNSET,
         canaries=UNSET if sides.canaries is None else msgspec.convert(sides.canaries, CanaryCount),
         fit=fit,
-        warnings=warned,
+        warnings=[*signs.warnings, *_warnings(recipe, run, sides)],
     )
     return Dataset(sides.rows, run.rejections, manifest, {**run.files, **sides.files}, check)
 
@@ -233,9 +225,13 @@ def _no_row_left(stage: str, rejections: Rejections) -> DataError:
 
 def _warnings(recipe: Recipe, run: StagesRun, sides: Sides) -> list[str]:
     shares = {side: getattr(recipe.split.shares, side) for side, rows in sides.rows.items() if not rows}
-    found = [f"{side} is empty: its share is {share:g}" for side, share in shares.items() if share > 0]
+    found = idle_filters(recipe, run.counts, run.reports)
+    found += [f"{side} is empty: its share is {share:g}" for side, share in shares.items() if share > 0]
     if run.conflicts:
         found.append(f"{len(run.conflicts)} prompts have different answers; manifest.json lists them under `conflicts`")
     if unreadable := run.counts[0].rejected:
         found.append(f"{unreadable} records could not be read; rejected.jsonl says which and why")
+    found += run.warnings
+    if recipe.balance is None and (text := dominant_class(run.rows)):
+        found.append(text)
     return found

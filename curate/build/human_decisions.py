@@ -93,7 +93,7 @@ class Decisions(Stage):
                 tied |= {item.because_of.id: name, item.id: name}
         return replace(result, kept=kept, rejections=told.without(events), ties={**result.ties, **tied})
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows as the reviewers left them: dropped ones are rejected, edited ones changed."""
         asked = rows.find({name for name, _ in self.rows}).tolist()
         changed: dict[int, Row] = {}

@@ -1,1 +1,1 @@
-"""The command line of curate."""
+"""The command line `curate`, a file for each group of commands."""

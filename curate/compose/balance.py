@@ -64,7 +64,7 @@ class Balancing(Stage):
     name = "balance"
     composes = True
 
-    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - a stage's
         """Does the recipe have rules for it?"""
         return recipe.balance is not None
 

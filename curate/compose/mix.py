@@ -63,11 +63,11 @@ class Mixing(Stage):
     name = "mix"
     composes = True
 
-    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - a stage's
         """Does the recipe have a mix?"""
         return recipe.mix is not None
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are left, and how often training sees them."""
         settings = context.recipe.mix
         assert settings is not None

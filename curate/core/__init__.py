@@ -1,1 +1,1 @@
-"""What at least two of the packages use: files, digests, configuration, records, rows, chat templates, the console."""
+"""What two packages need: errors, config files, paths, digests, sealed records, rows, chat templates, the console."""

@@ -1,1 +1,1 @@
-"""Rows that give away evaluation items are held back."""
+"""Rows that give away items of evaluation suites are held back."""

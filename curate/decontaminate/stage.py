@@ -23,7 +23,7 @@ class Decontamination(Stage):
 
     name = "decontaminate"
 
-    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - a stage's
         """Does the recipe name suites?"""
         return recipe.decontaminate is not None
 
@@ -45,7 +45,7 @@ class Decontamination(Stage):
             embedder = find_embedder(settings.paraphrases.embedder, context.folder).digest
         return CacheKey([settings.model_dump(mode="json", by_alias=True), embedder], frozenset({"suite"}))
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are left, with the evidence. Raises: DataError where a suite can't be read."""
         from curate.core.text.leaks.search import find_contamination  # loads machine code
 

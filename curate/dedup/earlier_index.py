@@ -27,7 +27,7 @@ class EarlierIndex(Stage):
         """The settings of near duplicates, and the indexes' records."""
         return duplicates_key(context, "index")
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are new. Raises: DataError or ProvenanceError for a damaged index, ServiceError for Redis."""
         from curate.dedup.index import find_rows
 

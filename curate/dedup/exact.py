@@ -19,7 +19,7 @@ class ExactDuplicates(Stage):
     name = "exact"
     finds_duplicates = True
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are left."""
         settings = context.recipe.dedup or UNNAMED
         kept, gone, best = _one_of_each(rows, first_of_each(rows.column("row_key"), np.arange(len(rows))), settings)

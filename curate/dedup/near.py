@@ -90,7 +90,7 @@ class NearDuplicates(Stage):
         """The settings, and the files of earlier datasets."""
         return duplicates_key(context, "against", "adapter", "join")
 
-    def makers(self, recipe: Recipe, folder: Path) -> Makers:  # noqa: ARG002
+    def makers(self, recipe: Recipe, folder: Path) -> Makers:  # noqa: ARG002 - a stage's
         """What rows are preferred by, keys of what is compared, and sketches of it."""
         settings = recipe.dedup
         if settings is None:
@@ -100,7 +100,7 @@ class NearDuplicates(Stage):
         early = settings.ignored_share is None
         return Makers((Ranks(settings), *keys), (_packs(settings, recipe.seed),) if early else ())
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are left, with ties and conflicts."""
         settings = context.recipe.dedup
         if settings is None:

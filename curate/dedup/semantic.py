@@ -34,7 +34,7 @@ class SemanticDuplicates(Stage):
     name = "semantic"
     finds_duplicates = True
 
-    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - a stage's
         """Does the recipe set a threshold for meaning?"""
         return recipe.dedup is not None and recipe.dedup.semantic is not None
 
@@ -46,7 +46,7 @@ class SemanticDuplicates(Stage):
         settings = [dedup.on, dedup.prefer, dedup.newest_by, dedup.score_by, dedup.semantic.threshold]
         return CacheKey([*settings, find_embedder(dedup.semantic.embedder, context.folder).digest])
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are left, with ties.
 
         Raises: ConfigError where the embedder can't be loaded, ServiceError where sentence-transformers is missing.

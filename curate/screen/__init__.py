@@ -1,4 +1,1 @@
-"""Screens: personal data, secrets, toxicity, language, repetition, refusals, boilerplate, low information.
-
-Each measures every row; what is done about a row over the threshold is decided afterwards, from the measured columns.
-"""
+"""Screens: each measures texts, for personal data, secrets, repetition and more; one stage decides on the rows."""

@@ -63,7 +63,7 @@ class Screening(Stage):
 
     name = "screen"
 
-    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - a stage's
         """Does the recipe name any screen?"""
         return wants_screens(recipe.screens)
 
@@ -80,7 +80,7 @@ class Screening(Stage):
             file = function.rpartition(":")[0]
             yield name, "function", Input(file, find_path(file, folder))
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are left, and what was measured of them. Raises: ConfigError for settings of no use."""
         side_folder = None if context.cache is None else context.cache.screens
         return screen(rows, context.recipe.screens, context.folder, side_folder=side_folder, threads=context.threads)

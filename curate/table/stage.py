@@ -96,7 +96,7 @@ class Stage:
     finds_duplicates: ClassVar[bool] = False
     """Do its rejections repeat another row, and say which?"""
 
-    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - what a stage may go by
+    def is_wanted(self, recipe: Recipe, folder: Path) -> bool:  # noqa: ARG002 - a stage's
         """Does the recipe, whose paths start at `folder`, ask for it?"""
         return True
 
@@ -104,22 +104,22 @@ class Stage:
         """What it does to the rows; `measured` are columns of earlier stages."""
         raise NotImplementedError
 
-    def cache_key(self, context: Context) -> CacheKey | None:  # noqa: ARG002
+    def cache_key(self, context: Context) -> CacheKey | None:  # noqa: ARG002 - a stage's
         """Where it costs something and only takes rows out, what its result depends on: it is kept for later builds."""
         return None
 
-    def makers(self, recipe: Recipe, folder: Path) -> Makers:  # noqa: ARG002
+    def makers(self, recipe: Recipe, folder: Path) -> Makers:  # noqa: ARG002 - a stage's
         """What it wants to know of every row, to be worked out while rows are read."""
         return Makers()
 
-    def inputs(self, context: Context) -> Iterator[tuple[str, str, Input]]:  # noqa: ARG002
+    def inputs(self, context: Context) -> Iterator[tuple[str, str, Input]]:  # noqa: ARG002 - a stage's
         """The files that it reads beside the sources: a name, a kind and the file of each."""
         return iter(())
 
-    def card(self, report: Any) -> str:  # noqa: ARG002
+    def card(self, report: Any) -> str:  # noqa: ARG002 - a stage's
         """The card's section on its report, in Markdown."""
         return ""
 
-    def tables(self, report: Any) -> Iterator[Table]:  # noqa: ARG002
+    def tables(self, report: Any) -> Iterator[Table]:  # noqa: ARG002 - a stage's
         """What a terminal shows of its report."""
         return iter(())

@@ -48,7 +48,7 @@ class Validation(Stage):
             for file in base_files(recipe.base, folder):
                 yield "base", "base", file
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
         """The rows that are left, repaired where the recipe asks for it."""
         checks = context.recipe.checks
         repairs, warnings = Counter[str](), Counter[str]()
@@ -74,11 +74,14 @@ class Soundness:
     def _rules(self) -> list[Rule]:
         return make_rules(self.checks, self.folder)
 
+    @cached_property
+    def _are_usual(self) -> bool:
+        """Is nothing wanted but the usual rules? Repairs and further rules look at what those don't object to."""
+        return not self.checks.fix and not further_rules(self.checks, self.folder, Schemas())
+
     def make(self, rows: ChunkRows) -> NDArray[np.bool_]:
         """Whether each of these rows is sound, shape (n,)."""
-        # Repairs and schemas look at what no usual rule objects to.
-        are_usual = not self.checks.fix and self.checks.target_schema is None
-        sound = rows.is_clear & are_usual
+        sound = rows.is_clear & self._are_usual
         for at in np.flatnonzero(~sound).tolist():
             sound[at] = _is_sound(rows.rows[at], self._rules, fix=self.checks.fix)
         return sound
@@ -87,7 +90,15 @@ class Soundness:
 def make_rules(checks: Validate, folder: Path) -> list[Rule]:
     """The rules that look at one row alone; with a base, its chat template comes after them."""
     schemas = Schemas()
-    rules: list[Rule] = [check_messages, tool_rule(schemas), check_text]
+    return [check_messages, tool_rule(schemas), check_text, *further_rules(checks, folder, schemas)]
+
+
+def further_rules(checks: Validate, folder: Path, schemas: Schemas) -> list[Rule]:
+    """Rules that a row may break of which reading says that it `is_clear`. Where there are any, all rows are looked at.
+
+    A new rule belongs here; the usual ones go with `curate.read.fast.plain_columns`, which has to know them.
+    """
+    rules: list[Rule] = []
     if checks.target_schema is not None:
         rules.append(target_rule(checks.target_schema, folder, schemas))
     return rules

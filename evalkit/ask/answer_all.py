@@ -119,7 +119,7 @@ class AnswerSession:
         found = {
             questions.contender.name: check_local(questions, run, self._backends.models, self._cache)
             for questions in all_questions
-            if not questions.contender.replay and (run := runs.get(questions.contender.name))
+            if questions.contender.is_local and (run := runs.get(questions.contender.name))
         }
         found |= check_served(remote, self._inputs, self._ask_again)
         for name, finding in found.items():

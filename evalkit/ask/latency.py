@@ -23,7 +23,7 @@ AskOne = Callable[[Questions, Request], Answer | None]
 def quiet_latencies(
     all_questions: Sequence[Questions], count: int, seed: int, ask: AskOne, cache: AnswerCache, *, fresh: bool
 ) -> dict[str, list[float]]:
-    """How long single requests take, by contender, in milliseconds. Contenders that replay a file have none.
+    """How long single requests take, by contender, in milliseconds. Those whose answers aren't kept have none.
 
     Args:
         count: how many items each contender is asked about; all are asked about the same ones, which `seed` chooses.
@@ -31,7 +31,7 @@ def quiet_latencies(
         cache: where latencies of earlier runs are kept; not looked up where `fresh`.
     """
     plan: list[tuple[Questions, Request]] = []
-    asking = [questions for questions in all_questions if not questions.contender.replay]
+    asking = [q for q in all_questions if q.contender.is_local or q.contender.endpoint]
     names = {request.item for questions in asking for request in questions.requests}
     chosen = dict.fromkeys(nsmallest(count, names, key=lambda name: stable_seed(seed, name)))
     first = {q.contender.name: {r.item: r for r in q.requests if r.item in chosen and r.repeat == 0} for q in asking}

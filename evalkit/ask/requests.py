@@ -73,8 +73,8 @@ def _ask(contender: Contender, inputs: Inputs, chat: ChatFormat | None, folder: 
         for item, examples in zip(inputs.items, _examples(contender, inputs), strict=True)
         if item.id not in faults
     )
-    if contender.endpoint:
-        return Questions(contender, _numbered(_ask_endpoint(contender, asked, inputs)), faults, retrieved)
+    if not contender.is_local:
+        return Questions(contender, _numbered(_ask_elsewhere(contender, asked, inputs)), faults, retrieved)
     if chat is None:
         raise ValueError("a local contender without a chat format")
     return Questions(contender, _numbered(_ask_local(contender, asked, inputs, chat, faults)), faults, retrieved)
@@ -112,15 +112,14 @@ def _ask_local(
         )
 
 
-def _ask_endpoint(
+def _ask_elsewhere(
     contender: Contender, asked: Iterable[tuple[Row, list[Message]]], inputs: Inputs
 ) -> Iterator[Request]:
-    """Messages as they are: the template is the endpoint's."""
-    if contender.endpoint is None:
-        return
+    """Messages as they are: the template is that of whoever answers. Without a key, answers are not kept."""
+    endpoint = contender.endpoint
     for item, messages in asked:
         digest = digest_json(messages)
-        for repeat in range(inputs.suite.generation.repeats):
+        for repeat in range(inputs.suite.generation.repeats if endpoint else 1):
             request = Request(
                 item=item.id,
                 contender=contender.name,
@@ -129,7 +128,7 @@ def _ask_endpoint(
                 prompt_digest=digest,
                 repeat=repeat,
             )
-            yield replace(request, key=endpoint_key(contender.endpoint, request, inputs.suite))
+            yield replace(request, key=endpoint_key(endpoint, request, inputs.suite)) if endpoint else request
 
 
 def endpoint_key(endpoint: Endpoint, request: Request, suite: Suite) -> str:

@@ -1,1 +1,1 @@
-"""Backends: the only places that produce text."""
+"""Backends: what makes answers, of files, endpoints and models in this process."""

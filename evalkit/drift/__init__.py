@@ -1,1 +1,1 @@
-"""Drift: is what production asks and gets still what was trained and measured?"""
+"""Drift: does production still ask and get what was trained and measured?"""

@@ -1,1 +1,1 @@
-"""Results in other tools' formats, so that they can check us: inspect_ai's logs, lm-eval's files, CSV, Parquet."""
+"""Results in other tools' formats: inspect_ai's logs, lm-eval's files, CSV, Parquet."""

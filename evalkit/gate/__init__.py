@@ -1,1 +1,1 @@
-"""The gate: rules on a results folder, and a verdict that passes only what was shown."""
+"""The gate: rules on results, and a verdict that passes only what was shown; regression suites, safety rates."""

@@ -172,7 +172,7 @@ def _refuse_itself(config: JudgeConfig, inputs: Inputs, where: str) -> None:
                 endpoint.base_url,
             )
         )
-        in_process = not contender.replay and not endpoint and inputs.base is not None
+        in_process = contender.is_local and inputs.base is not None
         same_base = (
             config.local and in_process and find_base(config.local, inputs.folder).digest() == inputs.base_digest
         )

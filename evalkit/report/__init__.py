@@ -1,1 +1,1 @@
-"""The report of a result: `report.html`, one file that needs nothing else, and `report.md` for a pull request."""
+"""What people read of a result: `report.html`, `report.md`, JUnit and the terminal."""

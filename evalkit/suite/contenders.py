@@ -73,6 +73,11 @@ class Contender(Config):
             return "rag"
         return "prompt" if self.examples or self.system is not None else "base"
 
+    @property
+    def is_local(self) -> bool:
+        """Does the suite's base answer, in this process? Else whoever the contender names does."""
+        return not (self.endpoint or self.replay)
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.replay and (self.examples or self.documents or self.system is not None):

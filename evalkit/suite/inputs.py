@@ -124,7 +124,7 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
     item_file = _read_rows(find_path(suite.items, folder))
     train = _read_rows(find_path(suite.train, folder)) if suite.train else None
     runs = {c.name: read_run(find_path(c.run, folder)) for c in contenders if c.run}
-    local = [c for c in contenders if not c.replay and not c.endpoint]
+    local = [c for c in contenders if c.is_local]
     base = find_base(suite.base, folder) if local or runs else None
     if base and local:
         check_reachable(base)

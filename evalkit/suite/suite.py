@@ -142,7 +142,7 @@ class Suite(Config):
                 raise ValueError(f"family: {claim.a!r} against {claim.b!r}: {fault}")
 
     def _check_endpoints(self) -> None:
-        if self.generation.temperature and any(c.endpoint is None and c.replay is None for c in self.contenders):
+        if self.generation.temperature and any(c.is_local for c in self.contenders):
             raise ValueError("generation.temperature: local contenders answer greedily; it has to be 0 beside them")
         prices = {c.name: c.endpoint.price for c in self.contenders if c.endpoint}
         judges = [scorer.model.price for scorer in self.scorers if isinstance(scorer, JudgeConfig) and scorer.model]

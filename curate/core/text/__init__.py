@@ -1,1 +1,1 @@
-"""Texts: embeddings, languages, refusals, and what gives away an evaluation item."""
+"""Texts: vectors of them, languages, refusals, and what gives away an evaluation item."""

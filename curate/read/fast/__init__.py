@@ -1,1 +1,1 @@
-"""Lines of plain chat taken apart by machine code: for sources so large that compiling it pays."""
+"""Chat rows read by machine code, from sources so large that compiling it pays."""

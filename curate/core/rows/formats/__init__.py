@@ -1,1 +1,1 @@
-"""The shapes in which rows come: each module turns one kind of record into the values of a row."""
+"""The shapes in which rows come: each module turns a kind of record into the values of a row."""
