@@ -7,8 +7,6 @@ from typing import Any, TypeAlias, TypeVar
 
 import numba
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 _NOT_NEEDED = "scipy.linalg"  # numba loads it to see whether matrix products are there: 0.2 s, and nothing here has any
@@ -32,38 +30,12 @@ def compiled(function: F) -> F:
     The cache knows the file of the function itself: after a change in a file whose compiled functions it calls, remove
     the `*.nbi` files beside it.
     """
-    return _made(function)
-
-
-def compiled_for_floats(function: F) -> F:
-    """As `compiled`, and sums may be taken in any order, several numbers at a time; not a number stays not a number."""
-    return _made(function, fastmath={"arcp", "contract", "nsz", "reassoc"})
-
-
-def _made(function: F, **options: Any) -> F:
-    options |= {"nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         made: F = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for the cache: neither beside the package, nor in the user's home
         made = numba.njit(**options)(function)
     return made
-
-
-@intrinsic  # type: ignore[untyped-decorator]  # numba leaves it untyped
-def _pointer(_: Any, address: Any) -> Any:  # noqa: ARG001 - numba counts what is declared
-    """The address, a whole number, as a pointer."""
-
-    def pointed(context: Any, builder: Any, _: Any, given: Any) -> Any:
-        return builder.inttoptr(given[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.intp), pointed
-
-
-@compiled
-def floats_at(address: Number, shape: Number) -> NDArray[np.float32]:
-    """The float32 numbers that lie in memory from `address` on, as an array; only for functions that are compiled."""
-    found: NDArray[np.float32] = numba.carray(_pointer(address), shape, np.float32)
-    return found
 
 
 @compiled
