@@ -31,6 +31,7 @@ def write_rows(path: Path, numbers: range, **more: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_index_from_its_making_to_its_answers(tmp_path: Path, run_cli: Run) -> None:
     old = write_rows(tmp_path / "old.jsonl", range(10))
     new = write_rows(tmp_path / "new.jsonl", range(8, 14))

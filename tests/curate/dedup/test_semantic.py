@@ -66,6 +66,7 @@ def test_rows_that_a_dropped_one_resembles_are_tied() -> None:
     assert run([make_row(MONEY[0], id="x"), make_row("what is the weather like", id="y")]).ties == {}
 
 
+@pytest.mark.slow
 def test_a_build_with_the_stage(tmp_path: Path, run_cli: Callable[..., CompletedProcess[str]]) -> None:
     subjects = ("weather in paris", "score of the game", "price of gold", "way to the station", "plot of hamlet")
     rows = [chat(f"tell me about the {one}", "yes", id=one) for one in subjects]

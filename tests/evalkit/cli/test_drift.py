@@ -62,6 +62,7 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "dataset"
 
 
+@pytest.mark.slow
 def test_questions_of_a_new_kind_ask_for_training(dataset: Path, run_cli: Run) -> None:
     same = _log(dataset.parent / "same.jsonl", _rows("more", 80))
     strange = _log(dataset.parent / "strange.jsonl", _rows("strange", 80, STRANGE))

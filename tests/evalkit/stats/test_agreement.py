@@ -65,6 +65,7 @@ def test_ac1_keeps_its_sense_where_kappa_loses_it() -> None:
     assert float(agreement.gwet_ac1(table)) == pytest.approx(0.9408, abs=5e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("joint", "count"),
     [
