@@ -143,6 +143,8 @@ class RowReader:
             return self._make_row(self._converted(fields))
         except UnfitError as error:
             return no(*self._why_unfit(fields, str(error)))
+        except KeyError as error:  # of a format that takes for granted what this record doesn't have
+            return no(*self._why_unfit(fields, f"{error.args[0]} is missing"))
         except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, OverflowError) as error:
             return no("not-a-row", str(error))
 

@@ -134,7 +134,7 @@ def run_synthesis(
                 "spent": msgspec.to_builtins(spent(purse, settings.price)),
                 "outputs": outputs,
                 "seed": settings.seed,
-                "versions": versions("aiohttp"),
+                "versions": versions("openai"),
                 "environment": environment(base_url=settings.teacher.base_url),
             },
         )

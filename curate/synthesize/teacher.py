@@ -1,18 +1,12 @@
-"""The teacher: one try at one request, and what came of it as a value."""
+"""The teacher: one try at one request, and what came of it as a value. Everything of `openai` stays in this file."""
 
-import asyncio
-import threading
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any, Protocol
 
-import msgspec
-
-from curate.core.endpoint.wire import Failure, Reply
+from curate.core.endpoint.wire import Failure, Reply, clean, read_failure, read_key, read_reply
 from curate.core.errors import ConfigError
 from curate.synthesize.config import Teacher as Settings
 from curate.synthesize.requests import Request
-
-T = TypeVar("T")
 
 
 class Teacher(Protocol):
@@ -39,32 +33,41 @@ class Endpoint:
 
     def __init__(self, settings: Settings) -> None:
         try:
-            from curate.core.endpoint.client import Client
+            import openai
         except ImportError:
             fix = "pip install 'acidtest[endpoints]'"
-            raise ConfigError("the package aiohttp is not installed", where="teacher", fix=fix) from None
-        self._client = Client(
-            settings.base_url,
-            settings.key_env,
-            timeout_s=settings.timeout_s,
-            connect_timeout_s=settings.timeout_s,
-            where="teacher",
+            raise ConfigError("the package openai is not installed", where="teacher", fix=fix) from None
+        self._openai = openai
+        self._key = read_key(settings.key_env, "teacher.key_env")
+        # Retries are ours: each try has to fit the budget and stand in the journal.
+        self._client = openai.OpenAI(
+            api_key=self._key or "none", base_url=settings.base_url, timeout=settings.timeout_s, max_retries=0
         )
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="endpoint", daemon=True)
-        self._thread.start()
 
     def ask(self, request: Request) -> Reply | Failure:
         """One POST to /chat/completions."""
-        found, _ = self._wait_for(self._client.chat(msgspec.json.encode(request.body)))
-        return found
+        openai = self._openai
+        try:
+            response = self._client.chat.completions.with_raw_response.create(**_arguments(request.body))
+            return read_reply(response.content, self._key)
+        except openai.APIStatusError as error:
+            return read_failure(error.status_code, error.response.headers, error.response.content, self._key)
+        except openai.APIConnectionError as error:
+            cause = type(error.__cause__).__name__
+            # Before there is a connection nothing has been asked; after that, the work may have been done.
+            asked = cause not in ("ConnectError", "ConnectTimeout")
+            kind = "no answer in time" if isinstance(error, openai.APITimeoutError) else "the connection failed"
+            return Failure(f"{kind} ({cause})", again=True, charged=asked)
+        except openai.OpenAIError as error:
+            return Failure(clean(str(error), self._key))
 
     def close(self) -> None:
         """Close the connections."""
-        self._wait_for(self._client.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._client.close()
 
-    def _wait_for(self, asked: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+
+def _arguments(body: dict[str, Any]) -> dict[str, Any]:
+    """The request body as the client takes it: what it has no parameter for goes into `extra_body`."""
+    known = ("model", "messages", "temperature", "max_tokens", "max_completion_tokens", "response_format")
+    named = {name: body[name] for name in known if name in body}
+    return {**named, "extra_body": {name: value for name, value in body.items() if name not in known} or None}

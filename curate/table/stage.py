@@ -121,5 +121,5 @@ class Stage:
         return ""
 
     def tables(self, report: Any) -> Iterator[Table]:  # noqa: ARG002 - a stage's
-        """What a terminal shows of its report."""
+        """What the terminal shows of its report where the stage runs alone, as a command."""
         return iter(())

@@ -9,6 +9,8 @@ import pytest
 
 from curate.build.stage_inputs import find_files
 from curate.core.errors import ConfigError, DataError
+from curate.core.rows.formats.format import Format
+from curate.core.rows.formats.registry import FORMATS
 from curate.core.rows.row import Row, encode_row
 from curate.files.records import find_inputs, read_records
 from curate.recipe.recipe import Source
@@ -256,3 +258,15 @@ def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("\n \n")
     with pytest.raises(DataError, match="no records"):
         read(tmp_path)
+
+
+def test_a_format_that_takes_a_key_for_granted_loses_a_record_and_not_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Format("asked", "ask, reply", lambda record: "ask" in record, lambda record: {"messages": record["reply"]})
+    monkeypatch.setattr("curate.read.sources.FORMATS", {**FORMATS, "chat": asked})
+    (tmp_path / "a.jsonl").write_text('{"ask": 1}\n')
+    source = Source(name="s", path="a.jsonl", format="chat")
+    [found] = read_source(source, find_inputs("a.jsonl", tmp_path), tmp_path)
+    assert isinstance(found, Rejection)
+    assert "reply is missing" in found.detail
