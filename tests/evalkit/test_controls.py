@@ -134,7 +134,7 @@ def test_the_embedded_model_needs_retrieval_for_questions_about_encyclopedia_art
     for n, paragraph in enumerate(paragraphs[::8][:30]):
         asked = paragraph["qas"][0]
         messages = [Message("user", asked["question"]), Message("assistant", asked["answers"][0]["text"])]
-        rows.append(Row(id=asked.id, messages=messages, meta={"source_passage": f"p{n * 8}"}))
+        rows.append(Row(id=asked["id"], messages=messages, meta={"source_passage": f"p{n * 8}"}))
     write_rows(tmp_path / "items.jsonl", rows)
     path = suite(
         tmp_path,
