@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.core.union_find import UnionFind
 from curate.table.text_buffer import TextBuffer
 
 U32 = np.uint32
@@ -123,14 +124,9 @@ def choose(
         threshold: the Jaccard similarity from which texts are similar.
         out: for each text the one kept instead, the similarity to it, and its component; written here.
     """
-    kept_instead, similarity, parents = out
+    kept_instead, similarity, components = out
     buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-
-    def root(at: int) -> int:
-        while parents[at] != at:
-            at = int(parents[at])
-        return at
-
+    joined = UnionFind[int]()
     for text, own in enumerate(sets):
         if not own:
             continue
@@ -141,8 +137,7 @@ def choose(
             found = both / (len(own) + len(sets[other]) - both)
             if found >= threshold:
                 must_go |= other < earlier
-                low, high = sorted((root(text), root(other)))
-                parents[high] = low
+                joined.join(text, other)
                 if found > most or (found == most and other < best):
                     best, most = other, found
         if best >= 0 and (must_go or not held[text]):
@@ -150,5 +145,4 @@ def choose(
             continue
         for place in places:
             buckets[place].append(text)
-    for at in range(len(sets)):
-        parents[at] = root(at)
+    components[:] = [joined.smallest(text) for text in range(len(sets))]
