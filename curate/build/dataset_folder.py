@@ -21,12 +21,13 @@ from curate.core.manifest import (
     MANIFEST,
     Manifest,
     ManifestOutput,
+    Side,
     peek_manifest,
     read_manifest,
     sealed,
     write_manifest,
 )
-from curate.recipe.recipe import Side, recipe_of
+from curate.recipe.recipe import recipe_of
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection
 

@@ -14,7 +14,7 @@ from curate.core.digests import digest_file, digest_text
 from curate.core.markdown import table
 from curate.core.review.decisions import FILE, REJECTED, Event, read_events, replay, row_digest
 from curate.core.rows.row import Row, encode_row
-from curate.files.records import Input
+from curate.core.sources.records import Input
 from curate.recipe.screens import wants_screens
 from curate.table.rejections import Rejection, Rejections
 from curate.table.selection import RowRef, RowSelection

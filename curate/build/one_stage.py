@@ -15,9 +15,9 @@ from curate.compose.split import count_labels, split_rows
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
 from curate.core.files import atomic_write
+from curate.core.sources.records import find_inputs
 from curate.core.worker_processes import usable_processors
 from curate.dedup.near import NearDuplicates
-from curate.files.records import find_inputs
 from curate.read.chunks import read_earlier, read_source
 from curate.recipe.recipe import Recipe
 from curate.recipe.screens import wants_screens

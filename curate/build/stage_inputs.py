@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from curate.build.stages import STAGES
 from curate.core.digests import digest_file
 from curate.core.paths import find_path, load_function
-from curate.files.curated_folders import INDEX_RECORD, index_folder
-from curate.files.records import Input, find_inputs
-from curate.read.sources import pinned
-from curate.recipe.recipe import Source
+from curate.core.sources.curated_folders import INDEX_RECORD, index_folder
+from curate.core.sources.records import Input, find_inputs
+from curate.core.sources.row_readers import pinned
+from curate.core.sources.source import Source
 from curate.table.stage import Context, InputFile
 
 # The stages whose files come last: the order of files is part of what a dataset's digest is made of.

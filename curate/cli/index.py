@@ -107,8 +107,8 @@ def query(index: Path, **given: Any) -> int:
     """
     from curate.build.one_stage import read_rows, run_named
     from curate.core.errors import DataError
+    from curate.core.sources.curated_folders import index_folder
     from curate.dedup.earlier_index import EarlierIndex
-    from curate.files.curated_folders import index_folder
 
     if index_folder(str(index), Path()) is None:
         raise DataError("there is no index here", where=index, fix="make one with `curate index create`")

@@ -54,7 +54,7 @@ def build(
       curate build recipe.yaml --output /tmp/dataset --json
     """
     from curate.build import build as pipeline
-    from curate.read.sources import detected_formats
+    from curate.recipe.detected_formats import detected_formats
 
     built = pipeline.build(recipe, output=output, force=force, dry_run=dry_run, fix=fix, memory=memory)
     for text in detected_formats(built.manifest):

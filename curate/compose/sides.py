@@ -7,8 +7,9 @@ from curate.compose.canaries import SOURCE, plant
 from curate.compose.mix import repeat_rows
 from curate.compose.split import split_rows
 from curate.core.files import json_lines
+from curate.core.manifest import Side
 from curate.recipe.canaries import Canaries
-from curate.recipe.recipe import Recipe, Side
+from curate.recipe.recipe import Recipe
 from curate.table.selection import RowSelection
 
 CANARIES_FILE = "canaries.jsonl"

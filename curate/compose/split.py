@@ -7,10 +7,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.core.manifest import SIDES, Side
 from curate.core.rows.row_text import KEY_BYTES
 from curate.core.seeding import stable_seed, stable_seeds
 from curate.core.union_find import UnionFind
-from curate.recipe.recipe import SIDES, Side, Split
+from curate.recipe.recipe import Split
 from curate.table.chunk import ChunkRows
 from curate.table.row_table import encoded_ids
 from curate.table.selection import RowSelection

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -11,6 +11,8 @@ from curate.core.errors import ProvenanceError
 from curate.core.records import peek_record, read_record, seal, write_record
 
 MANIFEST = "manifest.json"
+Side = Literal["train", "val", "test"]
+SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 class ManifestInput(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ from typing import Any
 
 from curate.core.files import json_lines
 from curate.core.markdown import table
+from curate.core.sources.records import Input, find_inputs
 from curate.core.text.leaks.evidence import EVIDENCE_FILE, TIERS, TOUCHED_FILE, Evidence, Findings
 from curate.core.text.leaks.settings import Decontaminate
 from curate.decontaminate.suites import read_suites
-from curate.files.records import Input, find_inputs
 from curate.recipe.recipe import Recipe
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection

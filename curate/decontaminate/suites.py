@@ -11,9 +11,9 @@ from curate.core.errors import DataError, os_errors
 from curate.core.files import read_lines
 from curate.core.rows.row import Message, Row
 from curate.core.rows.row_text import answer_text, chosen_text
+from curate.core.sources.records import Input, find_inputs, read_records
 from curate.core.text.leaks.items import Item, Suite
 from curate.core.text.leaks.settings import Against
-from curate.files.records import Input, find_inputs, read_records
 
 _JSON = (".jsonl", ".ndjson", ".json")
 _QUESTIONS = ("question", "prompt", "instruction", "query", "problem", "text", "utterance", "input")

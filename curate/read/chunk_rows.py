@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.rows.row import Row, encode_rows
-from curate.files.record import Record
-from curate.read.record_to_row import RowReader, Unread
+from curate.core.sources.record import Record
+from curate.core.sources.record_to_row import RowReader, Unread
 from curate.table.byte_store import ByteSpool
 from curate.table.chunk import ChunkColumns, ChunkRows, Makers, UnreadRecord, make_columns
 

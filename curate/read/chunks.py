@@ -12,14 +12,14 @@ import numpy as np
 
 from curate.core.console import progress
 from curate.core.errors import DataError, os_errors
+from curate.core.sources.curated_folders import index_folder
+from curate.core.sources.record import MAX_LINE_BYTES, Record
+from curate.core.sources.record_to_row import STAGE, Adapter, Joined
+from curate.core.sources.records import Input, find_inputs, is_plain_lines, read_json_lines, read_records
+from curate.core.sources.row_readers import load_adapter, load_joined, make_reader, pinned
+from curate.core.sources.source import Source
 from curate.core.worker_processes import Workers, workers
-from curate.files.curated_folders import index_folder
-from curate.files.record import MAX_LINE_BYTES, Record
-from curate.files.records import Input, find_inputs, is_plain_lines, read_json_lines, read_records
 from curate.read.chunk_rows import read_rows
-from curate.read.record_to_row import STAGE, Adapter, Joined
-from curate.read.sources import load_adapter, load_joined, make_reader, pinned
-from curate.recipe.recipe import Source
 from curate.table.byte_store import ByteSpool, SourceBytes
 from curate.table.chunk import NO_MAKERS, ChunkColumns, Makers, UnreadRecord
 from curate.table.rejections import Block, LooseRecords, Rejections, Rule, printable

@@ -10,9 +10,8 @@ import msgspec
 
 from curate.core.digests import digest_bytes
 from curate.core.errors import DataError
-from curate.core.manifest import MANIFEST, peek_manifest
+from curate.core.manifest import MANIFEST, SIDES, peek_manifest
 from curate.core.rows.row import Row, encode_row
-from curate.recipe.recipe import SIDES
 
 _SHOWN = 10
 

@@ -11,11 +11,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from curate.core.manifest import Manifest, StageCount
+from curate.core.manifest import Manifest, Side, StageCount
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import message_text
 from curate.dedup.cluster_table import expected_recall, recall_curve, repeated
-from curate.recipe.recipe import Dedup, Side, recipe_of
+from curate.recipe.recipe import Dedup, recipe_of
 from curate.report.facts import fit_sentences
 from curate.report.lengths import length_charts
 from curate.report.sizes import advice, count_doublings, lengths

@@ -8,8 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.core.manifest import Manifest
-from curate.recipe.recipe import Side
+from curate.core.manifest import Manifest, Side
 from curate.report.sizes import count_doublings, median
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection

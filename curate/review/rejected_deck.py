@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from curate.core.digests import digest_text
 from curate.core.errors import DataError
+from curate.core.manifest import SIDES
 from curate.core.review.decisions import REJECTED as FILE
 from curate.core.review.decisions import Key
 from curate.core.review.items import FLAG, SKIP, Block, Choice, Item, Kind
 from curate.core.review.layout import row_blocks
 from curate.core.rows.formats.registry import SAMPLE_RECORDS, detect
 from curate.core.rows.row import Row
-from curate.files.record import Record
-from curate.read.record_to_row import RowReader, Unread
-from curate.recipe.recipe import SIDES, Source
+from curate.core.sources.record import Record
+from curate.core.sources.record_to_row import RowReader, Unread
+from curate.core.sources.source import Source
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex
 from curate.review.rows_deck import RowDeck, heading, metadata

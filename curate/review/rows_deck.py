@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.errors import DataError
-from curate.core.manifest import MANIFEST, peek_manifest
+from curate.core.manifest import MANIFEST, SIDES, peek_manifest
 from curate.core.review.decisions import Key, row_digest
 from curate.core.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
 from curate.core.review.layout import message_blocks, row_blocks
 from curate.core.rows.answer_schema import Schemas
 from curate.core.rows.row import Message, Row
-from curate.files.curated_folders import row_files
-from curate.files.record import MAX_LINE_BYTES, Record
-from curate.files.records import Input, is_plain_lines
-from curate.read.record_to_row import STAGE, RowReader, Unread
-from curate.read.sources import make_reader, pinned
-from curate.recipe.recipe import SIDES, Source
+from curate.core.sources.curated_folders import row_files
+from curate.core.sources.record import MAX_LINE_BYTES, Record
+from curate.core.sources.record_to_row import STAGE, RowReader, Unread
+from curate.core.sources.records import Input, is_plain_lines
+from curate.core.sources.row_readers import make_reader, pinned
+from curate.core.sources.source import Source
 from curate.recipe.rule_ids import Rule
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex

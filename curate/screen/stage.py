@@ -9,7 +9,7 @@ import msgspec
 from curate.core.markdown import table
 from curate.core.paths import find_path
 from curate.core.rows.row import Row
-from curate.files.records import Input
+from curate.core.sources.records import Input
 from curate.recipe.recipe import Recipe
 from curate.recipe.screens import Screens, wants_screens
 from curate.screen.spans import Span, placeholder

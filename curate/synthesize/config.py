@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from curate.core.config_file import Config
 from curate.core.endpoint.wire import check_key_is_safe, checked_address
 from curate.core.prices import TokenPrice
-from curate.recipe.recipe import Source
+from curate.core.sources.source import Source
 
 # What we send ourselves; naming it twice would let one of the two win in silence.
 _OURS = frozenset({"model", "messages", "n", "stream", "temperature", "max_tokens", "max_completion_tokens"})

@@ -17,7 +17,7 @@ from curate.core.paths import find_path, load_function
 from curate.core.records import environment, versions, write_record
 from curate.core.rows.row import Row, encode_row
 from curate.core.seeding import stable_seed
-from curate.files.records import find_inputs
+from curate.core.sources.records import find_inputs
 from curate.read.chunks import read_source
 from curate.recipe.recipe import Recipe
 from curate.synthesize.asking import Asker

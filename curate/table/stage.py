@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from curate.files.records import Input
-from curate.recipe.recipe import Recipe, Source
+from curate.core.sources.records import Input
+from curate.core.sources.source import Source
+from curate.recipe.recipe import Recipe
 from curate.table.chunk import Makers
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection

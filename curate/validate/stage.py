@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curate.core.paths import find_path
 from curate.core.rows.answer_schema import Schemas
 from curate.core.rows.row import Row
-from curate.files.records import Input
+from curate.core.sources.records import Input
 from curate.recipe.recipe import Recipe, Validate
 from curate.recipe.rule_ids import SEVERITY, Fault, Rule, Severity
 from curate.table.chunk import ChunkRows, Makers

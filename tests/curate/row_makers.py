@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from curate.core.rows.row import Message, Row
-from curate.files.records import Input
+from curate.core.sources.records import Input
+from curate.core.sources.source import Source
 from curate.read import chunks
-from curate.recipe.recipe import Recipe, Source
+from curate.recipe.recipe import Recipe
 from curate.table.rejections import Rejection
 from curate.table.selection import RowRef, RowSelection
 from curate.table.stage import Context

@@ -14,10 +14,14 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One turn. `content` is text, a list of parts, or null beside `tool_calls`; `weight` 0: not in the loss."""
+    """One turn. `content` is text, a list of parts, or null beside `tool_calls`; `weight` 0: not in the loss.
+
+    `reasoning_content` is what the model thought before its answer or calls.
+    """
 
     role: str
     content: str | list[dict[str, Any]] | None = None
+    reasoning_content: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None
     name: str | None = None

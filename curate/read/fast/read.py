@@ -12,16 +12,16 @@ from curate.core.numba_kernels import call, copy_parts
 from curate.core.rows.row import Message, Row, encode_row, encode_rows
 from curate.core.rows.row_keys import make_keys
 from curate.core.rows.row_text import chosen_text, text_lengths
-from curate.files.record import Record
-from curate.files.records import Input
+from curate.core.sources.record import Record
+from curate.core.sources.record_to_row import RowReader, Unread
+from curate.core.sources.records import Input
+from curate.core.sources.row_readers import make_reader
+from curate.core.sources.source import Source
 from curate.read.chunk_rows import RecordPlaces, chunk_columns, written_lines
 from curate.read.fast.chat_lines import GIVEN_SYNTHETIC, GROUP, ID, LABEL, Scanned, room_for_lines, scan
 from curate.read.fast.lines import Lines
 from curate.read.fast.plain_columns import PlainColumns, plain_columns
 from curate.read.fast.write_lines import is_verbatim, rewritten
-from curate.read.record_to_row import RowReader, Unread
-from curate.read.sources import make_reader
-from curate.recipe.recipe import Source
 from curate.table.byte_store import ByteSpool
 from curate.table.chunk import ChunkColumns, ChunkRows, Makers, UnreadRecord
 from curate.table.text_buffer import TextBuffer

@@ -5,8 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.numba_kernels import U8, U64, Number, call, compiled
+from curate.core.sources.source import Source
 from curate.read.fast.chat_lines import GIVEN_SYNTHETIC, GROUP, ID, LABEL, ROLES, SOURCE, Scanned
-from curate.recipe.recipe import Source
 
 # What stands between what is copied; roles, and what the source adds, follow.
 _PARTS = (b'{"id":"', b'","messages":[', b'"},', b',"label":"', b',"source":"', b',"group":"', b',"origin":"synthetic"')

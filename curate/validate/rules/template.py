@@ -11,8 +11,8 @@ from curate.core.chat.base_model import BaseModel, find_base, load_chat_format
 from curate.core.chat.chat_format import ChatFormat, Encoded, TemplateFault
 from curate.core.console import progress
 from curate.core.rows.row import Row
+from curate.core.sources.records import Input
 from curate.core.worker_processes import workers
-from curate.files.records import Input
 from curate.recipe.rule_ids import Fault
 from curate.table.stage import Context
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.compose.split import count_labels, split_rows
-from curate.recipe.recipe import Side, Split
+from curate.core.manifest import Side
+from curate.recipe.recipe import Split
 from curate.table.selection import RowSelection
 from tests.curate.row_makers import make_row, select
 

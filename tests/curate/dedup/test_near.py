@@ -16,12 +16,12 @@ from curate.build.stages import DUPLICATES, all_makers
 from curate.core.parquet import parquet_bytes
 from curate.core.rows.row import Message, Row, encode_row
 from curate.core.rows.row_text import text_key
+from curate.core.sources.records import find_inputs
 from curate.dedup.cluster_table import ClusterTable, expected_recall, recall_curve
 from curate.dedup.exact import ExactDuplicates
 from curate.dedup.minhash import Banding, sketch
 from curate.dedup.near import NearDuplicates
 from curate.dedup.which_stays import in_order, ranking
-from curate.files.records import find_inputs
 from curate.read.chunks import reading
 from curate.recipe.recipe import Dedup
 from curate.table.rejections import Because, Rejections

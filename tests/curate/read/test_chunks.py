@@ -19,14 +19,15 @@ from curate.core.rows.row import Message, Row, encode_row
 from curate.core.rows.row_keys import make_keys
 from curate.core.rows.row_text import chosen_text, text_key, text_lengths
 from curate.core.seeding import stable_seed
+from curate.core.sources.record_to_row import Unread
+from curate.core.sources.records import find_inputs, read_records
+from curate.core.sources.row_readers import make_reader, pinned
+from curate.core.sources.source import Source
 from curate.dedup.minhash import Sketches, SketchPacks, banding_of, sketch
 from curate.dedup.near import ComparedKeys
 from curate.dedup.which_stays import Ranks, ranking
-from curate.files.records import find_inputs, read_records
 from curate.read.chunks import ReadChunk, SourceReader, reading
-from curate.read.record_to_row import Unread
-from curate.read.sources import make_reader, pinned
-from curate.recipe.recipe import Dedup, Recipe, Source, Split, Validate
+from curate.recipe.recipe import Dedup, Recipe, Split, Validate
 from curate.table.rejections import Rejection, Rejections, encode_rejection, reject_raw
 from curate.table.row_table import Place
 from curate.table.selection import RowSelection

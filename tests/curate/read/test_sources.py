@@ -12,8 +12,8 @@ from curate.core.errors import ConfigError, DataError
 from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.registry import FORMATS
 from curate.core.rows.row import Row, encode_row
-from curate.files.records import find_inputs, read_records
-from curate.recipe.recipe import Source
+from curate.core.sources.records import find_inputs, read_records
+from curate.core.sources.source import Source
 from curate.table.rejections import Rejection
 from curate.table.selection import RowRef
 from tests.conftest import Run
@@ -264,7 +264,7 @@ def test_a_format_that_takes_a_key_for_granted_loses_a_record_and_not_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = Format("asked", "ask, reply", lambda record: "ask" in record, lambda record: {"messages": record["reply"]})
-    monkeypatch.setattr("curate.read.sources.FORMATS", {**FORMATS, "chat": asked})
+    monkeypatch.setattr("curate.core.sources.row_readers.FORMATS", {**FORMATS, "chat": asked})
     (tmp_path / "a.jsonl").write_text('{"ask": 1}\n')
     source = Source(name="s", path="a.jsonl", format="chat")
     [found] = read_source(source, find_inputs("a.jsonl", tmp_path), tmp_path)

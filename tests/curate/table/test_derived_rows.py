@@ -10,8 +10,8 @@ from curate.build.run_stages import check_account
 from curate.build.stages import all_makers
 from curate.core.rows.row import Row, encode_row
 from curate.core.rows.row_keys import make_keys
+from curate.core.sources.records import find_inputs
 from curate.dedup.which_stays import Ranks, ranking
-from curate.files.records import find_inputs
 from curate.read.chunks import reading
 from curate.recipe.recipe import Dedup
 from curate.table.rejections import Rejections

@@ -16,10 +16,10 @@ from curate.compose.split import split_rows
 from curate.core.rows.row import Row, encode_row
 from curate.core.rows.row_keys import make_keys
 from curate.core.rows.row_text import chosen_text, first_of_each, text_key, text_lengths
+from curate.core.sources.records import find_inputs
 from curate.dedup import which_stays
 from curate.dedup.near import ComparedKeys
 from curate.dedup.which_stays import in_order, ranking
-from curate.files.records import find_inputs
 from curate.read.chunks import reading
 from curate.recipe.recipe import Dedup, Split
 from curate.table import row_table, selection

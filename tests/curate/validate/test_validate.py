@@ -264,7 +264,7 @@ messages = st.lists(
         Message,
         st.sampled_from(["system", "user", "assistant", "tool", "bot"]),
         st.one_of(st.none(), st.sampled_from(["", " ", "text"])),
-        st.one_of(st.none(), st.just([{"id": "1"}])),
+        tool_calls=st.one_of(st.none(), st.just([{"id": "1"}])),
     ),
     max_size=5,
 )

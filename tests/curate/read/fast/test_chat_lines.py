@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.row import Message, Row, encode_row, encode_rows
-from curate.files.record import Record
+from curate.core.sources.record import Record
+from curate.core.sources.record_to_row import RowReader
+from curate.core.sources.source import Source
 from curate.read.fast.chat_lines import ROLES, Scanned, scan
 from curate.read.fast.lines import Lines
 from curate.read.fast.write_lines import is_verbatim, rewritten
-from curate.read.record_to_row import RowReader
-from curate.recipe.recipe import Source
 
 TEXTS = st.text() | st.sampled_from(["", "a/b", "\x00\x1f\x7f", "😀", "\u2028", "tab\t\r\b\f\n", '"\\', "long " * 30])
 BLANKS = st.sampled_from(["", "", "", " ", "\t ", "\r"])

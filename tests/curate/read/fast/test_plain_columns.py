@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from curate.core.rows.row import Message, Row, encode_row
 from curate.core.rows.row_keys import make_keys
 from curate.core.rows.row_text import chosen_text, text_key, text_lengths
+from curate.core.sources.records import Record
 from curate.dedup.minhash import Banding, Sketches, SketchPacks, sketch
-from curate.files.records import Record
 from curate.read.fast.chat_lines import ROLES, Scanned, scan
 from curate.read.fast.lines import Lines
 from curate.read.fast.plain_columns import PlainColumns, plain_columns

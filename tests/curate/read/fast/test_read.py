@@ -13,12 +13,12 @@ from curate.core.rows.formats.registry import FORMATS
 from curate.core.rows.row import encode_row
 from curate.core.rows.row_keys import make_keys
 from curate.core.rows.row_text import text_lengths
-from curate.files.records import Record
+from curate.core.sources.record_to_row import RowReader
+from curate.core.sources.records import Record
+from curate.core.sources.source import Source
 from curate.read.chunk_rows import read_rows
 from curate.read.fast.lines import Lines
 from curate.read.fast.read import read_fast
-from curate.read.record_to_row import RowReader
-from curate.recipe.recipe import Source
 from curate.table.byte_store import ByteSpool
 from curate.table.chunk import ChunkColumns
 from curate.table.row_table import RowTable

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from curate.core.rows.formats.registry import FORMATS, detect, find_format
 from curate.core.rows.row import Row
-from curate.files.records import find_inputs
-from curate.recipe.recipe import FormatName, Source
+from curate.core.sources.records import find_inputs
+from curate.core.sources.source import FormatName, Source
 from curate.table.rejections import Rejection
 from curate.table.selection import RowRef
 from tests.curate.row_makers import read_source

@@ -8,8 +8,8 @@ from typing import IO, Any
 import msgspec
 
 from curate.core.errors import DataError, first_line
-from curate.files.compressed import opened
-from curate.files.record import MAX_LINE_BYTES, Record
+from curate.core.sources.compressed import opened
+from curate.core.sources.record import MAX_LINE_BYTES, Record
 
 _BATCH_ROWS = 2048
 

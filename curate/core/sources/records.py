@@ -14,9 +14,9 @@ import msgspec
 
 from curate.core.errors import DataError, os_errors
 from curate.core.paths import find_path
-from curate.files.compressed import is_packed, opened
-from curate.files.curated_folders import index_folder, row_files
-from curate.files.record import MAX_LINE_BYTES, Record
+from curate.core.sources.compressed import is_packed, opened
+from curate.core.sources.curated_folders import index_folder, row_files
+from curate.core.sources.record import MAX_LINE_BYTES, Record
 
 _TEXT = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*_TEXT, *(f"{name}{packed}" for name in _TEXT for packed in (".gz", ".zst")), ".csv", ".parquet")
@@ -89,11 +89,11 @@ def read_records(path: Path) -> Iterator[Record]:
     """Every record of a file as the bytes it is written in. Raises: DataError where the file can't be read at all."""
     name = path.name
     if name.endswith(".parquet"):
-        from curate.files.csv_parquet import read_parquet
+        from curate.core.sources.csv_parquet import read_parquet
 
         yield from read_parquet(path)
     elif name.endswith(".csv"):
-        from curate.files.csv_parquet import read_csv
+        from curate.core.sources.csv_parquet import read_csv
 
         yield from read_csv(path)
     elif name.endswith((".json", ".json.gz", ".json.zst")) and (whole := _whole_json(path)) is not None:

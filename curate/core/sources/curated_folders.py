@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from curate.core.manifest import MANIFEST, peek_manifest
+from curate.core.manifest import MANIFEST, SIDES, peek_manifest
 from curate.core.paths import find_path
-from curate.recipe.recipe import SIDES
 
 INDEX_RECORD = "index.json"
 

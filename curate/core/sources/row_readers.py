@@ -1,4 +1,4 @@
-"""Reading: records in files become rows. A record that can't is a rejection, a file that can't is an error."""
+"""What reads the records of a file as rows. A record that can't be read is a value, a file that can't is an error."""
 
 import itertools
 from dataclasses import replace
@@ -8,15 +8,14 @@ from typing import Any
 import msgspec
 
 from curate.core.errors import DataError
-from curate.core.manifest import Manifest
 from curate.core.paths import find_path, load_function
 from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.mapped import mapped
 from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, detect
-from curate.files.record import Record
-from curate.files.records import Input, read_records
-from curate.read.record_to_row import UNREADABLE, Adapter, Joined, RowReader
-from curate.recipe.recipe import Join, Source, recipe_of
+from curate.core.sources.record import Record
+from curate.core.sources.record_to_row import UNREADABLE, Adapter, Joined, RowReader
+from curate.core.sources.records import Input, read_records
+from curate.core.sources.source import Join, Source
 
 UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
 
@@ -86,17 +85,3 @@ def _records_by(join: Join, path: Path) -> dict[str, dict[str, Any]]:
             raise DataError(f"two joined records have {join.on} {record[join.on]!r}", where=where, fix="keep one")
         records[str(record[join.on])] = record
     return records
-
-
-def detected_formats(manifest: Manifest) -> list[str]:
-    """A sentence for each source whose format was found out and not named: what to pin in the recipe."""
-    sources = recipe_of(manifest).sources
-    open_sources = {source.name for source in sources if not (source.adapter or source.format or source.map)}
-    files = [item for item in manifest.inputs if item.kind == "source" and item.name in open_sources]
-    found = dict.fromkeys((item.name, item.format) for item in files)
-    return [
-        f"{name}: no known format fits its first records: name a `map` or an `adapter`"
-        if form == UNKNOWN
-        else f"{name}: read as {form}; pin it with `format: {form}`"
-        for name, form in found
-    ]

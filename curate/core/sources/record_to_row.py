@@ -12,8 +12,8 @@ from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.formats.format import Fields, Format, UnfitError
 from curate.core.rows.formats.registry import FORMATS, find_format
 from curate.core.rows.row import Message, Origin, Row, content_id
-from curate.files.record import Record
-from curate.recipe.recipe import Source
+from curate.core.sources.record import Record
+from curate.core.sources.source import Source
 
 STAGE = "read"
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)

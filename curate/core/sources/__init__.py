@@ -1,0 +1,1 @@
+"""Sources: files as records (JSON Lines, arrays, CSV, Parquet, compressed or not), and records as rows."""

@@ -1,1 +1,0 @@
-"""Records in files: JSON Lines, arrays, CSV, Parquet, compressed or not."""
