@@ -22,12 +22,17 @@ _WITHOUT_DEPENDENCIES = {
 def find_path(value: str, folder: Path) -> Path:
     """The path a config value names: `package:NAME/inner/path`, absolute, `~`, or relative to `folder`.
 
-    Raises: DataError where the package isn't installed. The file itself may be missing.
+    Raises: DataError where the package isn't installed, ConfigError where `~NAME` is no user. The file itself may be
+    missing.
     """
     if value.startswith("package:"):
         name, _, inner = value.removeprefix("package:").partition("/")
         return package_folder(name) / inner
-    return Path(os.path.normpath(folder / Path(value).expanduser()))
+    try:
+        own = Path(value).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{error}", where=value, fix="write the path out, or ./~ for a file of that name") from error
+    return Path(os.path.normpath(folder / own))
 
 
 def package_folder(name: str) -> Path:
