@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from curate.core.console import say, warn
 from curate.core.digests import digest_json
+from curate.core.output_folder import check_contents
 from curate.core.paths import find_path
 from curate.core.visible import visible
 from evalkit.ask.answer_all import AllAnswers, answer_all
@@ -74,6 +75,7 @@ def evaluate(path: Path, choice: RunOptions) -> Evaluation:
     started = time.monotonic()
     inputs = read_inputs(path, limit=choice.limit, only=choice.contenders, seed=choice.seed)
     folder = _output(inputs, choice)
+    check_contents(folder, [path, *inputs.files()])
     judges = find_judges(inputs)
     input_digest = _input_digest(inputs, judges)
     if not choice.force and (result := current_result(folder, input_digest)) is not None:

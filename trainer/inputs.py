@@ -1,17 +1,20 @@
 """What a training starts from: its configuration, base and files, found and digested. Needs no torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from curate.core.chat.base_model import BaseModel, find_base
 from curate.core.chat.chat_format import ChatFormat
 from curate.core.digests import digest_json
+from curate.core.output_folder import check_apart, check_unclaimed
 from curate.core.paths import find_path
 from curate.core.records import versions
 from trainer.config import TrainConfig
 from trainer.data.dataset import RowFiles, TokenizedRows, find_files, read_held_out, read_tokenized_rows, refuse_overlap
 from trainer.loop.processes import process_count
 from trainer.model.hub import check_reachable
+from trainer.run.record import ADAPTER, MODEL, RECORD, STEPS
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,17 @@ def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
     base = find_base(config.base, folder)
     files = find_files(config, folder)
     check_reachable(base)
-    return Inputs(config, base, base.digest(), files, find_path(config.output, folder), folder)
+    output = find_path(config.output, folder)
+    _check_output(output, [path for path in (base.gguf or base.folder, files.train, files.held_out) if path])
+    return Inputs(config, base, base.digest(), files, output, folder)
+
+
+def _check_output(output: Path, read: Sequence[Path]) -> None:
+    """Raises: ConfigError where the weights' folder would take the place of what is read, or of one of the user's."""
+    for name in (ADAPTER, MODEL):
+        check_apart(output / name, read)
+    if not any((output / name).exists() for name in (RECORD, STEPS)):
+        check_unclaimed(output, (ADAPTER, MODEL), ())
 
 
 def read_datasets(inputs: Inputs, chat: ChatFormat) -> tuple[TokenizedRows, TokenizedRows | None]:

@@ -10,7 +10,14 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
-from curate.build.dataset_folder import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
+from curate.build.dataset_folder import (
+    KEPT_FOLDER,
+    Dataset,
+    check_own_folder,
+    check_writable,
+    current_manifest,
+    write_dataset,
+)
 from curate.build.guards import Signs, check_guards, idle_filters, refuse
 from curate.build.human_decisions import Decisions, find_decisions
 from curate.build.run_stages import StagesRun, run_stages
@@ -77,7 +84,9 @@ def build(
     context = Context(recipe, recipe_path.parent, usable_processors(), memory, read=read_earlier)
     target = output if output is not None else find_path(recipe.output, context.folder)
     decisions, journals = find_decisions(target)
-    files = find_files(context) + journals
+    files = find_files(context)
+    check_own_folder(target, [recipe_path, *(file.input.path for file in files)])
+    files += journals
     input_digest = _input_digest(recipe, files)
     if not dry_run:
         if not force and (manifest := current_manifest(target, input_digest)) is not None:

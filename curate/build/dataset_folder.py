@@ -19,6 +19,7 @@ from curate.core.errors import DataError, ProvenanceError, os_errors
 from curate.core.files import atomic_write, read_lines
 from curate.core.manifest import (
     MANIFEST,
+    SIDES,
     Manifest,
     ManifestOutput,
     Side,
@@ -27,12 +28,19 @@ from curate.core.manifest import (
     sealed,
     write_manifest,
 )
+from curate.core.output_folder import check_apart, check_unclaimed
+from curate.core.text.leaks.evidence import EVIDENCE_FILE, TOUCHED_FILE
 from curate.recipe.recipe import recipe_of
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection
 
 KEPT_FOLDER = ".kept"  # what stages decided and measured: it can be made again, and no digest depends on it
 _UNFINISHED = ".unfinished-"
+# What a dataset's folder may hold beside its manifest.
+_NAMES = (
+    *(f"{side}.{kind}" for side in SIDES for kind in ("jsonl", "parquet")), "rejected.jsonl", "card.md", "report.html",
+    "clusters.parquet", "canaries.jsonl", EVIDENCE_FILE, TOUCHED_FILE,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,15 @@ def check_writable(output: Path) -> None:
         raise DataError("a file stands where the output folder should be", where=place, fix="name another folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise DataError("no permission to write the dataset", where=place, fix="name another folder with --output")
+
+
+def check_own_folder(output: Path, read: Iterable[Path]) -> None:
+    """Raises: ConfigError where the folder holds what is `read`, or files of a dataset that no build wrote there."""
+    check_apart(output, read)
+    if (old := peek_manifest(output / MANIFEST)) is not None:
+        check_unclaimed(output, _NAMES, old.outputs)
+    elif not (output / KEPT_FOLDER).is_dir() and not any(output.glob(f"{_UNFINISHED}*")):  # which a killed build leaves
+        check_unclaimed(output, (*_NAMES, MANIFEST), ())
 
 
 def current_manifest(output: Path, input_digest: str) -> Manifest | None:

@@ -15,6 +15,8 @@ from curate.compose.split import count_labels, split_rows
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
 from curate.core.files import atomic_write
+from curate.core.manifest import MANIFEST
+from curate.core.output_folder import check_apart, check_unclaimed
 from curate.core.sources.records import find_inputs
 from curate.core.worker_processes import usable_processors
 from curate.dedup.near import NearDuplicates
@@ -27,15 +29,17 @@ from curate.table.stage import Context
 from curate.table.ties import merge_ties
 
 SOURCE = "input"
+_LEFT_OUT = "rejected.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a command works on: rows, what could not be read, and the settings."""
+    """What a command works on: rows, what could not be read, the settings, and the files that it was read from."""
 
     rows: RowSelection
     unread: Rejections
     context: Context
+    read: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,9 @@ def read_rows(
     merged = _over(base, {**(settings or {}), "sources": [source]})
     made = _checked(merged)
     context = Context(made, folder, usable_processors(), read=read_earlier)
-    return Given(*read_source(context, made.sources[0], shown, all_makers(context)), context)
+    return Given(
+        *read_source(context, made.sources[0], shown, all_makers(context)), context, tuple(file.path for file in shown)
+    )
 
 
 def run_named(given: Given, names: Sequence[str]) -> Result:
@@ -103,7 +109,7 @@ def run_named(given: Given, names: Sequence[str]) -> Result:
 
         run.rejections = redact_rejections(run.rejections, screens, given.context.folder, run.rows.table.spool)
     files: dict[str, Iterable[bytes]] = {name: (content,) for name, content in run.files.items()}
-    return Result(read, run, files | {"kept.jsonl": run.rows.blocks(), "rejected.jsonl": run.rejections.lines()})
+    return Result(read, run, files | {"kept.jsonl": run.rows.blocks(), _LEFT_OUT: run.rejections.lines()})
 
 
 def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Iterable[bytes]]]:
@@ -123,15 +129,29 @@ def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Ite
     links = {kept: f"kept\0{kept}" for kept in instead.values()}
     sides = split_rows(given.rows, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links))
     files: dict[str, Iterable[bytes]] = {f"{side}.jsonl": rows.blocks() for side, rows in sides.items()}
-    return count_labels(sides), {**files, "rejected.jsonl": given.unread.lines()}
+    return count_labels(sides), {**files, _LEFT_OUT: given.unread.lines()}
 
 
-def write_files(files: Mapping[str, Iterable[bytes]], output: Path) -> None:
-    """Write the files into the folder, each whole or not at all. Raises: DataError where it can't be written to."""
+def write_files(files: Mapping[str, Iterable[bytes]], output: Path, read: Sequence[Path] = ()) -> None:
+    """Write the files into the folder, each whole or not at all.
+
+    Raises: ConfigError where one would take the place of a file that was `read`, or that a stage did not write there;
+    DataError where the folder can't be written to.
+    """
+    check_replaced(files, output, read)
     check_writable(output)
     for name, content in files.items():
         with atomic_write(output / name) as file:
             file.writelines(content)
+
+
+def check_replaced(names: Iterable[str], output: Path, read: Sequence[Path]) -> None:
+    """Raises: ConfigError where a file of these names would replace one that was `read`, or none of a stage's."""
+    for name in names:
+        check_apart(output / name, read)
+    # Every stage writes what it left out; a build does too, and a manifest.
+    ours = names if (output / _LEFT_OUT).is_file() and not (output / MANIFEST).exists() else ()
+    check_unclaimed(output, names, ours)
 
 
 def _over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

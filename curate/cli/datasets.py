@@ -107,7 +107,7 @@ def canary(count: int | None, copies: tuple[int, ...], into: str | None, seed: i
         "canaries.jsonl": (msgspec.json.encode(canary) + b"\n" for canary in planted.canaries),
         "rejected.jsonl": rows.unread.lines(),
     }
-    write(files, given["output"], dry_run=given["dry_run"])
+    write(files, given["output"], rows.read, dry_run=given["dry_run"])
     return 0
 
 

@@ -113,9 +113,8 @@ def query(index: Path, **given: Any) -> int:
     if index_folder(str(index), Path()) is None:
         raise DataError("there is no index here", where=index, fix="make one with `curate index create`")
     settings = {"dedup": {"against": [{"name": "index", "path": str(index.absolute())}]}}
-    result = run_named(
-        read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"]), [EarlierIndex.name]
-    )
+    rows = read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"])
+    result = run_named(rows, [EarlierIndex.name])
     found = [
         {"id": item.id, "path": item.path, "line": item.line, "similarity": because.similarity, "repeats": because.id,
          "dataset": because.dataset}
@@ -131,7 +130,7 @@ def query(index: Path, **given: Any) -> int:
             print_table(names, [[one[name] for name in names] for one in found[:_SHOWN]])
         if len(found) > _SHOWN:
             say(f"and {len(found) - _SHOWN} more: --json or --output has them all")
-    write(result.files, given["output"], dry_run=given["dry_run"])
+    write(result.files, given["output"], rows.read, dry_run=given["dry_run"])
     return 1 if result.run.rejections and given["output"] is None else 0
 
 

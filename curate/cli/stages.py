@@ -53,23 +53,24 @@ def run_command(names: Sequence[str], settings: Mapping[str, Any], **given: Any)
         _print_result(result.run.counts, result.run.reports)
     for text in result.run.warnings:
         warn(text)
-    write(result.files, given["output"], dry_run=given["dry_run"])
+    write(result.files, given["output"], rows.read, dry_run=given["dry_run"])
     # What stages that compose leave out is what was asked for, not a fault.
     is_check = not COMPOSING & set(names)
     return 1 if is_check and result.run.rejections and given["output"] is None else 0
 
 
-def write(files: Mapping[str, Iterable[bytes]], output: Path | None, *, dry_run: bool) -> None:
-    """Write the files where an output was named, and say so."""
-    from curate.build.one_stage import write_files
+def write(files: Mapping[str, Iterable[bytes]], output: Path | None, read: Sequence[Path], *, dry_run: bool) -> None:
+    """Write the files, made of what was `read`, where an output was named, and say so."""
+    from curate.build.one_stage import check_replaced, write_files
 
     if output is None:
         return
     names = ", ".join(sorted(files))
     if dry_run:
+        check_replaced(files, output, read)
         say(f"dry run: would write {names} into {output}")
         return
-    write_files(files, output)
+    write_files(files, output, read)
     say(f"wrote {names} into {output}")
 
 
@@ -241,7 +242,7 @@ def split(by: str | None, val: float | None, test: float | None, seed: int | Non
         print_table(["side", *labels, "all"], lines)
     if rows.unread:
         warn(f"{len(rows.unread)} records could not be read")
-    write(files, given["output"], dry_run=given["dry_run"])
+    write(files, given["output"], rows.read, dry_run=given["dry_run"])
     return 0
 
 

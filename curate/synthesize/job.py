@@ -13,6 +13,7 @@ import msgspec
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import DataError
 from curate.core.files import write_lines
+from curate.core.output_folder import check_apart, check_unclaimed
 from curate.core.paths import find_path, load_function
 from curate.core.records import environment, versions, write_record
 from curate.core.rows.row import Row, encode_row
@@ -32,6 +33,7 @@ from curate.table.selection import RowSelection
 from curate.table.stage import Context
 
 JOURNAL, RECORD = "journal.jsonl", "synthesis.json"
+_FILES = ("rows.jsonl", "rejected.jsonl", "audit.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,21 +155,22 @@ def _prepare(settings: Synthesize, folder: Path) -> _Work:
     # Seeds are read as a recipe's source is; nothing else of a recipe is asked for.
     recipe = Recipe(name="seeds", behaviour="Seeds.", output=settings.output, sources=[settings.seeds], dedup=None)
     seeds, unread = read_source(Context(recipe, folder), settings.seeds, found)
+    output = find_path(settings.output, folder)
+    check_apart(output, [one.path for one in found])
+    if not (output / JOURNAL).is_file():
+        check_unclaimed(output, (*_FILES, RECORD), ())
     if not seeds:
         raise DataError("no seed row can be read", where="seeds", fix="see `path` and `adapter` of the seeds")
     inputs = [{"path": one.shown, "digest": digest_file(one.path)} for one in found]
     requests = make_requests(seeds, settings, wording)
-    return _Work(seeds, unread, inputs, wording, requests, find_path(settings.output, folder))
+    return _Work(seeds, unread, inputs, wording, requests, output)
 
 
 def _write(
     output: Path, rows: Sequence[Row], rejections: Sequence[Rejection], audit: Sequence[Row]
 ) -> dict[str, dict[str, Any]]:
-    files = {
-        "rows.jsonl": [encode_row(row) for row in rows],
-        "rejected.jsonl": [encode_rejection(rejection) for rejection in rejections],
-        "audit.jsonl": [encode_row(row) for row in audit],
-    }
+    lines_of = map(encode_row, rows), map(encode_rejection, rejections), map(encode_row, audit)
+    files = {name: list(lines) for name, lines in zip(_FILES, lines_of, strict=True)}
     for name, lines in files.items():
         write_lines(output / name, lines)
     return {name: {"digest": digest_file(output / name), "rows": len(lines)} for name, lines in files.items()}

@@ -91,6 +91,12 @@ class Inputs:
             return None
         return _read_rows(beside).rows
 
+    def files(self) -> list[Path]:
+        """The files of items, rows and recorded answers."""
+        named = [self.item_file, *([self.train] if self.train else []), *self.example_files.values()]
+        recorded = [find_path(one.replay, self.folder) for one in self.contenders if one.replay]
+        return [file.path for file in named] + recorded
+
     def digest(self) -> str:
         """The digest of everything that the result depends on."""
         return digest_json(
