@@ -41,6 +41,7 @@ def run_command(names: Sequence[str], settings: Mapping[str, Any], **given: Any)
     """Run the named stages on the files and show, or write, what came out.
 
     Returns 1 where a stage that looks for faults leaves rows out and nothing is written: the answer is the exit code.
+    Rows that give away evaluation items are told so whatever becomes of them.
     """
     from curate.build import one_stage
     from curate.build.stages import COMPOSING
@@ -55,8 +56,9 @@ def run_command(names: Sequence[str], settings: Mapping[str, Any], **given: Any)
         warn(text)
     write(result.files, given["output"], rows.read, dry_run=given["dry_run"])
     # What stages that compose leave out is what was asked for, not a fault.
-    is_check = not COMPOSING & set(names)
-    return 1 if is_check and result.run.rejections and given["output"] is None else 0
+    is_check = not COMPOSING & set(names) and given["output"] is None
+    leaks = result.run.reports.get("decontaminate", {}).get("rows", 0)
+    return int(bool(leaks or (is_check and result.run.rejections)))
 
 
 def write(files: Mapping[str, Iterable[bytes]], output: Path | None, read: Sequence[Path], *, dry_run: bool) -> None:
@@ -121,17 +123,24 @@ def dedup(on: str | None, threshold: float | None, exact: bool, semantic: float 
 @click.option("--against", multiple=True, help="An evaluation suite: a file, a folder or a glob. Again for more.")
 @click.option("--action", type=click.Choice(["quarantine", "drop", "report"]), help="What happens to such rows.")
 @click.option("--ngram", type=int, help="Words in a run that a row and an item share (13).")
-def decontaminate(against: tuple[str, ...], action: str | None, ngram: int | None, **given: Any) -> int:
-    """Find rows that give away evaluation items; exit code 1 where there are some.
+@click.option("--paraphrases", type=float, help="Also rephrased items, as similar as this by embeddings (0.8).")
+def decontaminate(
+    against: tuple[str, ...], action: str | None, ngram: int | None, paraphrases: float | None, **given: Any
+) -> int:
+    """Find rows that give away evaluation items; exit code 1 where there are some, written out or not.
 
     \b
-    Example:
+    Examples:
       curate decontaminate rows.jsonl --against suites/gsm8k.jsonl --output clean
+      curate decontaminate rows.jsonl --against suites/gsm8k.jsonl --paraphrases 0.8
     """
     suites = [{"path": str(Path(one).absolute()), "name": one} for one in against] or None
     if suites is None and given["recipe"] is None:
         raise click.UsageError("name a suite with --against, or a recipe that does with --recipe")
-    settings = {"decontaminate": {"against": suites, "action": action, "ngram": ngram}}
+    block: dict[str, Any] = {"against": suites, "action": action, "ngram": ngram}
+    if paraphrases is not None:
+        block["paraphrases"] = {"threshold": paraphrases}
+    settings = {"decontaminate": block}
     return run_command(["decontaminate"], settings, **given)
 
 

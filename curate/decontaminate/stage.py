@@ -95,9 +95,13 @@ def describe(evidence: Evidence) -> str:
     """The evidence in a sentence."""
     item = f"the {evidence.part} of item {evidence.item} of {evidence.suite}"
     place = f"message {evidence.message}, characters {evidence.start} to {evidence.end}"
+    alike = {
+        "question": f"means nearly the same as {item}; cosine similarity {evidence.score:.4f}",
+        "answer": f"the code of {item} under other names; {evidence.score:.0%} of its runs of tokens",
+    }
     return {
         "whole": f"{place}: {item}, whole",
         "ngram": f"{place}: a run of words of {item}; {evidence.score:.0%} of its own words stand in such runs",
         "characters": f"{place}: nearly {item}; Jaccard similarity {evidence.score:.4f}",
-        "paraphrase": f"{place}: means nearly the same as {item}; cosine similarity {evidence.score:.4f}",
+        "paraphrase": f"{place}: {alike[evidence.part]}",
     }[evidence.tier]

@@ -100,7 +100,10 @@ class Findings:
 def cannot_see(settings: Decontaminate) -> list[tuple[str, bool, str]]:
     """For each tier its name, whether it is on, and what it misses, in words."""
     n, short = settings.ngram, settings.short_words
-    window = "what stands beyond the embedder's window, an item inside a much longer text, answers, other languages"
+    window = (
+        "what stands beyond the embedder's window, an item inside a much longer text, answers that are no code, "
+        "other languages"
+    )
     return [
         (
             "whole",

@@ -70,6 +70,17 @@ class Texts(Sequence[str]):
                     offsets = accumulate((len(part) + 1 for _, part in parts[:-1]), initial=0)
                     yield Holder(number, name, tuple(zip((index for index, _ in parts), offsets, strict=True)))
 
+    def answers(self) -> dict[int, int]:
+        """Of each text that is an answer, by its number, how many rows with different questions give it."""
+        numbers = np.repeat(np.arange(len(self)), np.diff(self._ends, prepend=0))
+        field = self._places[:, 1]
+        asked = np.full(len(self._rows), -1)
+        asked[self._places[field == FIELDS.index("question"), 0]] = numbers[field == FIELDS.index("question")]
+        chosen = field == FIELDS.index("answer")
+        pairs = np.unique(np.column_stack([numbers[chosen], asked[self._places[chosen, 0]]]), axis=0)
+        texts, counts = np.unique(pairs[:, 0], return_counts=True)
+        return dict(zip(texts.tolist(), counts.tolist(), strict=True))
+
     def having(self, fields: frozenset[Field]) -> list[int]:
         """The numbers of the texts that stand in one of these fields of some row."""
         wanted = np.isin(self._places[:, 1], [FIELDS.index(field) for field in fields])

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from curate.core.rows.row import Row
 from curate.core.text.leaks import char_jaccard as characters
+from curate.core.text.leaks.code_shapes import similar_code
 from curate.core.text.leaks.evidence import TIERS, Evidence, Findings, Touched
 from curate.core.text.leaks.hashed_words import Template, Words, cells_for, count_own, count_runs, split_words
-from curate.core.text.leaks.items import Suite
+from curate.core.text.leaks.items import Suite, own_answer
 from curate.core.text.leaks.rephrased import find_paraphrases
 from curate.core.text.leaks.row_texts import Field, Holder, Texts, collect_texts
 from curate.core.text.leaks.settings import Decontaminate, Part
@@ -59,8 +60,8 @@ def find_contamination(
     docs = _docs(suites, settings)
     held = collect_texts(rows)
     words = split_words([doc.text for doc in docs])
-    template = _template(held, docs, settings)
-    searcher = _Searcher.prepare(docs, words, template, settings)
+    templates = _templates(held, docs, words, settings)
+    searcher = _Searcher.prepare(docs, words, templates, settings)
     matches: list[Match] = []
     short_hits: list[tuple[int, Match]] = []
     masked_words = all_words = 0
@@ -72,7 +73,7 @@ def find_contamination(
     kept, common = _without_common(short_hits, settings.template.limit(len(held)))
     matches += kept
     if settings.paraphrases is not None:
-        matches += _paraphrases(held, docs, template, settings, folder)
+        matches += _paraphrases(held, docs, templates.everywhere, settings, folder)
     by_row = _evidence(rows, held, docs, matches)
     return Findings(
         by_row=by_row,
@@ -89,13 +90,50 @@ def find_contamination(
 
 
 def _docs(suites: Sequence[Suite], settings: Decontaminate) -> list[Doc]:
-    return [
-        Doc(suite.name, item.id, part, item.question if part == "question" else item.answer)
+    docs = [
+        Doc(suite.name, item.id, part, item.question if part == "question" else own_answer(item.answer))
         for suite in suites
         for item in suite.items
         for part in settings.parts
-        if part == "question" or item.answer.strip()
     ]
+    return [doc for doc in docs if doc.part == "question" or doc.text.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Templates:
+    """What counts for nothing: everywhere, and in answers, where what many rows answer counts for nothing too."""
+
+    everywhere: Template
+    answers: Template
+
+    def mask(self, words: Words, docs: Sequence[Doc]) -> NDArray[np.bool_]:
+        """Whether each word of the docs, which `words` holds, belongs to a template."""
+        is_answer = np.repeat([doc.part == "answer" for doc in docs], np.diff(words.firsts))
+        return np.where(is_answer, self.answers.mask(words), self.everywhere.mask(words))
+
+
+def _templates(texts: Texts, docs: Sequence[Doc], words: Words, settings: Decontaminate) -> _Templates:
+    """The templates of these texts and docs, whose words `words` holds."""
+    everywhere = _template(texts, docs, settings)
+    longest = max((int(words.firsts[n + 1] - words.firsts[n]) for n, doc in enumerate(docs) if doc.part == "answer"),
+                  default=0)  # fmt: skip
+    if longest < settings.ngram:
+        return _Templates(everywhere, everywhere)  # no answer is looked for
+    answers = texts.answers()
+    limit = settings.template.answer_limit(sum(answers.values()))
+    # A text that many rows answer is as many texts; more than the limit's need not be told apart.
+    in_rows = (texts[number] for number, rows in answers.items() for _ in range(min(rows, limit + 1)))
+    in_items = [doc.text for doc in docs if doc.part == "answer"]
+    limits = limit, settings.template.answer_limit(len(in_items))
+    common = everywhere.common
+    for given, most in zip((in_rows, iter(in_items)), limits, strict=True):
+        common = common | (count_runs(map(split_words, _batches(given)), everywhere.ngram, common.size) > most)
+    return _Templates(everywhere, Template(everywhere.ngram, common))
+
+
+def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
+    while batch := list(islice(texts, _CHUNK_TEXTS)):
+        yield batch
 
 
 def _template(texts: Sequence[str], docs: Sequence[Doc], settings: Decontaminate) -> Template:
@@ -125,21 +163,21 @@ class _Searcher:
     """The items, ready to be looked for in a chunk of texts."""
 
     settings: Decontaminate
-    template: Template
+    templates: _Templates
     patterns: Patterns
     own_words: NDArray[np.int64]
     least: NDArray[np.float64]
-    similar: list[tuple[characters.Index, NDArray[np.int64], frozenset[Field]]]
+    similar: list[tuple[characters.Index, Template, NDArray[np.int64], frozenset[Field]]]
 
     @classmethod
-    def prepare(cls, docs: Sequence[Doc], words: Words, template: Template, settings: Decontaminate) -> "_Searcher":
+    def prepare(cls, docs: Sequence[Doc], words: Words, templates: _Templates, settings: Decontaminate) -> "_Searcher":
         """Index the docs, whose words `words` holds."""
-        masked = template.mask(words)
+        masked = templates.mask(words, docs)
         patterns = make_patterns(words, masked, settings.ngram, [doc.part == "question" for doc in docs])
         own_words = count_own(words, masked)
         wanted = settings.characters
         if wanted is None:
-            return cls(settings, template, patterns, own_words, np.empty(0), [])
+            return cls(settings, templates, patterns, own_words, np.empty(0), [])
         least = np.where(own_words < settings.ngram, wanted.short_threshold, wanted.threshold)
         similar = []
         for part, fields in (("question", _QUESTIONS), ("answer", _ANSWERS)):
@@ -149,17 +187,19 @@ class _Searcher:
             if chosen:
                 part_words = split_words([docs[n].text for n in chosen])
                 lowest = float(least[chosen].min())
+                template = templates.everywhere if part == "question" else templates.answers
                 index = characters.index_items(part_words, template.mask(part_words), wanted.ngram, lowest)
-                similar.append((index, np.array(chosen, np.int64), fields))
-        return cls(settings, template, patterns, own_words, least, similar)
+                similar.append((index, template, np.array(chosen, np.int64), fields))
+        return cls(settings, templates, patterns, own_words, least, similar)
 
     def search(self, first: int, texts: Sequence[str]) -> _Piece:
         """All that is found in these texts, the first of which has the number `first`."""
         words = split_words(texts)
-        masked = self.template.mask(words)
+        masked = self.templates.everywhere.mask(words)
         matches, short_hits = self._overlaps(first, words, masked)
-        for index, chosen, fields in self.similar:
-            for text, number, score in zip(*index.find(words, masked), strict=True):
+        for index, template, chosen, fields in self.similar:
+            mask = masked if template is self.templates.everywhere else template.mask(words)
+            for text, number, score in zip(*index.find(words, mask), strict=True):
                 doc = int(chosen[number])
                 if score >= self.least[doc]:
                     end = len(texts[int(text)])
@@ -234,9 +274,13 @@ def _paraphrases(
     own_texts = list(_own_texts([held[n] for n in numbers], template))
     own_docs = list(_own_texts([docs[n].text for n in chosen], template))
     pairs = find_paraphrases(own_texts, own_docs, settings.paraphrases, folder)
+    answers = held.having(_ANSWERS)
+    coded = [n for n, doc in enumerate(docs) if doc.part == "answer"]
+    same_code = similar_code([held[n] for n in answers], [docs[n].text for n in coded], settings.paraphrases.threshold)
     return [
-        Match(numbers[text], chosen[doc], "paraphrase", score, 0, len(held[numbers[text]]), _QUESTIONS)
-        for text, doc, score in pairs
+        Match(texts[text], parts[doc], "paraphrase", score, 0, len(held[texts[text]]), fields)
+        for found, texts, parts, fields in ((pairs, numbers, chosen, _QUESTIONS), (same_code, answers, coded, _ANSWERS))
+        for text, doc, score in found
     ]
 
 

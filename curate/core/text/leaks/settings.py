@@ -36,6 +36,13 @@ class Template(Config):
         """How many of `texts` different texts may share a run of words before it is template."""
         return int(max(self.share * texts, min(self.texts, texts / 2), 3))
 
+    def answer_limit(self, answers: int) -> int:
+        """How many of `answers` rows may share a run of words in their answers before it is template.
+
+        Fewer than of texts: what more than three rows with different prompts answer is no item's own answer.
+        """
+        return int(max(self.share / 5 * answers, 3))
+
 
 class Characters(Config):
     """Near duplicates: exact Jaccard similarity of the sets of `ngram` characters that two texts are made of."""
@@ -49,7 +56,8 @@ class Characters(Config):
 
 
 class Paraphrases(Config):
-    """Rephrased items: cosine similarity of embeddings. Needs acidtest[eval]."""
+    """Rephrased items: cosine similarity of embeddings of questions, and of answers the share of an item's code that
+    stands in a row's under other names. Needs acidtest[eval]."""
 
     embedder: str = "embedded:minilm"
     threshold: float = Field(default=0.8, gt=0, le=1)

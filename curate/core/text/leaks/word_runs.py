@@ -68,7 +68,7 @@ def make_patterns(words: Words, masked: NDArray[np.bool_], ngram: int, short_ok:
     """The patterns of the items whose texts `words` holds: each whole, and each run of `ngram` words beside template.
 
     What is left of an item without its template is looked for as if it were the item, where it is short. Items with
-    fewer than `ngram` words are looked for only where `short_ok` says so.
+    fewer than `ngram` words, and those of nothing but template, are looked for only where `short_ok` says so.
     """
     runs = [run_hashes(words.hashes[words.of(item)], ngram) for item in range(len(short_ok))]
     keys, counts = np.unique(np.concatenate([np.empty(0, U64), *runs]), return_counts=True)
@@ -78,7 +78,7 @@ def make_patterns(words: Words, masked: NDArray[np.bool_], ngram: int, short_ok:
         here = words.of(item)
         hashes, own = words.hashes[here], ~masked[here]
         found += [((key, 0, ngram, key, item, at), False) for at, key in _clean_runs(item_runs, own, ngram)]
-        if hashes.size >= ngram:
+        if hashes.size >= ngram and (short_ok[item] or own.any()):
             anchor = int(np.argmin([shared[key] for key in item_runs.tolist()]))
             whole = int(run_hashes(hashes, hashes.size)[0])
             found.append(((int(item_runs[anchor]), anchor, hashes.size, whole, item, 0), True))
