@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from curate.cli.stages import print_table, stage_options, write
-from curate.core.console import EPILOG, command_options, print_json, progress, say, warn
+from curate.core.console import EPILOG, command_options, print_json, progress, say, show, warn
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _INCONCLUSIVE = 6
@@ -46,7 +46,7 @@ def stats(paths: tuple[str, ...], form: str | None, as_json: bool) -> int:
         print_table([field, "rows", "share"], shares)
     click.echo()
     for text in found["advice"]:
-        click.echo(text)
+        show(text)
     return 0
 
 
@@ -69,7 +69,7 @@ def diff(a: Path, b: Path, as_json: bool) -> int:
         print_json(found.summary())
     else:
         for line in found.sentences():
-            click.echo(line)
+            show(line)
     return int(found.is_different)
 
 
@@ -101,7 +101,7 @@ def canary(count: int | None, copies: tuple[int, ...], into: str | None, seed: i
     if given["as_json"]:
         print_json({**record, "rows": total, "unread": len(rows.unread)})
     else:
-        click.echo(f"{record['count']} canaries, planted {record['planted']} times in {total} rows")
+        show(f"{record['count']} canaries, planted {record['planted']} times in {total} rows")
     files = {
         "kept.jsonl": (encode_row(row) + b"\n" for row in planted.rows),
         "canaries.jsonl": (msgspec.json.encode(canary) + b"\n" for canary in planted.canaries),

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from curate.cli.stages import print_table, stage_options, write
+from curate.core import console
 from curate.core.console import EPILOG, command_options, print_json, say
 
 _INDEX = click.Path(file_okay=False, path_type=Path)
@@ -151,7 +152,7 @@ def show(index: Path, as_json: bool) -> int:
     if as_json:
         print_json(found)
         return 0
-    click.echo(f"{found['rows']} rows, {found['digest']}")
+    console.show(f"{found['rows']} rows, {found['digest']}")
     click.echo()
     settings = {"scheme": found["scheme"], **found["settings"]}
     print_table(["setting", ""], [[name, str(value)] for name, value in settings.items()])

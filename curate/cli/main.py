@@ -8,7 +8,8 @@ import click
 from curate.cli import datasets as dataset_commands
 from curate.cli import index as index_commands
 from curate.cli import stages as stage_commands
-from curate.core.console import EPILOG, Bytes, command_options, print_json, run, say, warn
+from curate.core.console import EPILOG, Bytes, command_options, print_json, run, say, show, warn
+from curate.core.visible import visible
 from curate.review.commands import review
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def verify(dataset: Path, as_json: bool) -> int:
     if as_json:
         print_json({"verified": True, "digest": manifest.digest, "outputs": manifest.outputs})
     else:
-        click.echo(f"{dataset}: all {len(manifest.outputs)} files fit the manifest {manifest.digest}")
+        show(f"{dataset}: all {len(manifest.outputs)} files fit the manifest {manifest.digest}")
     return 0
 
 
@@ -110,7 +111,7 @@ def init(folder: Path, dry_run: bool) -> int:
 
     paths = write_starter(folder, dry_run=dry_run)
     for path in paths:
-        click.echo(path)
+        show(path)
     if dry_run:
         say("dry run: nothing was written")
         return 0
@@ -127,19 +128,19 @@ def _print_summary(manifest: "Manifest") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    stages = Table(title=Text(manifest.name), title_justify="left", box=None, pad_edge=False)
+    stages = Table(title=Text(visible(manifest.name)), title_justify="left", box=None, pad_edge=False)
     for column in ("stage", "in", "kept", "rejected"):
         stages.add_column(column, justify="left" if column == "stage" else "right")
     stages.add_column("why")
     for stage in manifest.stages:
         why = ", ".join(f"{reason} {count}" for reason, count in stage.reasons.items())
         numbers = map(str, (stage.rows_in, stage.kept, stage.rejected))
-        stages.add_row(stage.name, *numbers, Text(why))
+        stages.add_row(stage.name, *numbers, Text(visible(why)))
     labels = sorted({label for counts in manifest.split.values() for label in counts})
     split = Table(box=None, pad_edge=False)
     split.add_column("side")
     for label in (*labels, "all"):
-        split.add_column(Text(label), justify="right")
+        split.add_column(Text(visible(label)), justify="right")
     for side, counts in manifest.split.items():
         split.add_row(side, *(str(counts.get(label, 0)) for label in labels), str(sum(counts.values())))
     console = Console(highlight=False)

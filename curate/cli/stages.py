@@ -8,6 +8,7 @@ import click
 
 from curate.core.console import EPILOG, command_options, print_json, say, warn
 from curate.core.gc_pause import collector_paused
+from curate.core.visible import visible
 
 if TYPE_CHECKING:
     from curate.core.manifest import StageCount
@@ -282,9 +283,9 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     table = Table(box=None, pad_edge=False)
     for number, name in enumerate(head):
         is_number = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
-        table.add_column(Text(name), justify="right" if is_number else "left")
+        table.add_column(Text(visible(name)), justify="right" if is_number else "left")
     for row in rows:
-        table.add_row(*(Text(str(value)) for value in row))
+        table.add_row(*(Text(visible(str(value))) for value in row))
     Console(highlight=False).print(table)
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from curate.core.errors import AcidtestError, from_os_error
 from curate.core.installation import find_intruder
+from curate.core.visible import escape_invisible, visible
 
 INTERRUPTED = 130
 INTERNAL_ERROR = 70  # sysexits' EX_SOFTWARE: a fault of ours, distinct from every documented outcome
@@ -80,26 +81,34 @@ def _report(error: Exception, *, debug: bool) -> int:
         traceback.print_exception(error)
     known = from_os_error(error) if isinstance(error, OSError) else error
     if isinstance(known, AcidtestError):
-        say(click.style("error: ", fg="red", bold=True) + str(known))
+        say(str(known), mark=click.style("error: ", fg="red", bold=True))
         return known.exit_code
-    say(click.style("internal error: ", fg="red", bold=True) + f"{type(error).__name__}: {error}")
+    say(f"{type(error).__name__}: {error}", mark=click.style("internal error: ", fg="red", bold=True))
     say("  This is a fault of acidtest. Run again with --debug and report what it prints.")
     return INTERNAL_ERROR
 
 
-def say(text: str) -> None:
-    """Talk to the user on stderr; colours only on a terminal that wants them."""
-    click.echo(text, err=True, color=colour())
+def say(text: str, *, mark: str = "") -> None:
+    """Talk to the user on stderr, after a mark in colours, where a terminal wants them.
+
+    The text may hold names from anybody's file: what would act on a terminal is shown as a sign.
+    """
+    click.echo(mark + visible(text), err=True, color=colour())
+
+
+def show(text: object) -> None:
+    """Print text on stdout, as `say` does on stderr."""
+    click.echo(visible(str(text)))
 
 
 def warn(text: str) -> None:
     """Say something that the user should look at."""
-    say(click.style("warning: ", fg="yellow", bold=True) + text)
+    say(text, mark=click.style("warning: ", fg="yellow", bold=True))
 
 
 def print_json(value: object) -> None:
-    """Print `value` as indented JSON on stdout."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """Print `value` as indented JSON on stdout; what would act on a terminal is escaped, and says the same."""
+    click.echo(escape_invisible(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
 def colour() -> bool | None:
@@ -135,7 +144,7 @@ def _bar(label: str, total: float) -> Iterator[Advance]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}", markup=False),
@@ -144,10 +153,10 @@ def _bar(label: str, total: float) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total, note="")
+        task = bar.add_task(visible(label), total=total, note="")
 
         def advance(steps: float = 1, note: str = "") -> None:
-            bar.update(task, advance=steps, note=note)
+            bar.update(task, advance=steps, note=visible(note))
 
         yield advance
 

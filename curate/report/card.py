@@ -6,7 +6,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from curate.core.manifest import CanaryCount, Manifest, StageCount
-from curate.core.markdown import cell, table
+from curate.core.markdown import cell, sentence, table
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import message_text
 from curate.dedup.cluster_table import expected_recall, recall_curve
@@ -54,7 +54,7 @@ def render_card(manifest: Manifest, train: RowSelection, sections: Sequence[str]
 def _warnings(warnings: Sequence[str]) -> str:
     if not warnings:
         return ""
-    return "## To look at\n\n" + "\n".join(f"- {cell(text)}" for text in warnings[:_SHOWN_WARNINGS])
+    return "## To look at\n\n" + "\n".join(f"- {sentence(text)}" for text in warnings[:_SHOWN_WARNINGS])
 
 
 def _canaries(canaries: CanaryCount | UnsetType) -> str:

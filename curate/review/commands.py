@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from curate.core.console import EPILOG, CommandWithMore, command_options, print_json, say
+from curate.core.console import EPILOG, CommandWithMore, command_options, print_json, say, show
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -94,12 +94,12 @@ def merge_journals(journals: tuple[Path, ...], output: Path | None, dry_run: boo
     else:
         for one in merged.agreements:
             shown = "undefined" if one.kappa is None else f"{one.kappa:.3f}"
-            click.echo(f"{one.a} and {one.b}: {one.agreed} of {one.items} decided alike, kappa {shown}")
-        click.echo(f"{len(merged.events)} decisions, {len(merged.conflicts)} in conflict")
+            show(f"{one.a} and {one.b}: {one.agreed} of {one.items} decided alike, kappa {shown}")
+        show(f"{len(merged.events)} decisions, {len(merged.conflicts)} in conflict")
         for item, said in merged.conflicts:
             from curate.core.visible import visible
 
-            click.echo(visible(f"  {item}: " + ", ".join(f"{name} says {what}" for name, what in said.items())))
+            show(visible(f"  {item}: " + ", ".join(f"{name} says {what}" for name, what in said.items())))
     if output is not None:
         if not dry_run:
             write_lines(output, map(msgspec.json.encode, merged.events))

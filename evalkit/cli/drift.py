@@ -52,5 +52,5 @@ def drift(  # noqa: PLR0913 - one parameter for each option of the command
     if as_json:
         console.print_json(found.summary())
     else:
-        click.echo("\n".join(found.lines()))
+        console.show("\n".join(found.lines()))
     return {"retrain": 1, "look": 1, "unknown": 6}.get(found.advice, 0)

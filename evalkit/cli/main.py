@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.core import console
 from curate.core.console import EPILOG, command_options, print_json, run, say
 from evalkit.cli.drift import drift
 from evalkit.cli.gate import decide_and_print, gate
@@ -175,7 +176,7 @@ def report(results: Path, dry_run: bool) -> int:
     paths = render_reports(results, read)
     record_reports(results, paths)
     for path in paths:
-        click.echo(path)
+        console.show(path)
     return 0
 
 
@@ -204,9 +205,9 @@ def check(files: tuple[Path, ...]) -> int:
     for path in files:
         rubric_file = load_rubric(path)
         notes = advice(rubric_file)
-        click.echo(f"{path}: {rubric_file.name} version {rubric_file.version}, {len(rubric_file.criteria)} criteria")
+        console.show(f"{path}: {rubric_file.name} version {rubric_file.version}, {len(rubric_file.criteria)} criteria")
         for note in notes:
-            click.echo(f"  advice: {note}")
+            console.show(f"  advice: {note}")
     return 0
 
 
@@ -222,7 +223,7 @@ def _run_aa(noise: "NoiseRecord", *, as_json: bool) -> int:
     if as_json:
         print_json(noise)
     else:
-        click.echo("\n".join(describe(noise)))
+        console.show("\n".join(describe(noise)))
     return _INCONCLUSIVE if noise.stopped else 0
 
 
@@ -247,7 +248,7 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
         table.add_row(Text(contender["name"]), f"{contender['questions']:,}", *lengths, *counts)
     Console(highlight=False).print(table)
     for line in describe_total(plan):
-        click.echo(line)
+        console.show(line)
     say(f"would write {plan['output']}" + (" (up to date already)" if plan["up_to_date"] else ""))
 
 

@@ -67,7 +67,7 @@ def make(  # noqa: PLR0913 - one parameter for each option of the command
         console.print_json({**summary, "repeats": made.repeats, "written": not dry_run})
     else:
         times = "once asked" if made.repeats == 1 else f"{made.repeats} times of {made.repeats}"
-        click.echo(f"{len(made.items)} of {made.of} items, right {times}; {len(made.must_pass)} of them must pass")
+        console.show(f"{len(made.items)} of {made.of} items, right {times}; {len(made.must_pass)} of them must pass")
     allowed = float(made.suite["regression"]["margin"])
     if len(made.items) < (fewest := job.fewest_items(allowed)):
         console.warn(
@@ -118,9 +118,9 @@ def check(results: Path, verdict: Path | None, *, as_json: bool) -> int:
         console.print_json(found)
     else:
         for one in found:
-            click.echo(f"{one.outcome}: {visible(one.contender)}: {visible(one.because)}")
+            console.show(f"{one.outcome}: {visible(one.contender)}: {visible(one.because)}")
             if one.broken:
-                click.echo(f"  broken: {', '.join(map(visible, one.broken))}")
+                console.show(f"  broken: {', '.join(map(visible, one.broken))}")
     return exit_code(one.outcome for one in found)
 
 
@@ -165,7 +165,7 @@ def safety(results: Path, scorers: tuple[str, ...], limit: float | None, *, as_j
     else:
         for rate in found:
             mark = f"{rate.outcome}: " if rate.outcome else ""
-            click.echo(f"{mark}{visible(rate.contender)}, {visible(rate.scorer)}: {rate.line()}")
+            console.show(f"{mark}{visible(rate.contender)}, {visible(rate.scorer)}: {rate.line()}")
     outcomes = {rate.outcome for rate in found}
     if limit and "inconclusive" in outcomes:
         console.say(f"{items_for(limit):,} items without a failure would show {limit:.2%}")

@@ -227,4 +227,4 @@ def _print(value: Any, lines: list[str], *, as_json: bool) -> None:
     if as_json:
         console.print_json(value)
     else:
-        click.echo("\n".join(lines))
+        console.show("\n".join(lines))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.core.console import EPILOG, command_options, print_json, say
+from curate.core.console import EPILOG, command_options, print_json, say, show
 from curate.core.errors import ConfigError
 from evalkit.cli.options import FOLDER, json_option
 
@@ -44,7 +44,7 @@ def export(results: Path, formats: tuple[str, ...], output: Path | None, dry_run
     writers = {"inspect": write_inspect, "lm-eval": write_lm_eval, "csv": write_csv, "parquet": write_parquet}
     for name in dict.fromkeys(formats):
         for path in writers[name](read, folder):
-            click.echo(path)
+            show(path)
     return 0
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from curate.core.console import EPILOG, command_options, print_json, say
+from curate.core.console import EPILOG, command_options, print_json, say, show
 from evalkit.cli.options import FILE, FOLDER
 
 
@@ -117,8 +117,6 @@ def _settings(make: Any, journal: Path, reviewer: str, given: dict[str, Any]) ->
 
 
 def _print_report(found: dict[str, Any]) -> None:
-    from curate.core.visible import visible
-
     rate, a, b = found["win_rate"], found["a"], found["b"]
     lines = [
         f"{a} against {b} on {found['items']} items"
@@ -136,7 +134,7 @@ def _print_report(found: dict[str, Any]) -> None:
         for one in found["judges"]
     ]
     for line in lines:
-        click.echo(visible(line))
+        show(line)
 
 
 def _number(value: float | None) -> str:

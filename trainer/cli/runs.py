@@ -52,7 +52,7 @@ def list_runs(folders: tuple[Path, ...], *, as_json: bool) -> int:
     if as_json:
         console.print_json([run.summary() for run in found])
     elif found:
-        click.echo("\n".join(table(found)))
+        console.show("\n".join(table(found)))
     else:
         console.say("there are no runs here")
     return int(any(run.state == "damaged" for run in found))
@@ -118,7 +118,7 @@ def _print(value: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     if as_json:
         console.print_json(value)
     else:
-        click.echo("\n".join(lines))
+        console.show("\n".join(lines))
 
 
 def print_run(run: "Run") -> None:
@@ -127,28 +127,28 @@ def print_run(run: "Run") -> None:
 
     record, measured = run.record, run.record.environment
     lora = record.config["lora"]
-    click.echo(f"run        {run.folder}")
-    click.echo(f"base       {record.base.id} ({record.method}), {record.base.digest[:19]}")
+    console.show(f"run        {run.folder}")
+    console.show(f"base       {record.base.id} ({record.method}), {record.base.digest[:19]}")
     shape = f"r {lora['r']}, {lora['targets']}, " if record.method in ("lora", "qlora") else ""
-    click.echo(f"adapter    {record.adapter.parameters:,} parameters, {shape}of step {record.adapter.step}")
+    console.show(f"adapter    {record.adapter.parameters:,} parameters, {shape}of step {record.adapter.step}")
     for name, counts in (("train", record.dataset.train), ("val", record.dataset.val)):
         if counts:
-            click.echo(f"{name:9}  {describe_rows(counts)}")
-    click.echo(
+            console.show(f"{name:9}  {describe_rows(counts)}")
+    console.show(
         f"measured   {measured.seconds:.0f} s, {measured.tokens_per_s:.0f} tokens/s,"
         f" {measured.peak_memory_bytes / 2**20:,.0f} MiB at most, {measured.threads} threads"
     )
     unit = "in nats per answer token" if record.objective == "sft" else f"of {record.objective}"
-    click.echo(f"\nloss {unit}, {len(record.losses.train)} steps")
+    console.show(f"\nloss {unit}, {len(record.losses.train)} steps")
     for line in curve(record.losses.train):
-        click.echo(line)
+        console.show(line)
     for held in record.losses.held_out:
         kept = "  <- kept" if held.step == record.adapter.step else ""
-        click.echo(f"held-out after step {held.step:5}: {held.loss:.4f}{kept}")
+        console.show(f"held-out after step {held.step:5}: {held.loss:.4f}{kept}")
     if (ending := record.ending) and ending.stopped:
-        click.echo(f"stopped at step {ending.step} of {ending.of}: held-out loss {ending.stopped}")
+        console.show(f"stopped at step {ending.step} of {ending.of}: held-out loss {ending.stopped}")
     if ending and ending.overfitting:
-        click.echo(ending.overfitting)
+        console.show(ending.overfitting)
 
 
 def describe_rows(counts: "RowCounts") -> str:

@@ -78,7 +78,7 @@ def plan(file: Path, hardware: Path | None, bases: tuple[str, ...], *, as_json: 
     if as_json:
         console.print_json(made)
     else:
-        click.echo("\n".join(plan_lines(made)))
+        console.show("\n".join(plan_lines(made)))
     return 0
 
 
@@ -133,9 +133,9 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         console.print_json(plan)
         return
-    click.echo(f"would train {plan['base']} ({plan['method']}) for {plan['steps']} steps into {plan['output']}")
+    console.show(f"would train {plan['base']} ({plan['method']}) for {plan['steps']} steps into {plan['output']}")
     for name in ("train", "held_out"):
         if counts := plan[name]:
-            click.echo(f"  {name:8}  {describe_rows(counts)}")
+            console.show(f"  {name:8}  {describe_rows(counts)}")
     if plan["up_to_date"]:
-        click.echo("  the run is up to date: nothing would be done")
+        console.show("  the run is up to date: nothing would be done")

@@ -260,7 +260,7 @@ def test_each_stage_runs_alone(tmp_path: Path, run_cli: Run) -> None:
         (["dedup", rows, "--threshold", "0.95"], 1, "exact-duplicate 1"),
         (["decontaminate", rows, "--against", suite], 1, "quarantined 1"),
         (["decontaminate", rows, "--against", suite, "--output", tmp_path / "clean"], 1, "quarantined 1"),
-        (["decontaminate", rows, "--against", suite, "--action", "report"], 1, "suite.jsonl"),
+        (["decontaminate", rows, "--against", suite, "--action", "report"], 1, "touched"),
         (["screen", rows, "--reject", "secrets"], 1, "secrets 1"),
         (["balance", rows, "--by", "label", "--cap", "10"], 0, "over-cap 10"),
         (["mix", rows, "--size", "20"], 0, "over-size"),
