@@ -22,18 +22,18 @@ from curate.build.guards import Signs, check_guards, idle_filters, refuse
 from curate.build.human_decisions import Decisions, find_decisions
 from curate.build.run_stages import StagesRun, run_stages
 from curate.build.stage_cache import StageCache
-from curate.build.stage_inputs import find_files
+from curate.build.stage_inputs import find_files, find_functions
 from curate.build.stages import DUPLICATES, all_makers, wanted_stages
 from curate.compose.balance import dominant_class
 from curate.compose.sides import Sides, compose
 from curate.compose.split import count_labels
 from curate.core.config_file import load_config
-from curate.core.console import progress
-from curate.core.digests import digest_json
+from curate.core.console import progress, say
+from curate.core.digests import digest_file, digest_json
 from curate.core.errors import DataError
 from curate.core.files import json_lines
 from curate.core.gc_pause import collector_paused
-from curate.core.manifest import CanaryCount, FactCount, Manifest, ManifestInput, SourceCount
+from curate.core.manifest import MANIFEST, CanaryCount, FactCount, Manifest, ManifestInput, SourceCount, peek_manifest
 from curate.core.parquet import parquet_bytes
 from curate.core.paths import find_path
 from curate.core.records import environment, versions
@@ -84,6 +84,7 @@ def build(
     context = Context(recipe, recipe_path.parent, usable_processors(), memory, read=read_earlier)
     target = output if output is not None else find_path(recipe.output, context.folder)
     decisions, journals = find_decisions(target)
+    _tell_new_code(context, target)
     files = find_files(context)
     check_own_folder(target, [recipe_path, *(file.input.path for file in files)])
     files += journals
@@ -99,6 +100,15 @@ def build(
     seconds = round(time.monotonic() - started, 3)
     manifest = write_dataset(dataset, None if dry_run else target, environment(seconds=seconds))
     return Built(manifest, target, False, manifest.warnings)
+
+
+def _tell_new_code(context: Context, target: Path) -> None:
+    """Say which Python files of the recipe's are about to run that the dataset in `target` was not built with."""
+    known = {file.digest for file in old.inputs} if (old := peek_manifest(target / MANIFEST)) is not None else set()
+    for function in find_functions(context.recipe):
+        path = find_path(function.rpartition(":")[0], context.folder)
+        if path.is_file() and (digest := digest_file(path)) not in known:
+            say(f"this recipe runs Python code: {function} ({digest}); --no-code refuses it")
 
 
 def curate_rows(

@@ -9,6 +9,7 @@ from curate.core.sources.curated_folders import INDEX_RECORD, index_folder
 from curate.core.sources.records import Input, find_inputs
 from curate.core.sources.row_readers import pinned
 from curate.core.sources.source import Source
+from curate.recipe.recipe import Recipe
 from curate.table.stage import Context, InputFile
 
 # The stages whose files come last: the order of files is part of what a dataset's digest is made of.
@@ -25,6 +26,15 @@ def find_files(context: Context) -> list[InputFile]:
     last = sorted((stage for stage in STAGES if stage.name in _LAST), key=lambda stage: _LAST.index(stage.name))
     named += [file for stage in (*first, *last) for file in stage.inputs(context)]
     return [InputFile(name, kind, found, digest_file(found.path)) for name, kind, found in named]
+
+
+def find_functions(recipe: Recipe) -> list[str]:
+    """The Python functions that the recipe names, each as `file.py:function`."""
+    sources = [*recipe.sources, *(recipe.dedup.against if recipe.dedup is not None else [])]
+    toxicity, custom = recipe.screens.toxicity, recipe.screens.custom
+    named = [source.adapter for source in sources] + [screen.function for screen in custom]
+    named.append(toxicity.classifier if toxicity is not None else None)
+    return list(dict.fromkeys(name for name in named if name is not None))
 
 
 def _of_source(kind: str, source: Source, context: Context) -> Iterator[tuple[str, str, Input]]:

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from curate.cli.stages import print_table, stage_options, write
-from curate.core.console import EPILOG, command_options, print_json, progress, say, show, warn
+from curate.core.console import EPILOG, code_option, command_options, print_json, progress, say, show, warn
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _INCONCLUSIVE = 6
@@ -115,6 +115,7 @@ def canary(count: int | None, copies: tuple[int, ...], into: str | None, seed: i
 @click.argument("settings", type=_FILE)
 @click.option("--dry-run", is_flag=True, help="Count what would be asked and what it may cost; ask nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record, or the plan, as JSON.")
+@code_option
 @command_options
 def synthesize(settings: Path, dry_run: bool, as_json: bool) -> int:
     """Ask a teacher for rows from seeds, as the file SETTINGS says; exit code 6 where the budget ended first.

@@ -8,7 +8,7 @@ import click
 from curate.cli import datasets as dataset_commands
 from curate.cli import index as index_commands
 from curate.cli import stages as stage_commands
-from curate.core.console import EPILOG, Bytes, command_options, print_json, run, say, show, warn
+from curate.core.console import EPILOG, Bytes, code_option, command_options, print_json, run, say, show, warn
 from curate.core.visible import visible
 from curate.review.commands import review
 
@@ -39,6 +39,7 @@ def cli() -> None:
 @click.option("--fix", is_flag=True, help="Repair what can be repaired mechanically, as `validate: {fix: true}` does.")
 @click.option("--memory", type=Bytes(), help="Use temporary files rather than more memory than this, such as 2GB.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+@code_option
 @command_options
 def build(
     recipe: Path, output: Path | None, force: bool, dry_run: bool, fix: bool, memory: int | None, as_json: bool
@@ -47,6 +48,9 @@ def build(
 
     Writes train.jsonl, val.jsonl, test.jsonl, rejected.jsonl, manifest.json and card.md. Does nothing where they are
     there already and neither the recipe nor its inputs changed. A build that was stopped goes on.
+
+    A recipe can name Python functions (file.py:function), which then run as you. The first build with such a file says
+    so; --no-code refuses it.
 
     \b
     Examples:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.core.console import EPILOG, command_options, print_json, say, warn
+from curate.core.console import EPILOG, code_option, command_options, print_json, say, warn
 from curate.core.gc_pause import collector_paused
 from curate.core.visible import visible
 
@@ -30,6 +30,7 @@ def stage_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--output", type=_FOLDER, help="Write kept.jsonl and rejected.jsonl into this folder."),
         click.option("--dry-run", is_flag=True, help="With --output: say what would be written; write nothing."),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        code_option,
         command_options,
     )
     for option in reversed(options):

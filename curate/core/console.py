@@ -16,6 +16,7 @@ import msgspec
 
 from curate.core.errors import AcidtestError, from_os_error
 from curate.core.installation import find_intruder
+from curate.core.paths import NO_CODE
 from curate.core.visible import escape_invisible, visible
 
 INTERRUPTED = 130
@@ -224,6 +225,19 @@ class Bytes(click.ParamType[int]):
 def command_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options every command takes. `run` reads `--debug` wherever it stands; this makes `--help` show it."""
     return click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(function)
+
+
+def code_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The option `--no-code`, of commands whose settings may name Python functions."""
+
+    def forbid(_: click.Context, __: click.Parameter, value: bool) -> None:
+        if value:
+            os.environ[NO_CODE] = "1"
+
+    option = click.option(
+        "--no-code", is_flag=True, expose_value=False, callback=forbid, help="Refuse to run Python that the file names."
+    )
+    return option(function)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from curate.core.errors import ConfigError, DataError, ServiceError, os_errors
 from curate.core.installation import shipped_folder
 
+NO_CODE = "ACIDTEST_NO_CODE"  # in the environment, so that processes that are started know of it too
 _SHIPPED = ("rubrics", "samples")  # named as if they were packages
 # Packages that carry data we use. Each declares dependencies that reading its data does not need.
 _WITHOUT_DEPENDENCIES = {
@@ -59,9 +60,15 @@ def package_folder(name: str) -> Path:
 def load_function(value: str, folder: Path) -> Callable[..., Any]:
     """The Python function that `path/to/file.py:function` names; the path is relative to `folder`.
 
-    Raises: ConfigError where the file or the function is missing or the file can't be imported. The function raises
-    RuntimeError where the user's calls sys.exit.
+    Raises: ConfigError where the file or the function is missing, the file can't be imported, or no such code may run.
+    The function raises RuntimeError where the user's calls sys.exit.
     """
+    if os.environ.get(NO_CODE):
+        raise ConfigError(
+            f"{value} is Python code, which is not to run here",
+            where=find_path(value.rpartition(":")[0], folder),
+            fix=f"read it, and leave out --no-code and {NO_CODE} where it may run",
+        )
     file_name, separator, function_name = value.rpartition(":")
     if not separator or not file_name.endswith(".py"):
         raise ConfigError(f"{value!r} does not name a function", fix="write it as path/to/file.py:function")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.core import console
-from curate.core.console import EPILOG, command_options, print_json, run, say
+from curate.core.console import EPILOG, code_option, command_options, print_json, run, say
 from evalkit.cli.drift import drift
 from evalkit.cli.gate import decide_and_print, gate
 from evalkit.cli.judge import judge
@@ -50,6 +50,7 @@ def cli() -> None:
 @click.option("--against", type=FOLDER, help="With --gate: the baseline's results.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked; ask and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json; with --gate verdict.json.")
+@code_option
 @command_options
 def run_suite(
     suite: Path, aa: bool, rules: Path | None, against: Path | None, dry_run: bool, as_json: bool, **chosen: Any
@@ -93,6 +94,7 @@ def run_suite(
 @click.option("--contender", "contenders", multiple=True, help="Plan for only this contender; may be given repeatedly.")
 @click.option("--cache", type=FOLDER, help="The folder where answers are kept, if not the suite's output.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@code_option
 @command_options
 def plan(suite: Path, as_json: bool, **chosen: Any) -> int:
     """Say what SUITE asks, costs and takes, before a token is spent. Asks and writes nothing.
