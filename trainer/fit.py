@@ -193,6 +193,7 @@ def _record(
             train=counts,
             val=_counts(held_out, inputs.files.held_out_digest) if held_out else None,
         ),
+        licenses=msgspec.structs.replace(inputs.files.licenses, base=inputs.base.license()),
         # Where it was written is where the record lies; a copy elsewhere is the same run.
         config=inputs.config.model_dump(mode="json", exclude={"output"}),
         input_digest=inputs.digest,

@@ -27,13 +27,23 @@ from curate.build.stages import DUPLICATES, all_makers, wanted_stages
 from curate.compose.balance import dominant_class
 from curate.compose.sides import Sides, compose
 from curate.compose.split import count_labels
+from curate.core.chat.base_model import find_base
 from curate.core.config_file import load_config
 from curate.core.console import progress, say
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import DataError
 from curate.core.files import json_lines
 from curate.core.gc_pause import collector_paused
-from curate.core.manifest import MANIFEST, CanaryCount, FactCount, Manifest, ManifestInput, SourceCount, peek_manifest
+from curate.core.manifest import (
+    MANIFEST,
+    CanaryCount,
+    FactCount,
+    Licenses,
+    Manifest,
+    ManifestInput,
+    SourceCount,
+    peek_manifest,
+)
 from curate.core.parquet import parquet_bytes
 from curate.core.paths import find_path
 from curate.core.records import environment, versions
@@ -158,6 +168,7 @@ def curate_rows(
         stages=run.counts,
         reports=run.reports,
         sources=_source_counts(run, read),
+        licenses=_licenses(recipe, context.folder),
         split=count_labels(sides.rows),
         conflicts=run.conflicts,
         seed=recipe.seed,
@@ -204,6 +215,11 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[StagesRun, 
                 records[f"{source.name}\0{chunk.input.shown}"] += chunk.records
                 records[source.name] += chunk.records
     return StagesRun(RowSelection.all_of(reader.table), rejections), records, reader.check
+
+
+def _licenses(recipe: Recipe, folder: Path) -> Licenses:
+    named = {source.name: source.license for source in recipe.sources}
+    return Licenses(sources=named, base=find_base(recipe.base, folder).license() if recipe.base else UNSET)
 
 
 def _source_counts(run: StagesRun, read: dict[str, int]) -> list[SourceCount]:

@@ -70,6 +70,20 @@ class FactCount(msgspec.Struct, frozen=True, kw_only=True):
     listed: list[str]
 
 
+class Licenses(msgspec.Struct, frozen=True, kw_only=True):
+    """The licence of each source, and that of the base model where one is named; None where nobody says."""
+
+    sources: dict[str, str | None] = {}
+    base: str | UnsetType | None = UNSET
+
+    def sentences(self) -> list[str]:
+        """What they say, a line each: `source rows: CC-BY-4.0`."""
+        named = [(f"source {name}", said) for name, said in self.sources.items()]
+        if self.base is not UNSET:
+            named.append(("base", self.base))
+        return [f"{what}: {said or 'none named'}" for what, said in named]
+
+
 class ManifestOutput(msgspec.Struct, frozen=True, kw_only=True):
     """A file of the dataset. `rows` is there for files of rows."""
 
@@ -100,6 +114,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     stages: list[StageCount] = []
     reports: dict[str, Any] = {}
     sources: list[SourceCount] = []
+    licenses: Licenses | UnsetType = UNSET
     split: dict[str, dict[str, int]] = {}
     conflicts: list[list[str]] = []
     seed: int = 0

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from curate.core.manifest import CanaryCount, Manifest, StageCount
+from curate.core.manifest import CanaryCount, Licenses, Manifest, StageCount
 from curate.core.markdown import cell, sentence, table
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import message_text
@@ -95,7 +95,14 @@ def _sources(manifest: Manifest) -> str:
         + table(["source", "read", "kept", "rejected"], rows)
         + "\n\n"
         + table(["file", "kind", "digest"], files)
+        + _licenses(manifest.licenses)
     )
+
+
+def _licenses(licenses: Licenses | UnsetType) -> str:
+    if licenses is UNSET:
+        return ""
+    return "\n\nLicences:\n\n" + "\n".join(f"- {cell(text)}" for text in licenses.sentences())
 
 
 def _fit(manifest: Manifest, train: RowSelection) -> str:

@@ -134,6 +134,8 @@ def print_run(run: "Run") -> None:
     for name, counts in (("train", record.dataset.train), ("val", record.dataset.val)):
         if counts:
             console.show(f"{name:9}  {describe_rows(counts)}")
+    if record.licenses:
+        console.show(f"licences   {'; '.join(record.licenses.sentences())}")
     console.show(
         f"measured   {measured.seconds:.0f} s, {measured.tokens_per_s:.0f} tokens/s,"
         f" {measured.peak_memory_bytes / 2**20:,.0f} MiB at most, {measured.threads} threads"

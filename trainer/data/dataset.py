@@ -14,7 +14,7 @@ from curate.core.console import progress, warn
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.files import Line, read_lines
-from curate.core.manifest import MANIFEST, read_manifest
+from curate.core.manifest import MANIFEST, Licenses, read_manifest
 from curate.core.paths import find_path
 from curate.core.rows.formats.format import UnfitError
 from curate.core.rows.formats.registry import FORMATS, find_format
@@ -37,6 +37,7 @@ class RowFiles:
     held_out: Path | None
     held_out_digest: str | None
     manifest: str | None
+    licenses: Licenses = Licenses()  # noqa: RUF009 - frozen in all but name
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def find_files(config: TrainConfig, folder: Path) -> RowFiles:
             raise ProvenanceError(
                 "this file was changed after the dataset was built", where=path, fix="build again: curate build"
             )
-    return RowFiles(train, train_digest, held_out, held_out_digest, manifest.digest)
+    return RowFiles(train, train_digest, held_out, held_out_digest, manifest.digest, manifest.licenses or Licenses())
 
 
 def read_tokenized_rows(path: Path, chat: ChatFormat, config: TrainConfig) -> TokenizedRows:

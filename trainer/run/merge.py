@@ -145,6 +145,7 @@ def merge(job: Merge) -> dict[str, Any]:
             "adapter": job.run.record.adapter.digest,
             "base": msgspec.to_builtins(job.run.record.base),
             "template": msgspec.to_builtins(job.run.record.template),
+            **({"licenses": msgspec.to_builtins(licenses)} if (licenses := job.run.record.licenses) else {}),
             "into": job.into,
             "dtype": str(compute_dtype(job.config.dtype)).removeprefix("torch."),
             "held_out": {"rows": len(held_out), "losses": losses} if held_out else None,

@@ -11,6 +11,7 @@ import msgspec
 from curate.core.digests import digest_file
 from curate.core.errors import ConfigError, DataError, ProvenanceError, os_errors
 from curate.core.files import read_lines, write_lines
+from curate.core.manifest import Licenses
 from curate.core.records import peek_record, read_record, write_record
 
 RECORD, STEPS, ADAPTER, MODEL, PICTURE = "run.json", "steps.jsonl", "adapter", "model", "loss.svg"
@@ -143,6 +144,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     base: BaseRecord
     template: TemplateRecord
     dataset: DatasetRecord
+    licenses: Licenses | msgspec.UnsetType = msgspec.UNSET
     config: dict[str, Any]
     input_digest: str
     stream: str = ""

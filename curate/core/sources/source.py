@@ -55,6 +55,8 @@ class Source(Config):
     join: dict[str, Join] = Field(default_factory=dict)
     origin: Origin = "gold"
     label: str | None = None
+    license: str | None = None
+    """Under which licence the rows may be used, as its SPDX id or in words; manifest, card and runs repeat it."""
 
     @model_validator(mode="after")
     def _one_way_to_read(self) -> "Source":
