@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from curate.core.errors import os_errors
+from curate.core.files import refuse_device
 
 _CHUNK_BYTES = 1 << 20  # large enough that hashing, not reading, is the cost
 
@@ -60,6 +61,7 @@ def blake2b_of_each(data: bytes | memoryview, ends: Iterable[int], width: int, s
 
 def digest_file(path: Path) -> str:
     """The digest of a file's bytes. Raises: AcidtestError naming the file where it can't be read."""
+    refuse_device(path)
     with os_errors(path), path.open("rb") as file:
         return digest_parts(iter(lambda: file.read(_CHUNK_BYTES), b""))
 

@@ -25,9 +25,16 @@ class Line:
     raw: bytes
 
 
+def refuse_device(path: Path) -> None:
+    """Raises: DataError for a device, such as /dev/zero: it may never end."""
+    if path.is_char_device() or path.is_block_device():
+        raise DataError("a device, not a file", where=path, fix="name a file")
+
+
 def read_lines(path: Path) -> Iterator[Line]:
     """Every line that isn't blank, in order. A leading UTF-8 byte order mark is passed over."""
     offset = 0
+    refuse_device(path)
     with os_errors(path), path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             text = raw.rstrip(b"\r\n")

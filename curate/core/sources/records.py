@@ -12,7 +12,7 @@ from typing import IO
 
 import msgspec
 
-from curate.core.errors import DataError, os_errors
+from curate.core.errors import ConfigError, DataError, os_errors
 from curate.core.paths import find_path
 from curate.core.sources.compressed import is_packed, opened
 from curate.core.sources.curated_folders import index_folder, row_files
@@ -39,7 +39,8 @@ class Input:
 def find_inputs(value: str, folder: Path) -> list[Input]:
     """The files that `value` names: one file, those of a folder, what a glob finds (sorted), or `-`, standard input.
 
-    Of a folder that curate wrote, only the files with its rows. Raises: DataError where there is none.
+    Of a folder that curate wrote, only the files with its rows. Raises: DataError where there is none, ConfigError for
+    what is no pattern.
     """
     if value == STDIN:
         return [Input(STDIN, _spooled_stdin())]
@@ -47,8 +48,11 @@ def find_inputs(value: str, folder: Path) -> list[Input]:
     if _GLOB & set(value):
         fixed, pattern = _split_glob(value)
         start = find_path(fixed, folder) if fixed else folder
-        with os_errors(start):
-            found = sorted(match for match in start.glob(pattern) if match.is_file())
+        try:
+            with os_errors(start):
+                found = sorted(match for match in start.glob(pattern) if match.is_file())
+        except (ValueError, NotImplementedError) as error:
+            raise ConfigError(f"not a pattern: {error}", where=value, fix="** stands alone between slashes") from error
         inputs = [Input(f"{fixed}{match.relative_to(start).as_posix()}", match) for match in found]
         fix = "nothing matches this pattern: check it; relative ones start at the recipe's folder"
     elif path.is_dir():
@@ -61,6 +65,8 @@ def find_inputs(value: str, folder: Path) -> list[Input]:
         inputs = [Input(f"{value.rstrip('/')}/{file.name}", file) for file in found]
         fix = f"put files ending in {', '.join(SUFFIXES)} there, or name another folder"
     else:
+        if path.exists() and not path.is_file():
+            raise DataError("neither a file nor a folder", where=value, fix="name a file; what is piped in is `-`")
         return [Input(value, path)]
     if not inputs:
         raise DataError("no files to read", where=value, fix=fix)
