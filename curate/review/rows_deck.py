@@ -16,7 +16,7 @@ from curate.core.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kin
 from curate.core.review.layout import message_blocks, row_blocks
 from curate.core.rows.answer_schema import Schemas
 from curate.core.rows.row import Message, Row
-from curate.core.sources.curated_folders import row_files
+from curate.core.sources.known_folders import row_files
 from curate.core.sources.record import MAX_LINE_BYTES, Record
 from curate.core.sources.record_to_row import STAGE, RowReader, Unread
 from curate.core.sources.records import Input, is_plain_lines

@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from curate.core.config_file import Config
 from curate.core.rows.row import Origin
+from curate.core.sources.layout import Layout
 
 FormatName = Literal[
     "chat", "sharegpt", "preference", "alpaca", "dolly", "prompt-completion", "input-output"
@@ -55,6 +56,31 @@ class Source(Config):
     join: dict[str, Join] = Field(default_factory=dict)
     origin: Origin = "gold"
     label: str | None = None
+    encoding: str | None = None
+    """What the files' text is written in, such as cp1252 or utf-16; left out, it is UTF-8 or found out."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """What stands between the fields of CSV files; left out, it is found out."""
+    header: bool | list[str] = True
+    """Whether CSV files and workbooks name their columns in the first line; a list gives the names that they lack."""
+    sheet: str | None = None
+    """Which sheet of a workbook is read; left out, the first."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "".encode(value)
+        except LookupError as error:
+            raise ValueError(f"{error}: name one such as cp1252, latin-1, utf-16, shift_jis") from error
+        return value
+
+    @field_validator("header")
+    @classmethod
+    def _different_names(cls, value: bool | list[str]) -> bool | list[str]:
+        if isinstance(value, list) and (not value or len(set(value)) < len(value)):
+            raise ValueError("name each column once")
+        return value
 
     @model_validator(mode="after")
     def _one_way_to_read(self) -> "Source":
@@ -62,6 +88,12 @@ class Source(Config):
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: each says how to read a record")
         return self
+
+    @property
+    def layout(self) -> Layout:
+        """What the source says of how its files are laid out."""
+        header = self.header if isinstance(self.header, bool) else tuple(self.header)
+        return Layout(self.encoding, self.delimiter, header, self.sheet)
 
     @property
     def paths(self) -> list[str]:
