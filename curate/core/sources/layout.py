@@ -9,6 +9,9 @@ _BINARY = (".parquet", ".arrow", ".feather", ".xlsx")
 SUFFIXES = (*(f"{name}{packed}" for name in (*_JSON, *_DELIMITED) for packed in ("", *PACKED)), *_BINARY)
 """What the names of files with rows end in, where a folder is named and not its files."""
 
+# What `curate review` leaves beside rows, and what `datasets` says of them.
+NO_RECORDS = frozenset({"decisions.jsonl", "dataset_info.json", "dataset_infos.json", "state.json"})
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

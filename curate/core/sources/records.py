@@ -12,18 +12,17 @@ from typing import Literal
 
 from curate.core.errors import DataError, os_errors
 from curate.core.paths import find_path
+from curate.core.sources import hub
 from curate.core.sources.compressed import is_packed
 from curate.core.sources.encoded import is_as_written, opened_text
 from curate.core.sources.json_values import Shape, find_shape, read_array, read_json_lines, read_values
 from curate.core.sources.known_folders import index_folder, row_files
-from curate.core.sources.layout import AS_FOUND, SUFFIXES, Layout, is_delimited
+from curate.core.sources.layout import AS_FOUND, NO_RECORDS, SUFFIXES, Layout, is_delimited
 from curate.core.sources.record import Record
 
 STDIN = "-"
 _SHOWN_NAMES = 8
 _GLOB = frozenset("*?[")
-# What `curate review` leaves beside the rows, and what `datasets` says of them.
-_NO_RECORDS = frozenset({"decisions.jsonl", "dataset_info.json", "dataset_infos.json", "state.json"})
 # Files that stand beside rows and tell people of them, or tools what to do.
 _DOCUMENTS = (".md", ".yaml", ".yml", ".py", ".sh", ".lock", ".html", ".svg", ".png", ".jpg")
 _NO_ROWS = {
@@ -46,12 +45,15 @@ class Input:
 
 
 def find_inputs(value: str, folder: Path) -> list[Input]:
-    """The files that `value` names: one file, those of a folder, what a glob finds (sorted), or `-`, standard input.
+    """The files that `value` names: one file, those of a folder, what a glob finds (sorted), those of a dataset of the
+    Hub (`hf:OWNER/NAME`), or `-`, standard input.
 
     Of a folder that curate wrote, only the files with its rows. Raises: DataError where there is none.
     """
     if value == STDIN:
         return [Input(STDIN, _spooled_stdin())]
+    if value.startswith(hub.PREFIX):
+        return [Input(shown, path) for shown, path in hub.fetch_dataset(value)]
     path = find_path(value, folder)
     if _GLOB & set(value):
         fixed, pattern = _split_glob(value)
@@ -81,6 +83,8 @@ def passed_over(value: str, folder: Path) -> str | None:
     """What stands in the folder that `value` names and isn't read, in a sentence; None where all is, or is told apart
     from rows by its name.
     """
+    if value.startswith(hub.PREFIX):
+        return None
     path = find_path(value, folder)
     if value == STDIN or _GLOB & set(value) or not path.is_dir() or row_files(path) is not None:
         return None
@@ -94,13 +98,13 @@ def passed_over(value: str, folder: Path) -> str | None:
 
 
 def _has_rows(file: Path) -> bool:
-    return file.name.lower().endswith(SUFFIXES) and file.name not in _NO_RECORDS
+    return file.name.lower().endswith(SUFFIXES) and file.name not in NO_RECORDS
 
 
 def _is_document(file: Path) -> bool:
     name = file.name.lower()
     about = name.startswith((".", "readme", "license", "licence"))
-    return about or name.endswith(_DOCUMENTS) or file.name in _NO_RECORDS
+    return about or name.endswith(_DOCUMENTS) or file.name in NO_RECORDS
 
 
 def _folders_with_rows(path: Path) -> list[str]:

@@ -46,7 +46,8 @@ class Source(Config):
 
     name: str = Field(min_length=1)
     path: str | list[str]
-    """A file, a folder, a glob, or `package:NAME/inner/path`; relative ones start at the recipe's folder."""
+    """A file, a folder, a glob, `package:NAME/inner/path`, or `hf:OWNER/NAME` of the Hugging Face Hub, with
+    `@REVISION` and a pattern for its files where needed; relative ones start at the recipe's folder."""
     adapter: str | None = None
     """`file.py:function`, called with each record (a dict, joined ones under their key); returns a row as a dict."""
     format: FormatName | None = None
