@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from curate.build.build import Built, build
 from curate.build.dataset_folder import verify_dataset
@@ -14,7 +15,7 @@ from curate.core.review.items import Deck
 from curate.core.review.session import Session
 from curate.core.rows.row import Message, Row, encode_row
 from curate.review.rejected_deck import PairDeck, RejectedDeck
-from curate.review.rows_deck import open_rows, row_kind
+from curate.review.rows_deck import RowDeck, open_rows, row_kind
 from tests.curate.core.review.decks import on_disk
 from tests.curate.row_makers import chat, write_recipe
 
@@ -248,3 +249,135 @@ def test_what_a_person_dropped_can_be_taken_back(tmp_path: Path) -> None:
     built = build(recipe)
     assert "t3" in written(built)
     assert built.manifest.reports["review"]["stale"] == 0
+
+
+INTENTS = [chat(f"please {topic}", '{"intent": "other"}', id=f"t{n}") for n, topic in enumerate(TOPICS)]
+
+
+def with_schema(folder: Path, **settings: Any) -> Path:
+    """A recipe whose answers have to satisfy a schema that stands in a file beside it."""
+    (folder / "answer.json").write_text('{"type": "object", "required": ["intent"]}')
+    return write_recipe(folder, INTENTS, {"validate": {"target_schema": "answer.json", **settings}})
+
+
+def edit(item: str, change: Callable[[Session], Row], faults: list[str]) -> Callable[[Session], None]:
+    """Edits a row, which meets these faults."""
+
+    def act(session: Session) -> None:
+        session.go_to(next(at for at in range(len(session.deck)) if session.deck.key(at).item == item))
+        assert [fault.partition(":")[0] for fault in session.edit(change(session))] == faults
+
+    return act
+
+
+def test_an_edit_has_to_satisfy_the_schema_beside_the_recipe(tmp_path: Path) -> None:
+    built = build(with_schema(tmp_path))
+    deck = open_rows(built.output, row_kind())
+    decide(deck, built.output, edit("t1", lambda session: answered(session, '{"intent": '), ["target-not-json"]))
+    decide(deck, built.output, edit("t1", lambda session: answered(session, "{}"), ["target-schema"]))
+    decide(deck, built.output, edit("t1", lambda session: answered(session, '{"intent": "x"}'), []))
+
+
+def test_a_rule_that_the_recipe_turned_off_stops_no_edit(tmp_path: Path) -> None:
+    built = build(with_schema(tmp_path, severity={"target-schema": "warning"}))
+    decide(open_rows(built.output, row_kind()), built.output, edit("t1", lambda session: answered(session, "{}"), []))
+
+
+def test_a_schema_that_has_changed_since_is_left_to_the_next_build(tmp_path: Path) -> None:
+    recipe = with_schema(tmp_path)
+    built = build(recipe)
+    (tmp_path / "answer.json").write_text('{"type": "object", "required": ["intent", "why"]}')
+    decide(open_rows(built.output, row_kind()), built.output, edit("t1", lambda session: answered(session, "{}"), []))
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edits come into the journal unseen, as from another tool."""
+    monkeypatch.setattr(RowDeck, "faults", lambda *_: [])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_edit_that_breaks_a_rule_is_rejected_by_the_build(tmp_path: Path) -> None:
+    recipe = with_schema(tmp_path)
+    built = build(recipe)
+    change = edit("t1", lambda session: answered(session, '{"intent": '), [])
+    decide(open_rows(built.output, row_kind()), built.output, change)
+    again = build(recipe)
+    assert rejected(again)["t1"] == ("review", "target-not-json")
+    assert written(again).keys() == written(built).keys() - {"t1"}
+    assert again.manifest.reports["review"]["refused"] == {"target-not-json": 1}
+    assert "1 rows were edited into what is not kept (target-not-json 1): review them again" in again.warnings
+    assert "edits refused" in (again.output / "card.md").read_text()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_edit_goes_through_screens_and_decontamination(tmp_path: Path) -> None:
+    question = "How many blue marbles does Tom have after he gives nine of his twenty marbles to Ann and two to Bob?"
+    (tmp_path / "suite.jsonl").write_text(json.dumps({"id": "q1", "question": question, "answer": "9"}) + "\n")
+    settings = {
+        "decontaminate": {"against": [{"path": "suite.jsonl"}]},
+        "screens": {"personal_data": {"action": "redact"}},
+    }
+    recipe = write_recipe(tmp_path, records(), settings)
+    built = build(recipe)
+
+    def act(session: Session) -> None:
+        edit("t1", lambda session: answered(session, "Write to ann.lee@mail-host.org."), [])(session)
+        edit("t2", lambda session: asked(session, question), [])(session)
+
+    decide(open_rows(built.output, row_kind()), built.output, act)
+    again = build(recipe)
+    assert "ann.lee" not in written(again)["t1"]["messages"][1]["content"]
+    assert rejected(again)["t2"] == ("review", "quarantined")
+
+
+def asked(session: Session, prompt: str) -> Row:
+    """The row that the reviewer is at, with another prompt."""
+    row = session.row
+    assert row is not None
+    return msgspec.structs.replace(row, messages=[Message("user", prompt), *row.messages[1:]])
+
+
+def test_an_edited_prompt_that_another_row_has_is_a_duplicate(tmp_path: Path) -> None:
+    recipe = with_schema(tmp_path)
+    built = build(recipe)
+    change = edit("t1", lambda session: asked(session, f"please {TOPICS[0]}"), [])
+    decide(open_rows(built.output, row_kind()), built.output, change)
+    again = build(recipe)
+    assert rejected(again) == {"t1": ("exact", "exact-duplicate")}
+    assert written(again).keys() == written(built).keys() - {"t1"}
+    assert sum(one.rejected for one in again.manifest.stages) == 1
+
+
+def test_an_edit_can_settle_a_conflict_and_make_one(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, [*records(), chat("please track parcel seven", "Track it yourself.", id="rude")])
+    built = build(recipe)
+    assert built.manifest.conflicts == [["rude", "t7"]]
+
+    def act(session: Session) -> None:
+        edit("rude", lambda session: asked(session, "is there a train to the north tonight"), [])(session)
+        edit("t1", lambda session: asked(session, f"please {TOPICS[0]}"), [])(session)
+
+    decide(open_rows(built.output, row_kind()), built.output, act)
+    assert build(recipe).manifest.conflicts == [["t0", "t1"]]
+
+
+def test_what_a_pair_was_said_to_be_still_holds_beside_an_edit(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    decide(PairDeck(first.output), first.output, choose("near ~ kept", "1"))
+    change = edit("t1", lambda session: answered(session, "Go right."), [])
+    decide(open_rows(first.output, row_kind()), first.output, change)
+    built = build(recipe)
+    assert {"near", "kept", "t1"} <= written(built).keys()
+    assert built.manifest.reports["review"]["taken_back"] == {"near": 1}
+
+
+def test_decisions_on_rows_that_read_otherwise_are_said_on_the_terminal(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    decide(open_rows(first.output, row_kind()), first.output, choose("t3", "drop"))
+    changed = records()
+    changed[3]["messages"][1]["content"] = "Another answer."
+    warnings = build(write_recipe(tmp_path, changed)).warnings
+    assert any(text.startswith("1 decisions are on rows that read otherwise now or are gone") for text in warnings)
