@@ -22,6 +22,7 @@ from curate.core.sources.record_to_row import RowReader, Unread
 from curate.core.sources.source import Source
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex
+from curate.review.rejected_records import RejectedRecords
 from curate.review.rows_deck import RowDeck, heading, metadata
 from curate.table.rejections import Rejection
 
@@ -79,11 +80,18 @@ class RejectedDeck:
         sample = [_decoded(self.rejection(at).raw) for at in range(min(SAMPLE_RECORDS, len(self)))]
         return RowReader(Source(name=_UNSAID, path=FILE), detect(sample), None, {})
 
+    @cached_property
+    def _records(self) -> RejectedRecords:
+        return RejectedRecords(self.folder)
+
     def row(self, rejection: Rejection) -> Row | None:
         """The row that was rejected, None where the record is none that can be shown as one."""
+        found = self._records.row(rejection)
+        if found is not None:
+            return found
         record = Record(rejection.line, 0, rejection.raw.encode("utf-8", "replace"))
-        found = self._reader.find(record)
-        return None if isinstance(found, Unread) else found[0]
+        read = self._reader.find(record)
+        return None if isinstance(read, Unread) else read[0]
 
     def blocks(self, rejection: Rejection) -> tuple[Block, ...]:
         """What the rejected row says."""
@@ -212,6 +220,8 @@ class PairDeck(RejectedDeck):
             Block(f"dropped: {found.id}", _text(self.blocks(found)), "assistant"),
         )
         why = [("similarity", f"{found.because_of.similarity:.4f} ({found.stage}: {found.reason})")]
+        if found.stage == "near":
+            why.append(("compared", self._records.compared))
         if (cluster := self.clusters.of(found.id or "")) is not None:
             why.append(("cluster", cluster))
         if kept is not None and row is not None:

@@ -238,7 +238,7 @@ def metadata(row: Row) -> Facts:
 
 
 def _said(message: Message) -> str:
-    if isinstance(message.content, str) and not message.tool_calls:
+    if isinstance(message.content, str) and not message.tool_calls and not message.reasoning_content:
         return message.content
     return "\n".join(block.text for block in message_blocks([message]))
 

@@ -66,6 +66,19 @@ def read_delimited(path: Path, layout: Layout = AS_FOUND) -> Iterator[Record]:
             yield Record(number, start, raw, dict(zip(names, values, strict=False)), fault or _not_text(raw))
 
 
+def fields_of(path: Path, layout: Layout, raw: str) -> dict[str, str]:
+    """What a record of this file says that reads `raw`, under the file's names; empty where it can't be told."""
+    layout = replace(layout, encoding=table_encoding(path, layout))
+    dialect = _dialect(path, layout)
+    with opened_text(path, layout) as file:
+        names = _names(path, layout, lines := _Lines(file), dialect.reader(lines))
+    try:
+        values: list[str] = next(dialect.reader(io.StringIO(raw, newline="")), [])
+    except csv.Error:
+        return {}
+    return dict(zip(names or [f"column_{at}" for at in range(1, len(values) + 1)], values, strict=False))
+
+
 def delimited_notes(path: Path, layout: Layout) -> list[str]:
     """What a reader of the file took for granted and its owner should look at."""
     notes = []

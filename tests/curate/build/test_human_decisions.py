@@ -381,3 +381,27 @@ def test_decisions_on_rows_that_read_otherwise_are_said_on_the_terminal(tmp_path
     changed[3]["messages"][1]["content"] = "Another answer."
     warnings = build(write_recipe(tmp_path, changed)).warnings
     assert any(text.startswith("1 decisions are on rows that read otherwise now or are gone") for text in warnings)
+
+
+def test_both_rows_of_a_pair_are_shown_as_rows_whatever_file_they_are_of(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(
+        f'id;body;reply\nkept;{LONG} please;"On; its way."\nnear;{LONG};"On; its way."\n'
+    )
+    way = "how do I get to the station from the big market place in the old town"
+    pair = {"prompt": [{"role": "system", "content": "Be brief."}], "chosen": "good", "rejected": "bad"}
+    pairs = [{**pair, "prompt": [*pair["prompt"], {"role": "user", "content": way + end}]} for end in ("", " now")]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in pairs))
+    sources = [
+        {"name": "table", "path": "rows.csv", "map": {"prompt": "body", "answer": "reply", "id": "id"}},
+        {"name": "pairs", "path": "pairs.jsonl"},
+    ]
+    settings = {"sources": sources, "guards": {"min_rows": 1}, "split": {"shares": {"train": 1, "val": 0, "test": 0}}}
+    deck = PairDeck(build(write_recipe(tmp_path, [], settings)).output)
+    items = [deck.item(at) for at in range(len(deck))]
+    assert len(items) == 2
+    for item in items:
+        assert ("compared", "the prompts") in item.why
+        assert item.sides is not None
+        for side in item.sides:
+            assert f"user: {LONG}" in side.text or f"system: Be brief.\nuser: {way}" in side.text
+            assert side.text.endswith(("assistant: On; its way.", "assistant: good\nrejected answer: bad"))
