@@ -29,6 +29,9 @@ from curate.validate.stage import Validation
 _FINAL = frozenset({"read", "decontaminate", "review"})
 
 
+# Which actions on a pair take its rows out of the dataset; `drop` and `other` are on one that has the first row alone.
+_DROPS_FIRST, _DROPS_SECOND = frozenset({"drop", "other", "second", "neither"}), frozenset({"first", "neither"})
+_DROPS = _DROPS_FIRST | _DROPS_SECOND
 # The stages that an edited row goes through by itself, and those that compare it with all others.
 _ALONE: tuple[Stage, ...] = (Validation(), Screening(), Decontamination())
 _DUPLICATES: tuple[Stage, ...] = (ExactDuplicates(), NearDuplicates())
@@ -59,9 +62,9 @@ class Decisions(Stage):
             found.counts[event.action] += 1
             if event.rows:
                 kept, dropped = event.rows
-                if event.action in ("drop", "other"):
-                    found.rows[kept] = event
-                    keys.setdefault(kept[0], {})[kept] = None
+                for row in (kept,) * (event.action in _DROPS_FIRST) + (dropped,) * (event.action in _DROPS_SECOND):
+                    found.rows[row] = event
+                    keys.setdefault(row[0], {})[row] = None
                 if event.action in ("distinct", "other"):
                     found.back[dropped] = event
             elif not event.place.startswith(f"{REJECTED}:"):
@@ -71,7 +74,7 @@ class Decisions(Stage):
                 # That a row was rightly left out changes nothing; that it should come back does.
                 found.back[event.item, event.digest] = event
                 for key in keys.pop(event.item, ()):
-                    if found.rows[key].action in ("drop", "other"):  # what a person dropped a person can take back
+                    if found.rows[key].action in _DROPS:  # what a person dropped a person can take back
                         del found.rows[key]
                         found._used.add(event.seq)
         return found

@@ -237,6 +237,13 @@ def metadata(row: Row) -> Facts:
     return tuple((name, _text(value)) for name, value in (*plain, *more, *tools) if value is not None)
 
 
+def differences(one: Facts, other: Facts) -> Facts:
+    """In what two rows' fields differ; their ids do anyway."""
+    here, there = dict(one), dict(other)
+    names = [name for name in dict.fromkeys((*here, *there)) if here.get(name) != there.get(name) and name != "id"]
+    return tuple((f"{name} differs", f"{here.get(name, 'none')} | {there.get(name, 'none')}") for name in names)
+
+
 def _said(message: Message) -> str:
     if isinstance(message.content, str) and not message.tool_calls and not message.reasoning_content:
         return message.content

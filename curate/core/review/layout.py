@@ -67,6 +67,11 @@ def row_blocks(row: Row) -> tuple[Block, ...]:
     return (*message_blocks(row.messages), *_rejected_blocks(row.meta.get("rejected")))
 
 
+def blocks_text(blocks: Sequence[Block]) -> str:
+    """Blocks as one text, to be compared with another."""
+    return "\n".join(f"{block.title}: {block.text}" for block in blocks)
+
+
 def _rejected_blocks(rejected: object) -> Iterator[Block]:
     title = "rejected answer"
     if isinstance(rejected, str):

@@ -14,6 +14,7 @@ from curate.core.review.decisions import FILE
 from curate.core.review.items import Deck
 from curate.core.review.session import Session
 from curate.core.rows.row import Message, Row, encode_row
+from curate.review.conflict_deck import conflict_deck
 from curate.review.rejected_deck import PairDeck, RejectedDeck
 from curate.review.rows_deck import RowDeck, open_rows, row_kind
 from tests.curate.core.review.decks import on_disk
@@ -405,3 +406,23 @@ def test_both_rows_of_a_pair_are_shown_as_rows_whatever_file_they_are_of(tmp_pat
         for side in item.sides:
             assert f"user: {LONG}" in side.text or f"system: Be brief.\nuser: {way}" in side.text
             assert side.text.endswith(("assistant: On; its way.", "assistant: good\nrejected answer: bad"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"), [("keep", {"t7", "rude"}), ("1", {"rude"}), ("2", {"t7"}), ("drop", set())]
+)
+def test_a_conflict_is_shown_with_both_texts_and_settled(tmp_path: Path, choice: str, left: set[str]) -> None:
+    rude = chat("please track parcel seven", "Track it yourself.", id="rude", label="bad")
+    recipe = write_recipe(tmp_path, [*records(), rude])
+    deck = conflict_deck(build(recipe).output)
+    item = deck.item(0)
+    assert item.sides is not None
+    assert [side.text.splitlines()[1] for side in item.sides] == [
+        "assistant: Track it yourself.", "assistant: To track parcel seven, go on."
+    ]  # fmt: skip
+    assert item.why == (("label differs", "bad | none"),)
+    decide(deck, tmp_path / "out", choose("rude ~ t7", choice))
+    built = build(recipe)
+    assert {"t7", "rude"} & written(built).keys() == left
+    assert built.manifest.reports["review"]["stale"] == 0
+    assert len(conflict_deck(built.output)) == (choice == "keep")
