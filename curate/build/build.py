@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +47,7 @@ from curate.core.manifest import (
 from curate.core.parquet import parquet_bytes
 from curate.core.paths import find_path
 from curate.core.records import environment, versions
+from curate.core.sources.records import passed_over, reading_notes
 from curate.core.worker_processes import usable_processors
 from curate.dedup.cluster_table import ClusterTable, renamed
 from curate.read.chunks import read_earlier, reading
@@ -176,7 +177,7 @@ def curate_rows(
         added=sides.added or UNSET,
         canaries=UNSET if sides.canaries is None else msgspec.convert(sides.canaries, CanaryCount),
         fit=fit,
-        warnings=[*signs.warnings, *_warnings(recipe, run, sides)],
+        warnings=[*signs.warnings, *_warnings(recipe, run, sides), *_of_files(context, files)],
     )
     return Dataset(sides.rows, run.rejections, manifest, {**run.files, **sides.files}, check)
 
@@ -256,6 +257,15 @@ def _no_row_left(stage: str, rejections: Rejections) -> DataError:
     lines += [f"  {count} times {of}: {reason}" for (of, reason), count in rejections.reasons().most_common()]
     lines += [f"  {item.path}:{item.line}: {item.detail}" for item in rejections[:_SHOWN_REJECTIONS]]
     return DataError("\n".join(lines), fix="correct the sources, the adapter or the recipe's rules")
+
+
+def _of_files(context: Context, files: Sequence[InputFile]) -> Iterator[str]:
+    """What was taken for granted in the sources' files, and what stands beside them and was not read."""
+    for source in context.recipe.sources:
+        yield from filter(None, (passed_over(path, context.folder) for path in source.paths))
+        for file in files:
+            if file.kind == "source" and file.name == source.name:
+                yield from reading_notes(file.input, source.layout)
 
 
 def _warnings(recipe: Recipe, run: StagesRun, sides: Sides) -> list[str]:

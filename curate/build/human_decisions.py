@@ -15,13 +15,26 @@ from curate.core.markdown import table
 from curate.core.review.decisions import FILE, REJECTED, Event, read_events, replay, row_digest
 from curate.core.rows.row import Row, encode_row
 from curate.core.sources.records import Input
+from curate.decontaminate.stage import Decontamination
+from curate.dedup.exact import ExactDuplicates
+from curate.dedup.near import NearDuplicates
 from curate.recipe.screens import wants_screens
+from curate.screen.stage import Screening
 from curate.table.rejections import Rejection, Rejections
 from curate.table.selection import RowRef, RowSelection
 from curate.table.stage import Context, InputFile, Measured, Stage, StageResult
+from curate.validate.stage import Validation
 
 # What a person can't overrule: unreadable records are no rows, and no item of an evaluation may get into train.
 _FINAL = frozenset({"read", "decontaminate", "review"})
+
+
+# Which actions on a pair take its rows out of the dataset; `drop` and `other` are on one that has the first row alone.
+_DROPS_FIRST, _DROPS_SECOND = frozenset({"drop", "other", "second", "neither"}), frozenset({"first", "neither"})
+_DROPS = _DROPS_FIRST | _DROPS_SECOND
+# The stages that an edited row goes through by itself, and those that compare it with all others.
+_ALONE: tuple[Stage, ...] = (Validation(), Screening(), Decontamination())
+_DUPLICATES: tuple[Stage, ...] = (ExactDuplicates(), NearDuplicates())
 
 
 @dataclass
@@ -33,6 +46,8 @@ class Decisions(Stage):
     back: dict[tuple[str, str], Event] = field(default_factory=dict)
     """Rejected rows that a reviewer wants in the dataset, by id and digest."""
     counts: Counter[str] = field(default_factory=Counter)
+    compared: bool = False
+    """Were rows compared anew, because edits changed some? All conflicts are then in what it came to."""
     _used: set[int] = field(default_factory=set)
     _taken_back: Counter[str] = field(default_factory=Counter)
 
@@ -47,9 +62,9 @@ class Decisions(Stage):
             found.counts[event.action] += 1
             if event.rows:
                 kept, dropped = event.rows
-                if event.action in ("drop", "other"):
-                    found.rows[kept] = event
-                    keys.setdefault(kept[0], {})[kept] = None
+                for row in (kept,) * (event.action in _DROPS_FIRST) + (dropped,) * (event.action in _DROPS_SECOND):
+                    found.rows[row] = event
+                    keys.setdefault(row[0], {})[row] = None
                 if event.action in ("distinct", "other"):
                     found.back[dropped] = event
             elif not event.place.startswith(f"{REJECTED}:"):
@@ -59,7 +74,7 @@ class Decisions(Stage):
                 # That a row was rightly left out changes nothing; that it should come back does.
                 found.back[event.item, event.digest] = event
                 for key in keys.pop(event.item, ()):
-                    if found.rows[key].action in ("drop", "other"):  # what a person dropped a person can take back
+                    if found.rows[key].action in _DROPS:  # what a person dropped a person can take back
                         del found.rows[key]
                         found._used.add(event.seq)
         return found
@@ -79,8 +94,9 @@ class Decisions(Stage):
         }
         if not events:
             return result
+        # The stages that edited rows go through again find again what they found before.
+        self._taken_back[stage.name] += len({event.seq for _, event in events.values()} - self._used)
         self._used |= {event.seq for _, event in events.values()}
-        self._taken_back[stage.name] += len(events)
         numbers = told.numbers()
         assert numbers is not None
         given = rows.given(numbers[list(events)])  # as the stage got them, before it repaired anything
@@ -93,8 +109,12 @@ class Decisions(Stage):
                 tied |= {item.because_of.id: name, item.id: name}
         return replace(result, kept=kept, rejections=told.without(events), ties={**result.ties, **tied})
 
-    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:  # noqa: ARG002 - a stage's
-        """The rows as the reviewers left them: dropped ones are rejected, edited ones changed."""
+    def run(self, rows: RowSelection, context: Context, measured: Measured) -> StageResult:
+        """The rows as the reviewers left them: dropped ones are rejected, edited ones changed.
+
+        What an edit made goes through what every row went through: rules, screens and decontamination by itself, and
+        the search for duplicates with all others.
+        """
         asked = rows.find({name for name, _ in self.rows}).tolist()
         changed: dict[int, Row] = {}
         gone: dict[int, tuple[str, str]] = {}
@@ -108,9 +128,24 @@ class Decisions(Stage):
                 gone[at] = ("reviewed", _detail(event))
             elif row is not None:
                 changed[at] = row
+        edits = len(changed)
+        refused = _checked(changed, context, measured)
+        gone |= refused
         rejections = Rejections.of_rows(self.name, rows.take(list(gone)), list(gone.values()))
         kept = rows.changed(list(changed), list(changed.values()), own_record=False).without(list(gone))
-        return StageResult(kept, rejections, report=self._report(applied, len(changed)))
+        report = self._report(applied, edits)
+        if refused:
+            report["refused"] = dict(sorted(Counter(reason for reason, _ in refused.values()).items()))
+        result = StageResult(kept, rejections, report=report, warnings=_told(report))
+        self.compared = bool(changed)
+        for stage in _DUPLICATES if changed else ():
+            found = stage.run(result.kept, replace(context, cache=None), measured)
+            found = self.take_back(stage, result.kept, found, context)
+            result = replace(
+                result, kept=found.kept, rejections=result.rejections + found.rejections,
+                ties={**result.ties, **found.ties}, conflicts=[*result.conflicts, *found.conflicts],
+            )  # fmt: skip
+        return result
 
     def card(self, report: Mapping[str, Any]) -> str:
         """How many decisions there were, and what came of them."""
@@ -119,6 +154,7 @@ class Decisions(Stage):
             ("applied", report["applied"]),
             ("taken back", report["taken_back"]),
         ]
+        counts += [("edits refused", report["refused"])] if "refused" in report else []
         rows = [[what, ", ".join(f"{name} {count}" for name, count in one.items()) or "-"] for what, one in counts]
         stale = f"{report['stale']} decisions are on rows that have changed since or are gone; they were not applied."
         return f"## Human decisions\n\n{stale}\n\n" + table(["", "rows"], rows)
@@ -135,7 +171,7 @@ class Decisions(Stage):
             row, name, line = event.row, event.row.id, encode_row(event.row)
         return row, last
 
-    def _report(self, applied: Counter[str], edited: int) -> dict[str, object]:
+    def _report(self, applied: Counter[str], edited: int) -> dict[str, Any]:
         every = {event.seq for event in (*self.rows.values(), *self.back.values())}
         return {
             "journal": FILE,
@@ -144,6 +180,38 @@ class Decisions(Stage):
             "taken_back": dict(sorted(self._taken_back.items())),
             "stale": len(every - self._used),
         }
+
+
+def _checked(changed: dict[int, Row], context: Context, measured: Measured) -> dict[int, tuple[str, str]]:
+    """Take those out of `changed` that a stage rejects, and say why; the others are as the stages leave them."""
+    refused: dict[int, tuple[str, str]] = {}
+    for stage in _ALONE:
+        if not changed or not stage.is_wanted(context.recipe, context.folder):
+            continue
+        places = list(changed)
+        rows = RowSelection.of_rows(list(changed.values()), "edited", FILE)
+        found = stage.run(rows, replace(context, cache=None), measured)
+        numbers = found.rejections.numbers()
+        assert numbers is not None
+        for at, item in zip(rows.positions_of(rows.given(numbers)).tolist(), found.rejections, strict=True):
+            refused[places[at]] = item.reason, f"an edit in review: {item.detail}"
+            del changed[places[at]]
+        left = rows.positions_of(rows.given(found.kept.numbers)).tolist()
+        changed.update({places[at]: row for at, row in zip(left, found.kept.rows, strict=True)})
+    return refused
+
+
+def _told(report: Mapping[str, Any]) -> list[str]:
+    told = []
+    if refused := report.get("refused"):
+        what = ", ".join(f"{reason} {count}" for reason, count in refused.items())
+        told.append(f"{sum(refused.values())} rows were edited into what is not kept ({what}): review them again")
+    if stale := report["stale"]:
+        told.append(
+            f"{stale} decisions are on rows that read otherwise now or are gone, and were not applied: review them "
+            "again with `curate review`"
+        )
+    return told
 
 
 def find_decisions(folder: Path) -> tuple[Decisions | None, list[InputFile]]:

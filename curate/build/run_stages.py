@@ -44,6 +44,8 @@ class StagesRun:
         self.counts.append(count_stage(stage.name, len(self.rows), result))
         self.rows, self.rejections = result.kept, self.rejections + result.rejections
         self.ties.append(result.ties)
+        if isinstance(stage, Decisions) and stage.compared:
+            self.conflicts.clear()  # edits may have made some and settled others
         self.conflicts += result.conflicts
         if result.report is not None:
             self.reports[stage.name] = result.report

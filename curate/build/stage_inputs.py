@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from curate.build.stages import STAGES
 from curate.core.digests import digest_file
 from curate.core.paths import find_path, load_function
-from curate.core.sources.curated_folders import INDEX_RECORD, index_folder
+from curate.core.sources.known_folders import INDEX_RECORD, index_folder
 from curate.core.sources.records import Input, find_inputs
 from curate.core.sources.row_readers import pinned
 from curate.core.sources.source import Source

@@ -108,7 +108,7 @@ def query(index: Path, **given: Any) -> int:
     """
     from curate.build.one_stage import read_rows, run_named
     from curate.core.errors import DataError
-    from curate.core.sources.curated_folders import index_folder
+    from curate.core.sources.known_folders import index_folder
     from curate.dedup.earlier_index import EarlierIndex
 
     if index_folder(str(index), Path()) is None:

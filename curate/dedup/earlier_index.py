@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from curate.core.sources.curated_folders import index_folder
+from curate.core.sources.known_folders import index_folder
 from curate.recipe.recipe import Recipe
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection

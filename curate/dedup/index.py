@@ -29,7 +29,7 @@ from curate.core.files import atomic_write
 from curate.core.records import read_record, write_record
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import chosen_text, text_key
-from curate.core.sources.curated_folders import INDEX_RECORD
+from curate.core.sources.known_folders import INDEX_RECORD
 from curate.dedup.minhash import SCHEME, Banding, permutations, signatures, sketch
 
 REDIS_VARIABLE = "ACIDTEST_REDIS_URL"  # an address can hold a password, and so stands in no file and no argument

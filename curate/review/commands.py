@@ -1,11 +1,14 @@
 """`curate review`: decide on rows one key at a time."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from curate.core.console import EPILOG, CommandWithMore, command_options, print_json, say, show
+
+if TYPE_CHECKING:
+    from curate.core.review.items import Deck
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -14,6 +17,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("target", metavar="DATASET", type=click.Path(path_type=Path))
 @click.option("--rejected", is_flag=True, help="The rows that the build left out, each with the reason.")
 @click.option("--pairs", is_flag=True, help="The near duplicates, each beside the row that was kept instead.")
+@click.option("--conflicts", is_flag=True, help="The rows with one prompt and different answers, side by side.")
 @click.option("--sample", type=click.IntRange(min=1), help="So many of them, drawn at random.")
 @click.option("--seed", default=0, help="Decides which are drawn.")
 @click.option("--label", help="Only rows with this label.")
@@ -24,7 +28,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--keys", type=_FILE, help="A YAML file with other keys, `keys: {keep: y, drop: z}`.")
 @click.option("--plain", is_flag=True, help="No full screen: print an item, read a line.")
 @command_options
-def review(target: Path, rejected: bool, pairs: bool, classes: tuple[str, ...], **given: Any) -> int:
+def review(target: Path, rejected: bool, pairs: bool, conflicts: bool, classes: tuple[str, ...], **given: Any) -> int:
     """Decide on the rows of DATASET (a folder, or a file of rows) with one key each; the next build applies it.
 
     Every decision is on disk before the next row is shown. `?` shows all keys.
@@ -38,19 +42,26 @@ def review(target: Path, rejected: bool, pairs: bool, classes: tuple[str, ...], 
     """
     from curate.core.review.run import check_terminal
 
-    if rejected and pairs:
-        raise click.UsageError("--rejected and --pairs are two kinds of items: review one, then the other")
+    if rejected + pairs + conflicts > 1:
+        raise click.UsageError("--rejected, --pairs and --conflicts are kinds of items: review one, then the other")
     if len(classes) > 9:
         raise click.UsageError("--class: there are nine digits")
     check_terminal(plain=given["plain"])
     from curate.core.review.decisions import FILE
     from curate.core.review.run import Settings, reviewer_name
     from curate.core.review.run import review as run_review
+    from curate.review.conflict_deck import conflict_deck
     from curate.review.rejected_deck import PairDeck, RejectedDeck
     from curate.review.rows_deck import open_rows, row_kind
     from curate.review.token_view import token_view
 
-    deck = PairDeck(target) if pairs else RejectedDeck(target) if rejected else open_rows(target, row_kind(classes))
+    deck: Deck
+    if conflicts:
+        deck = conflict_deck(target)
+    elif pairs or rejected:
+        deck = PairDeck(target) if pairs else RejectedDeck(target)
+    else:
+        deck = open_rows(target, row_kind(classes))
     folder = target if target.is_dir() else target.parent
     base = given["base"] or _base_of(folder)
     label = given["label"]

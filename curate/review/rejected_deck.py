@@ -14,7 +14,7 @@ from curate.core.manifest import SIDES
 from curate.core.review.decisions import REJECTED as FILE
 from curate.core.review.decisions import Key
 from curate.core.review.items import FLAG, SKIP, Block, Choice, Item, Kind
-from curate.core.review.layout import row_blocks
+from curate.core.review.layout import blocks_text, row_blocks
 from curate.core.rows.formats.registry import SAMPLE_RECORDS, detect
 from curate.core.rows.row import Row
 from curate.core.sources.record import Record
@@ -22,7 +22,8 @@ from curate.core.sources.record_to_row import RowReader, Unread
 from curate.core.sources.source import Source
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex
-from curate.review.rows_deck import RowDeck, heading, metadata
+from curate.review.rejected_records import RejectedRecords
+from curate.review.rows_deck import RowDeck, differences, heading, metadata
 from curate.table.rejections import Rejection
 
 KIND = Kind(
@@ -79,11 +80,18 @@ class RejectedDeck:
         sample = [_decoded(self.rejection(at).raw) for at in range(min(SAMPLE_RECORDS, len(self)))]
         return RowReader(Source(name=_UNSAID, path=FILE), detect(sample), None, {})
 
+    @cached_property
+    def _records(self) -> RejectedRecords:
+        return RejectedRecords(self.folder)
+
     def row(self, rejection: Rejection) -> Row | None:
         """The row that was rejected, None where the record is none that can be shown as one."""
+        found = self._records.row(rejection)
+        if found is not None:
+            return found
         record = Record(rejection.line, 0, rejection.raw.encode("utf-8", "replace"))
-        found = self._reader.find(record)
-        return None if isinstance(found, Unread) else found[0]
+        read = self._reader.find(record)
+        return None if isinstance(read, Unread) else read[0]
 
     def blocks(self, rejection: Rejection) -> tuple[Block, ...]:
         """What the rejected row says."""
@@ -206,20 +214,21 @@ class PairDeck(RejectedDeck):
         name, digest, kept = self._partner(found)
         row = self.row(found)
         assert found.because_of is not None
-        kept_text = _text(row_blocks(kept)) if kept is not None else "(not in this dataset any more)"
+        kept_text = blocks_text(row_blocks(kept)) if kept is not None else "(not in this dataset any more)"
         sides = (
             Block(f"kept: {name}", kept_text, "user"),
-            Block(f"dropped: {found.id}", _text(self.blocks(found)), "assistant"),
+            Block(f"dropped: {found.id}", blocks_text(self.blocks(found)), "assistant"),
         )
         why = [("similarity", f"{found.because_of.similarity:.4f} ({found.stage}: {found.reason})")]
+        if found.stage == "near":
+            why.append(("compared", self._records.compared))
         if (cluster := self.clusters.of(found.id or "")) is not None:
             why.append(("cluster", cluster))
         if kept is not None and row is not None:
-            there, here = dict(metadata(kept)), dict(metadata(row))
-            names = [one for one in dict.fromkeys((*there, *here)) if there.get(one) != here.get(one) and one != "id"]
-            if here.get("source") == _UNSAID:
-                names.remove("source")
-            why += [(f"{one} differs", f"{there.get(one, 'none')} | {here.get(one, 'none')}") for one in names]
+            why += [
+                (what, both) for what, both in differences(metadata(kept), metadata(row))
+                if what != "source differs" or row.source != _UNSAID
+            ]  # fmt: skip
         return Item(
             self.key(at), f"{name} | {found.id}", (), sides, tuple(why),
             metadata=metadata(row) if row is not None else (), raw=found.raw,
@@ -236,10 +245,6 @@ class PairDeck(RejectedDeck):
 
 def _is_pair(found: Rejection) -> bool:
     return found.because_of is not None and found.because_of.dataset is None and found.stage != "exact"
-
-
-def _text(blocks: Sequence[Block]) -> str:
-    return "\n".join(f"{block.title}: {block.text}" for block in blocks)
 
 
 def _decoded(raw: str) -> object:

@@ -10,27 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.errors import DataError
-from curate.core.manifest import MANIFEST, SIDES, peek_manifest
+from curate.core.manifest import SIDES
 from curate.core.review.decisions import Key, row_digest
 from curate.core.review.items import FLAG, SKIP, Block, Choice, Facts, Item, Kind
 from curate.core.review.layout import message_blocks, row_blocks
-from curate.core.rows.answer_schema import Schemas
 from curate.core.rows.row import Message, Row
-from curate.core.sources.curated_folders import row_files
+from curate.core.sources.known_folders import row_files
 from curate.core.sources.record import MAX_LINE_BYTES, Record
 from curate.core.sources.record_to_row import STAGE, RowReader, Unread
 from curate.core.sources.records import Input, is_plain_lines
 from curate.core.sources.row_readers import make_reader, pinned
 from curate.core.sources.source import Source
-from curate.recipe.rule_ids import Rule
+from curate.review.built_by import built_by
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex
 from curate.table.rejections import Rejection, reject_raw
 from curate.table.row_table import Place
-from curate.validate.rules.conversation import check_messages
-from curate.validate.rules.target import answer_rule
-from curate.validate.rules.text import check_text
-from curate.validate.rules.tool_calls import tool_rule
+from curate.table.selection import RowSelection
+from curate.table.stage import Context
+from curate.validate.stage import find_errors
 
 REASONS = (
     *("wrong answer", "unclear request", "off topic", "wrong form", "personal data"),
@@ -197,22 +195,16 @@ class RowDeck:
         return {name: at for at in range(len(self)) if (name := self._id(at)) in wanted} if wanted else {}
 
     def faults(self, item: Item, row: Row) -> Sequence[str]:
-        """What the rules of validation say of the row, and whether it is still the same one by its id."""
-        faults = [f"{rule}: {detail}" for check in self._rules if (found := check(row)) for rule, detail in [found]]
+        """What the rules that the dataset was built by say of the row, and whether its id is still the same."""
+        rows = RowSelection.of_rows([row], "edited", "edited")
+        faults = [f"{rule}: {detail}" for rule, detail in find_errors(rows, self._context).values()]
         if item.row is not None and row.id != item.row.id:
             faults.append(f"the id has to stay {item.row.id}")
         return faults
 
     @cached_property
-    def _rules(self) -> list[Rule]:
-        schemas = Schemas()
-        rules = [check_messages, tool_rule(schemas), check_text]
-        # A schema that every row carries can be asked here; one in a file stands where the recipe does.
-        manifest = peek_manifest(self._folder / MANIFEST) if self._folder else None
-        name = (manifest.recipe.get("validate") or {}).get("target_schema") if manifest is not None else None
-        if isinstance(name, str) and name.startswith("meta."):
-            rules.append(answer_rule(name.removeprefix("meta."), None, schemas))
-        return rules
+    def _context(self) -> Context:
+        return built_by(self._folder)
 
 
 def open_rows(target: Path, kind: Kind) -> RowDeck:
@@ -245,8 +237,15 @@ def metadata(row: Row) -> Facts:
     return tuple((name, _text(value)) for name, value in (*plain, *more, *tools) if value is not None)
 
 
+def differences(one: Facts, other: Facts) -> Facts:
+    """In what two rows' fields differ; their ids do anyway."""
+    here, there = dict(one), dict(other)
+    names = [name for name in dict.fromkeys((*here, *there)) if here.get(name) != there.get(name) and name != "id"]
+    return tuple((f"{name} differs", f"{here.get(name, 'none')} | {there.get(name, 'none')}") for name in names)
+
+
 def _said(message: Message) -> str:
-    if isinstance(message.content, str) and not message.tool_calls:
+    if isinstance(message.content, str) and not message.tool_calls and not message.reasoning_content:
         return message.content
     return "\n".join(block.text for block in message_blocks([message]))
 

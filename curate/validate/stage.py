@@ -104,6 +104,11 @@ def further_rules(checks: Validate, folder: Path, schemas: Schemas) -> list[Rule
     return rules
 
 
+def find_errors(rows: RowSelection, context: Context) -> dict[int, Fault]:
+    """Position -> the first error of the row there, of rows that errors were not yet looked for in."""
+    return _faults(rows, context, {**SEVERITY, **context.recipe.checks.severity}, Counter())
+
+
 def _is_sound(row: Row, rules: Sequence[Rule], *, fix: bool) -> bool:
     if fix and repair(row, Counter()) is not row:
         return False

@@ -20,7 +20,10 @@ def as_text(row: Row) -> str:
     """The row with a header for each message; as JSON where its messages hold more than visible text, or such a
     header.
     """
-    plain = all(isinstance(message.content, str) and message.tool_calls is None for message in row.messages)
+    plain = all(
+        isinstance(message.content, str) and message.tool_calls is None and message.reasoning_content is None
+        for message in row.messages
+    )
     hides = any(visible(message.text) != message.text for message in row.messages)
     if not plain or hides or any(_HEAD.search(message.text) for message in row.messages):
         return escape_invisible(msgspec.json.format(msgspec.json.encode(row), indent=2).decode())

@@ -63,8 +63,26 @@ def item_lines(item: Item, decision: Event | None, width: int, look: Look, label
 
 
 def row_blocks(row: Row) -> tuple[Block, ...]:
-    """A row's messages by role, tool calls and their arguments laid out."""
-    return message_blocks(row.messages)
+    """A row's messages by role, tool calls and arguments laid out; of a preference row the rejected answer too."""
+    return (*message_blocks(row.messages), *_rejected_blocks(row.meta.get("rejected")))
+
+
+def blocks_text(blocks: Sequence[Block]) -> str:
+    """Blocks as one text, to be compared with another."""
+    return "\n".join(f"{block.title}: {block.text}" for block in blocks)
+
+
+def _rejected_blocks(rejected: object) -> Iterator[Block]:
+    title = "rejected answer"
+    if isinstance(rejected, str):
+        yield Block(title, rejected, "fault")
+        return
+    for message in rejected if isinstance(rejected, list) else [rejected]:
+        if not isinstance(message, dict):
+            continue
+        content = message.get("content")
+        plain = isinstance(content, str) and message.keys() <= {"role", "content"}
+        yield Block(title, content if isinstance(content, str) and plain else _json(message), "fault")
 
 
 def message_blocks(messages: Sequence[Message]) -> tuple[Block, ...]:
@@ -74,6 +92,8 @@ def message_blocks(messages: Sequence[Message]) -> tuple[Block, ...]:
         parts = [part for part in message.content or () if not isinstance(part, str) and part.get("type") != "text"]
         title = " ".join([message.role, *([message.name] if message.name else [])])
         weight = " (weight 0: not in the loss)" if message.weight == 0 else ""
+        if message.reasoning_content:
+            blocks.append(Block(f"{title} thinks", message.reasoning_content, message.role))
         if message.text or not message.tool_calls:
             blocks.append(Block(title + weight, message.text, message.role))
         blocks += [Block(f"{title}: a part that is no text", _json(part), "call") for part in parts]

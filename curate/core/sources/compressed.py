@@ -1,7 +1,9 @@
-"""Files opened by what they are: gzip and zstd are unpacked in passing, known by their first bytes."""
+"""Files opened by what they are: gzip, zstd, bzip2 and xz are unpacked in passing, known by their first bytes."""
 
+import bz2
 import gzip
 import io
+import lzma
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,46 +12,70 @@ from typing import IO, Any
 
 from curate.core.errors import DataError, os_errors
 
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_PROMISES = {".gz": "gzip", ".zst": "zstd"}
+_MARKS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+_HEAD_BYTES = max(map(len, _MARKS))
+_PROMISES = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
 _CHUNK_BYTES = 1 << 18
 
 
 def is_packed(path: Path) -> bool:
     """Is the file compressed, or does its name say so? Raises: DataError where it can't be read."""
     with os_errors(path), path.open("rb") as file:
-        head = file.read(4)
-    return head.startswith(_GZIP) or head == _ZSTD or path.suffix in _PROMISES
+        head = file.read(_HEAD_BYTES)
+    return _packing(head) is not None or path.suffix.lower() in _PROMISES
+
+
+def _packing(head: bytes) -> str | None:
+    return next((name for mark, name in _MARKS.items() if head.startswith(mark)), None)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     """The file's content to read. Raises: DataError where it can't be read or its compression is damaged."""
     with os_errors(path), path.open("rb") as file:
-        head = file.read(4)
+        head = file.read(_HEAD_BYTES)
         file.seek(0)
-        kind = "gzip" if head.startswith(_GZIP) else "zstd" if head == _ZSTD else None
+        kind = _packing(head)
         _check_name(path, kind, head)
         if kind is None:
             yield file
             return
         try:
-            raw: Any = gzip.GzipFile(fileobj=file) if kind == "gzip" else _Zstd(file)
-            with io.BufferedReader(raw, _CHUNK_BYTES) as unpacked:
+            with io.BufferedReader(_unpacking(kind, file), _CHUNK_BYTES) as unpacked:
                 yield unpacked
-        except (EOFError, zlib.error, gzip.BadGzipFile, _DamagedError) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, _DamagedError) as error:
             fix = "it is damaged or was cut off: make or fetch it again"
             raise DataError(f"the {kind} file can't be unpacked: {error}", where=path, fix=fix) from error
 
 
+def _unpacking(kind: str, file: IO[bytes]) -> Any:
+    if kind == "gzip":
+        return gzip.GzipFile(fileobj=file)
+    if kind == "xz":
+        return lzma.LZMAFile(file)
+    return _Zstd(file) if kind == "zstd" else _Bzip2(file)
+
+
 def _check_name(path: Path, kind: str | None, head: bytes) -> None:
-    promised = _PROMISES.get(path.suffix)
+    promised = _PROMISES.get(path.suffix.lower())
     if promised is not None and kind != promised and head:
         raise DataError(f"not a {promised} file", where=path, fix=f"correct its name, or pack it with {promised}")
 
 
 class _DamagedError(Exception):
     """Compressed data that can't be unpacked."""
+
+
+class _Bzip2(bz2.BZ2File):
+    """Unpacks bzip2; a stream that is damaged is told from a disk that is."""
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            if error.errno is None:
+                raise _DamagedError(str(error)) from error
+            raise
 
 
 class _Zstd(io.RawIOBase):

@@ -12,7 +12,9 @@ from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.formats.format import Fields, Format, UnfitError
 from curate.core.rows.formats.registry import FORMATS, find_format
 from curate.core.rows.row import Message, Origin, Row, content_id
+from curate.core.sources.json_values import explain
 from curate.core.sources.record import Record
+from curate.core.sources.repeated_keys import may_repeat, repeated_key
 from curate.core.sources.source import Source
 
 STAGE = "read"
@@ -86,6 +88,8 @@ class RowReader:
             if message.tool_calls or not (message.content is None or isinstance(message.content, str)):
                 more_than_text = True
         # Where there is nothing but text, digits and brackets are text: the search is spared.
+        if may_repeat(raw, _least_keys(given)) and repeated_key(raw) is not None:
+            return None
         if more_than_text and (raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(raw) is not None):
             return None
         source = self._source
@@ -121,7 +125,7 @@ class RowReader:
         if not isinstance(fields, dict):
             return no("not-an-object", f"the line holds a {type(fields).__name__}, not an object with keys")
         given = fields["id"] if isinstance(fields.get("id"), str) else None
-        if fault := _excess(fields):
+        if fault := _excess(fields) or _repeated(record):
             return no(*fault)
         for key, join in self._source.join.items():
             partner = self._joined[key].get(str(fields.get(join.on)))
@@ -191,6 +195,19 @@ class RowReader:
         return row
 
 
+def _least_keys(given: _Given) -> int:
+    """How many keys the line of a row has at least, by what it says."""
+    keys = 1 + sum(map(bool, (given.id, given.label, given.source, given.origin, given.group)))
+    for message in given.messages:
+        keys += 2 if message.content is not None else 1
+    return keys
+
+
+def _repeated(record: Record) -> tuple[str, str] | None:
+    key = repeated_key(record.raw) if record.fields is None else None
+    return ("repeated-key", f"an object has the key {key!r} twice: one of its values would be lost") if key else None
+
+
 def _excess(value: object) -> tuple[str, str] | None:
     """What in a decoded record is too deep or too large for those who read it later."""
     level, depth = [value], 0
@@ -225,17 +242,18 @@ def _why_unreadable(raw: bytes, error: Exception) -> tuple[str, str]:
     try:
         raw.decode()
     except UnicodeDecodeError as fault:
-        return "not-utf-8", f"byte 0x{raw[fault.start]:02x} at position {fault.start} is not UTF-8: convert the file"
+        what = f"byte 0x{raw[fault.start]:02x} at position {fault.start} is not UTF-8"
+        return "not-utf-8", f"{what}: name the file's `encoding`, or convert it"
     if isinstance(error, RecursionError):
         return "too-deep", "objects and lists stand within each other too deep to be read"
     if raw.startswith(b"\xef\xbb\xbf"):
         return "byte-order-mark", "a byte order mark within the file: files were put together without removing theirs"
     if b"\x00" in raw:
-        return "nul-bytes", f"NUL at position {raw.index(0)}: the file is damaged, or it is UTF-16"
+        return "nul-bytes", f"NUL at position {raw.index(0)}: the file is damaged, or name `encoding: utf-16-le`"
     if _NOT_A_NUMBER.search(raw):
         return "not-a-number", "NaN and Infinity are not JSON: write null or text"
     if "out of range" in str(error):
         return "huge-number", f"{error}: write it as text"
     if _SURROGATE.search(raw) and _has_half_a_character(raw):
         return "unpaired-surrogate", "half of a character that takes two \\u escapes: it can't be written as UTF-8"
-    return "not-json", str(error)
+    return "not-json", explain(raw) or str(error)

@@ -1,4 +1,4 @@
-"""Records in files, each with its line and byte offset: JSON Lines (plain, gzip, zstd), JSON arrays, CSV, Parquet."""
+"""Records in files, each with its line and byte offset, whatever kind of file it is and whatever it is called."""
 
 import atexit
 import functools
@@ -8,23 +8,31 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-
-import msgspec
+from typing import Literal
 
 from curate.core.errors import ConfigError, DataError, os_errors
 from curate.core.paths import find_path
-from curate.core.sources.compressed import is_packed, opened
-from curate.core.sources.curated_folders import index_folder, row_files
-from curate.core.sources.record import MAX_LINE_BYTES, Record
+from curate.core.sources import hub
+from curate.core.sources.compressed import is_packed
+from curate.core.sources.encoded import is_as_written, opened_text
+from curate.core.sources.json_values import Shape, find_shape, read_array, read_json_lines, read_values
+from curate.core.sources.known_folders import index_folder, row_files
+from curate.core.sources.layout import AS_FOUND, NO_RECORDS, SUFFIXES, Layout, is_delimited
+from curate.core.sources.record import Record
 
-_TEXT = (".jsonl", ".ndjson", ".json")
-SUFFIXES = (*_TEXT, *(f"{name}{packed}" for name in _TEXT for packed in (".gz", ".zst")), ".csv", ".parquet")
 STDIN = "-"
-_SHOWN_BYTES = 4096
-BOM = b"\xef\xbb\xbf"
+_SHOWN_NAMES = 8
 _GLOB = frozenset("*?[")
-_DECISIONS = "decisions.jsonl"  # what `curate review` leaves beside the rows
+# Files that stand beside rows and tell people of them, or tools what to do.
+_DOCUMENTS = (".md", ".yaml", ".yml", ".py", ".sh", ".lock", ".html", ".svg", ".png", ".jpg")
+_NO_ROWS = {
+    b"PK\x03\x04": ("a zip archive", "unpack it, and name the files in it; a workbook's name ends in .xlsx"),
+    b"%PDF": ("a PDF document", "take its text out first"),
+    b"SQLite f": ("an SQLite database", "export the table as CSV"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel or Word document", "save it as .xlsx or CSV"),
+    b"\x89PNG": ("a picture", "name files of rows"),
+    b"\xff\xd8\xff": ("a picture", "name files of rows"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +45,16 @@ class Input:
 
 
 def find_inputs(value: str, folder: Path) -> list[Input]:
-    """The files that `value` names: one file, those of a folder, what a glob finds (sorted), or `-`, standard input.
+    """The files that `value` names: one file, those of a folder, what a glob finds (sorted), those of a dataset of the
+    Hub (`hf:OWNER/NAME`), or `-`, standard input.
 
     Of a folder that curate wrote, only the files with its rows. Raises: DataError where there is none, ConfigError for
     what is no pattern.
     """
     if value == STDIN:
         return [Input(STDIN, _spooled_stdin())]
+    if value.startswith(hub.PREFIX):
+        return [Input(shown, path) for shown, path in hub.fetch_dataset(value)]
     path = find_path(value, folder)
     if _GLOB & set(value):
         fixed, pattern = _split_glob(value)
@@ -60,10 +71,11 @@ def find_inputs(value: str, folder: Path) -> list[Input]:
             raise DataError("an index has no rows to read", where=value, fix="name it in `dedup: {against: ...}`")
         with os_errors(path):
             ours = row_files(path)
-            rows = (file for file in path.iterdir() if file.name.endswith(SUFFIXES) and file.name != _DECISIONS)
-            found = sorted(rows) if ours is None else ours
-        inputs = [Input(f"{value.rstrip('/')}/{file.name}", file) for file in found]
+            found = sorted(file for file in path.iterdir() if _has_rows(file)) if ours is None else ours
+        inputs = [Input(f"{value.rstrip('/')}/{file.relative_to(path).as_posix()}", file) for file in found]
         fix = f"put files ending in {', '.join(SUFFIXES)} there, or name another folder"
+        if not inputs and (deeper := _folders_with_rows(path)):
+            fix = f"the files stand in folders below it: name {value.rstrip('/')}/{deeper[0]}"
     else:
         if path.exists() and not path.is_file():
             raise DataError("neither a file nor a folder", where=value, fix="name a file; what is piped in is `-`")
@@ -71,6 +83,40 @@ def find_inputs(value: str, folder: Path) -> list[Input]:
     if not inputs:
         raise DataError("no files to read", where=value, fix=fix)
     return inputs
+
+
+def passed_over(value: str, folder: Path) -> str | None:
+    """What stands in the folder that `value` names and isn't read, in a sentence; None where all is, or is told apart
+    from rows by its name.
+    """
+    if value.startswith(hub.PREFIX):
+        return None
+    path = find_path(value, folder)
+    if value == STDIN or _GLOB & set(value) or not path.is_dir() or row_files(path) is not None:
+        return None
+    with os_errors(path):
+        files = sorted(file for file in path.iterdir() if file.is_file() and not _has_rows(file))
+    names = [file.name for file in files if not _is_document(file)] + [f"{name}/" for name in _folders_with_rows(path)]
+    if not names:
+        return None
+    shown = ", ".join(names[:_SHOWN_NAMES]) + (f" and {len(names) - _SHOWN_NAMES} more" * (len(names) > _SHOWN_NAMES))
+    return f"{value}: passed over {shown}; what is to be read can be named itself"
+
+
+def _has_rows(file: Path) -> bool:
+    return file.name.lower().endswith(SUFFIXES) and file.name not in NO_RECORDS
+
+
+def _is_document(file: Path) -> bool:
+    name = file.name.lower()
+    about = name.startswith((".", "readme", "license", "licence"))
+    return about or name.endswith(_DOCUMENTS) or file.name in NO_RECORDS
+
+
+def _folders_with_rows(path: Path) -> list[str]:
+    """The names of the folders in it in which files of rows stand."""
+    folders = sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+    return [one.name for one in folders if any(map(_has_rows, one.iterdir()))]
 
 
 def _split_glob(value: str) -> tuple[str, str]:
@@ -91,95 +137,74 @@ def _spooled_stdin() -> Path:
     return path
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: Path, layout: Layout = AS_FOUND) -> Iterator[Record]:
     """Every record of a file as the bytes it is written in. Raises: DataError where the file can't be read at all."""
-    name = path.name
-    if name.endswith(".parquet"):
-        from curate.core.sources.csv_parquet import read_parquet
+    kind = _kind(path)
+    if kind == "columns":
+        from curate.core.sources.columns import read_columns
 
-        yield from read_parquet(path)
-    elif name.endswith(".csv"):
-        from curate.core.sources.csv_parquet import read_csv
+        yield from read_columns(path)
+    elif kind == "workbook":
+        from curate.core.sources.workbook import read_workbook
 
-        yield from read_csv(path)
-    elif name.endswith((".json", ".json.gz", ".json.zst")) and (whole := _whole_json(path)) is not None:
-        yield from whole
+        yield from read_workbook(path, layout)
+    elif kind == "fields":
+        from curate.core.sources.delimited import read_delimited
+
+        yield from read_delimited(path, layout)
     else:
-        with opened(path) as file:
-            yield from read_json_lines(file)
+        shape = _shape(path, layout)
+        with opened_text(path, layout) as file:
+            if shape == "array":
+                yield from read_array(file, path)
+            else:
+                yield from read_json_lines(file) if shape == "lines" else read_values(file)
 
 
-def is_plain_lines(path: Path) -> bool:
+def is_plain_lines(path: Path, layout: Layout = AS_FOUND) -> bool:
     """Does the file hold JSON lines as they are, so that it can be read from any line's start?"""
-    if not path.name.endswith(_TEXT) and path.name.endswith(SUFFIXES):
+    if _kind(path) != "json" or is_packed(path) or not is_as_written(path, layout):
         return False
-    if is_packed(path):
-        return False
-    return not path.name.endswith(".json") or _whole_json(path) is None
+    return _shape(path, layout) == "lines"
 
 
-def read_json_lines(file: IO[bytes], start: int = 0, end: int | None = None) -> Iterator[Record]:
-    """Every line that isn't blank, of those that begin from `start` up to `end`; their numbers count from there.
+def reading_notes(found: Input, layout: Layout) -> list[str]:
+    """What is taken for granted in a file or left out of it, which its owner should know."""
+    kind = _kind(found.path)
+    notes: list[str] = []
+    if kind == "fields":
+        from curate.core.sources.delimited import delimited_notes
 
-    A line that is too long is a fault of its own and never held in memory whole.
+        notes = delimited_notes(found.path, layout)
+    elif kind == "workbook":
+        from curate.core.sources.workbook import workbook_notes
+
+        notes = workbook_notes(found.path, layout)
+    return [f"{found.shown}: {note}" for note in notes]
+
+
+def _shape(path: Path, layout: Layout) -> Shape:
+    with opened_text(path, layout) as file:
+        return find_shape(file)
+
+
+def _kind(path: Path) -> Literal["json", "fields", "columns", "workbook"]:
+    """What kind of file it is, by its name, or by its first bytes where the name doesn't say. Raises: DataError for
+    what holds no rows.
     """
-    offset, number = start, 0
-    if start:
-        file.seek(start)
-    readline = file.readline
-    while (end is None or offset < end) and (raw := readline(MAX_LINE_BYTES)):
-        number += 1
-        first = offset
-        offset += len(raw)
-        if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
-            while more := readline(MAX_LINE_BYTES):
-                offset += len(more)
-                if more.endswith(b"\n"):
-                    break
-            detail = f"the line has {offset - first} bytes, more than {MAX_LINE_BYTES}; its first {_SHOWN_BYTES} follow"
-            yield Record(number, first, raw[:_SHOWN_BYTES], fault=("line-too-long", detail))
-            continue
-        text = raw.rstrip(b"\r\n")
-        skipped = 0
-        if not first and text.startswith(BOM):
-            text, skipped = text.removeprefix(BOM), len(BOM)
-        if text and not text.isspace():
-            yield Record(number, first, text, start=first + skipped)
-
-
-def _whole_json(path: Path) -> Iterator[Record] | None:
-    """The records of a file that is one JSON value, None where it holds JSON lines."""
-    with opened(path) as file:
-        head = file.read(4096).removeprefix(BOM).lstrip()
-    # JSON lines under the name .json are common; an object that goes on after its first brace is not one of them.
-    if head[:1] == b"[":
-        return _read_array(path)
-    if head[:1] == b"{" and not head.split(b"\n", 1)[0].rstrip().removeprefix(b"{"):
-        return _read_one(path)
-    return None
-
-
-def _read_one(path: Path) -> Iterator[Record]:
-    with opened(path) as file:
-        yield Record(1, 0, file.read().removeprefix(BOM).strip())
-
-
-def _read_array(path: Path) -> Iterator[Record]:
-    with opened(path) as file:
-        data = file.read()
-    try:
-        items = msgspec.json.decode(data.removeprefix(BOM), type=list[msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(
-            f"a JSON array that can't be read: {error}",
-            where=path,
-            fix="repair the file, or write one record a line: then only damaged records are left out",
-        ) from error
-    offset, line = 0, 1
-    for item in items:
-        raw = bytes(item)
-        start = data.index(raw, offset)
-        line += data.count(b"\n", offset, start)
-        yield Record(line, start, raw)
-        line += data.count(b"\n", start, start + len(raw))
-        offset = start + len(raw)
+    name = path.name.lower()
+    if name.endswith((".parquet", ".arrow", ".feather")):
+        return "columns"
+    if name.endswith(".xlsx"):
+        return "workbook"
+    if is_delimited(name):
+        return "fields"
+    if name.endswith(SUFFIXES):
+        return "json"
+    with os_errors(path), path.open("rb") as file:
+        head = file.read(8)
+    if head.startswith((b"PAR1", b"ARROW1")):
+        return "columns"
+    if (what := next((what for mark, what in _NO_ROWS.items() if head.startswith(mark)), None)) is not None:
+        raise DataError(f"a file of rows was expected, and this is {what[0]}", where=path, fix=what[1])
+    return "json"

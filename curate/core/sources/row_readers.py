@@ -56,7 +56,7 @@ def _format(source: Source, found: Input) -> Format | None:
         return FORMATS[source.format]
     if found.format is not None:
         return FORMATS.get(found.format)
-    sample = [_decoded(record) for record in itertools.islice(read_records(found.path), SAMPLE_RECORDS)]
+    sample = [_decoded(record) for record in itertools.islice(read_records(found.path, source.layout), SAMPLE_RECORDS)]
     # Where nothing can be read at all, each record says so itself.
     return detect(sample) if any(isinstance(value, dict) for value in sample) else FORMATS["chat"]
 

@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from curate.core.config_file import Config
 from curate.core.rows.row import Origin
+from curate.core.sources.layout import Layout
 
 FormatName = Literal[
     "chat", "sharegpt", "preference", "alpaca", "dolly", "prompt-completion", "input-output"
@@ -45,7 +46,8 @@ class Source(Config):
 
     name: str = Field(min_length=1)
     path: str | list[str]
-    """A file, a folder, a glob, or `package:NAME/inner/path`; relative ones start at the recipe's folder."""
+    """A file, a folder, a glob, `package:NAME/inner/path`, or `hf:OWNER/NAME` of the Hugging Face Hub, with
+    `@REVISION` and a pattern for its files where needed; relative ones start at the recipe's folder."""
     adapter: str | None = None
     """`file.py:function`, called with each record (a dict, joined ones under their key); returns a row as a dict."""
     format: FormatName | None = None
@@ -57,6 +59,31 @@ class Source(Config):
     label: str | None = None
     license: str | None = None
     """Under which licence the rows may be used, as its SPDX id or in words; manifest, card and runs repeat it."""
+    encoding: str | None = None
+    """What the files' text is written in, such as cp1252 or utf-16; left out, it is UTF-8 or found out."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    """What stands between the fields of CSV files; left out, it is found out."""
+    header: bool | list[str] = True
+    """Whether CSV files and workbooks name their columns in the first line; a list gives the names that they lack."""
+    sheet: str | None = None
+    """Which sheet of a workbook is read; left out, the first."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                "".encode(value)
+        except LookupError as error:
+            raise ValueError(f"{error}: name one such as cp1252, latin-1, utf-16, shift_jis") from error
+        return value
+
+    @field_validator("header")
+    @classmethod
+    def _different_names(cls, value: bool | list[str]) -> bool | list[str]:
+        if isinstance(value, list) and (not value or len(set(value)) < len(value)):
+            raise ValueError("name each column once")
+        return value
 
     @model_validator(mode="after")
     def _one_way_to_read(self) -> "Source":
@@ -64,6 +91,12 @@ class Source(Config):
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: each says how to read a record")
         return self
+
+    @property
+    def layout(self) -> Layout:
+        """What the source says of how its files are laid out."""
+        header = self.header if isinstance(self.header, bool) else tuple(self.header)
+        return Layout(self.encoding, self.delimiter, header, self.sheet)
 
     @property
     def paths(self) -> list[str]:

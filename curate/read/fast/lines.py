@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.numba_kernels import call, compiled
+from curate.core.sources.encoded import BOM
 from curate.core.sources.record import Record
-from curate.core.sources.records import BOM
 from curate.read.fast.chat_lines import room_for_lines
 
 _LINE_END = 10

@@ -86,6 +86,8 @@ def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Enc
     given = (str(context.recipe.base), context.folder, find)
     pieces = (rows[first : first + _PIECE_ROWS] for first in range(0, len(rows), _PIECE_ROWS))
     look = _Look(*given)  # before the processes: where they begin as copies of this one, nothing is loaded twice
+    if len(rows) == 1:
+        return look(rows)  # without a word: a reviewer's screen may be showing
     found: list[T] = []
     with progress(what, len(rows)) as advance, ExitStack() as stack:
         made: Iterable[list[T]]

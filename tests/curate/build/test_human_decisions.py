@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from curate.build.build import Built, build
 from curate.build.dataset_folder import verify_dataset
@@ -13,8 +14,9 @@ from curate.core.review.decisions import FILE
 from curate.core.review.items import Deck
 from curate.core.review.session import Session
 from curate.core.rows.row import Message, Row, encode_row
+from curate.review.conflict_deck import conflict_deck
 from curate.review.rejected_deck import PairDeck, RejectedDeck
-from curate.review.rows_deck import open_rows, row_kind
+from curate.review.rows_deck import RowDeck, open_rows, row_kind
 from tests.curate.core.review.decks import on_disk
 from tests.curate.row_makers import chat, write_recipe
 
@@ -248,3 +250,179 @@ def test_what_a_person_dropped_can_be_taken_back(tmp_path: Path) -> None:
     built = build(recipe)
     assert "t3" in written(built)
     assert built.manifest.reports["review"]["stale"] == 0
+
+
+INTENTS = [chat(f"please {topic}", '{"intent": "other"}', id=f"t{n}") for n, topic in enumerate(TOPICS)]
+
+
+def with_schema(folder: Path, **settings: Any) -> Path:
+    """A recipe whose answers have to satisfy a schema that stands in a file beside it."""
+    (folder / "answer.json").write_text('{"type": "object", "required": ["intent"]}')
+    return write_recipe(folder, INTENTS, {"validate": {"target_schema": "answer.json", **settings}})
+
+
+def edit(item: str, change: Callable[[Session], Row], faults: list[str]) -> Callable[[Session], None]:
+    """Edits a row, which meets these faults."""
+
+    def act(session: Session) -> None:
+        session.go_to(next(at for at in range(len(session.deck)) if session.deck.key(at).item == item))
+        assert [fault.partition(":")[0] for fault in session.edit(change(session))] == faults
+
+    return act
+
+
+def test_an_edit_has_to_satisfy_the_schema_beside_the_recipe(tmp_path: Path) -> None:
+    built = build(with_schema(tmp_path))
+    deck = open_rows(built.output, row_kind())
+    decide(deck, built.output, edit("t1", lambda session: answered(session, '{"intent": '), ["target-not-json"]))
+    decide(deck, built.output, edit("t1", lambda session: answered(session, "{}"), ["target-schema"]))
+    decide(deck, built.output, edit("t1", lambda session: answered(session, '{"intent": "x"}'), []))
+
+
+def test_a_rule_that_the_recipe_turned_off_stops_no_edit(tmp_path: Path) -> None:
+    built = build(with_schema(tmp_path, severity={"target-schema": "warning"}))
+    decide(open_rows(built.output, row_kind()), built.output, edit("t1", lambda session: answered(session, "{}"), []))
+
+
+def test_a_schema_that_has_changed_since_is_left_to_the_next_build(tmp_path: Path) -> None:
+    recipe = with_schema(tmp_path)
+    built = build(recipe)
+    (tmp_path / "answer.json").write_text('{"type": "object", "required": ["intent", "why"]}')
+    decide(open_rows(built.output, row_kind()), built.output, edit("t1", lambda session: answered(session, "{}"), []))
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edits come into the journal unseen, as from another tool."""
+    monkeypatch.setattr(RowDeck, "faults", lambda *_: [])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_edit_that_breaks_a_rule_is_rejected_by_the_build(tmp_path: Path) -> None:
+    recipe = with_schema(tmp_path)
+    built = build(recipe)
+    change = edit("t1", lambda session: answered(session, '{"intent": '), [])
+    decide(open_rows(built.output, row_kind()), built.output, change)
+    again = build(recipe)
+    assert rejected(again)["t1"] == ("review", "target-not-json")
+    assert written(again).keys() == written(built).keys() - {"t1"}
+    assert again.manifest.reports["review"]["refused"] == {"target-not-json": 1}
+    assert "1 rows were edited into what is not kept (target-not-json 1): review them again" in again.warnings
+    assert "edits refused" in (again.output / "card.md").read_text()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_an_edit_goes_through_screens_and_decontamination(tmp_path: Path) -> None:
+    question = "How many blue marbles does Tom have after he gives nine of his twenty marbles to Ann and two to Bob?"
+    (tmp_path / "suite.jsonl").write_text(json.dumps({"id": "q1", "question": question, "answer": "9"}) + "\n")
+    settings = {
+        "decontaminate": {"against": [{"path": "suite.jsonl"}]},
+        "screens": {"personal_data": {"action": "redact"}},
+    }
+    recipe = write_recipe(tmp_path, records(), settings)
+    built = build(recipe)
+
+    def act(session: Session) -> None:
+        edit("t1", lambda session: answered(session, "Write to ann.lee@mail-host.org."), [])(session)
+        edit("t2", lambda session: asked(session, question), [])(session)
+
+    decide(open_rows(built.output, row_kind()), built.output, act)
+    again = build(recipe)
+    assert "ann.lee" not in written(again)["t1"]["messages"][1]["content"]
+    assert rejected(again)["t2"] == ("review", "quarantined")
+
+
+def asked(session: Session, prompt: str) -> Row:
+    """The row that the reviewer is at, with another prompt."""
+    row = session.row
+    assert row is not None
+    return msgspec.structs.replace(row, messages=[Message("user", prompt), *row.messages[1:]])
+
+
+def test_an_edited_prompt_that_another_row_has_is_a_duplicate(tmp_path: Path) -> None:
+    recipe = with_schema(tmp_path)
+    built = build(recipe)
+    change = edit("t1", lambda session: asked(session, f"please {TOPICS[0]}"), [])
+    decide(open_rows(built.output, row_kind()), built.output, change)
+    again = build(recipe)
+    assert rejected(again) == {"t1": ("exact", "exact-duplicate")}
+    assert written(again).keys() == written(built).keys() - {"t1"}
+    assert sum(one.rejected for one in again.manifest.stages) == 1
+
+
+def test_an_edit_can_settle_a_conflict_and_make_one(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, [*records(), chat("please track parcel seven", "Track it yourself.", id="rude")])
+    built = build(recipe)
+    assert built.manifest.conflicts == [["rude", "t7"]]
+
+    def act(session: Session) -> None:
+        edit("rude", lambda session: asked(session, "is there a train to the north tonight"), [])(session)
+        edit("t1", lambda session: asked(session, f"please {TOPICS[0]}"), [])(session)
+
+    decide(open_rows(built.output, row_kind()), built.output, act)
+    assert build(recipe).manifest.conflicts == [["t0", "t1"]]
+
+
+def test_what_a_pair_was_said_to_be_still_holds_beside_an_edit(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    decide(PairDeck(first.output), first.output, choose("near ~ kept", "1"))
+    change = edit("t1", lambda session: answered(session, "Go right."), [])
+    decide(open_rows(first.output, row_kind()), first.output, change)
+    built = build(recipe)
+    assert {"near", "kept", "t1"} <= written(built).keys()
+    assert built.manifest.reports["review"]["taken_back"] == {"near": 1}
+
+
+def test_decisions_on_rows_that_read_otherwise_are_said_on_the_terminal(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, records())
+    first = build(recipe)
+    decide(open_rows(first.output, row_kind()), first.output, choose("t3", "drop"))
+    changed = records()
+    changed[3]["messages"][1]["content"] = "Another answer."
+    warnings = build(write_recipe(tmp_path, changed)).warnings
+    assert any(text.startswith("1 decisions are on rows that read otherwise now or are gone") for text in warnings)
+
+
+def test_both_rows_of_a_pair_are_shown_as_rows_whatever_file_they_are_of(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(
+        f'id;body;reply\nkept;{LONG} please;"On; its way."\nnear;{LONG};"On; its way."\n'
+    )
+    way = "how do I get to the station from the big market place in the old town"
+    pair = {"prompt": [{"role": "system", "content": "Be brief."}], "chosen": "good", "rejected": "bad"}
+    pairs = [{**pair, "prompt": [*pair["prompt"], {"role": "user", "content": way + end}]} for end in ("", " now")]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in pairs))
+    sources = [
+        {"name": "table", "path": "rows.csv", "map": {"prompt": "body", "answer": "reply", "id": "id"}},
+        {"name": "pairs", "path": "pairs.jsonl"},
+    ]
+    settings = {"sources": sources, "guards": {"min_rows": 1}, "split": {"shares": {"train": 1, "val": 0, "test": 0}}}
+    deck = PairDeck(build(write_recipe(tmp_path, [], settings)).output)
+    items = [deck.item(at) for at in range(len(deck))]
+    assert len(items) == 2
+    for item in items:
+        assert ("compared", "the prompts") in item.why
+        assert item.sides is not None
+        for side in item.sides:
+            assert f"user: {LONG}" in side.text or f"system: Be brief.\nuser: {way}" in side.text
+            assert side.text.endswith(("assistant: On; its way.", "assistant: good\nrejected answer: bad"))
+
+
+@pytest.mark.parametrize(
+    ("choice", "left"), [("keep", {"t7", "rude"}), ("1", {"rude"}), ("2", {"t7"}), ("drop", set())]
+)
+def test_a_conflict_is_shown_with_both_texts_and_settled(tmp_path: Path, choice: str, left: set[str]) -> None:
+    rude = chat("please track parcel seven", "Track it yourself.", id="rude", label="bad")
+    recipe = write_recipe(tmp_path, [*records(), rude])
+    deck = conflict_deck(build(recipe).output)
+    item = deck.item(0)
+    assert item.sides is not None
+    assert [side.text.splitlines()[1] for side in item.sides] == [
+        "assistant: Track it yourself.", "assistant: To track parcel seven, go on."
+    ]  # fmt: skip
+    assert item.why == (("label differs", "bad | none"),)
+    decide(deck, tmp_path / "out", choose("rude ~ t7", choice))
+    built = build(recipe)
+    assert {"t7", "rude"} & written(built).keys() == left
+    assert built.manifest.reports["review"]["stale"] == 0
+    assert len(conflict_deck(built.output)) == (choice == "keep")

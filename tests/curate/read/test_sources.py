@@ -70,6 +70,8 @@ def test_what_a_row_says_wins_over_what_its_source_says(tmp_path: Path) -> None:
         (b'{"instruction": "i", "output": "o"}', "other-format"),
         ('{"messages": "é"}'.encode("latin-1"), "not-utf-8"),
         (b"[1, 2]", "not-an-object"),
+        (b'{"messages": [], "label": "a", "label": "b"}', "repeated-key"),
+        (b'{"messages": [{"role": "user", "content": "one", "content": "two"}]}', "repeated-key"),
         (b'{"id": "x"}', "not-a-row"),
         (b'{"messages": [{"content": "no role"}]}', "not-a-row"),
         (b'{"messages": [], "origin": "guessed"}', "not-a-row"),
@@ -81,6 +83,13 @@ def test_a_damaged_line_is_rejected_and_the_rest_goes_on(tmp_path: Path, line: b
     assert (item.stage, item.reason, item.path, item.line) == ("read", reason, "rows.jsonl", 2)
     assert item.raw == line.decode("utf-8", "backslashreplace")
     assert item.detail
+
+
+def test_quotes_within_texts_are_no_keys(tmp_path: Path) -> None:
+    said = '{"role": "say \\": twice", "again": "\\":"}'
+    found = read_one(tmp_path, json.dumps(chat(said, id="x", source="s")).encode())
+    assert isinstance(found, RowRef)
+    assert found.row.messages[0].text == said
 
 
 def test_an_adapter_makes_the_row(tmp_path: Path) -> None:
@@ -161,7 +170,9 @@ ROWS = [{"prompt": f"q{n}", "completion": 'a, "b"\nc', "n": n} for n in range(50
 
 
 def write_rows(path: Path) -> None:
+    import bz2
     import gzip
+    import lzma
 
     import polars as pl
     import zstandard
@@ -174,13 +185,22 @@ def write_rows(path: Path) -> None:
         ".gz": lambda: path.write_bytes(gzip.compress(text[:half]) + gzip.compress(text[half:])),
         ".zst": lambda: path.write_bytes(zstandard.compress(text[:half]) + zstandard.compress(text[half:])),
         ".parquet": lambda: pl.DataFrame(ROWS).write_parquet(path),
+        ".bz2": lambda: path.write_bytes(bz2.compress(text[:half]) + bz2.compress(text[half:])),
+        ".xz": lambda: path.write_bytes(lzma.compress(text[:half]) + lzma.compress(text[half:])),
+        ".arrow": lambda: pl.DataFrame(ROWS).write_ipc_stream(path),
+        ".feather": lambda: pl.DataFrame(ROWS).write_ipc(path),
         ".csv": lambda: pl.DataFrame(ROWS).write_csv(path),
+        ".tsv": lambda: pl.DataFrame(ROWS).write_csv(path, separator="\t"),
     }
     writers[path.suffix]()
 
 
 @pytest.mark.parametrize(
-    "name", ["rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst", "rows.json", "rows.parquet", "rows.csv"]
+    "name",
+    [
+        *("rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst", "rows.jsonl.bz2", "rows.jsonl.xz", "rows.json"),
+        *("rows.parquet", "rows.arrow", "rows.feather", "rows.csv", "rows.tsv"),
+    ],
 )
 def test_every_kind_of_file_holds_the_same_rows(tmp_path: Path, name: str) -> None:
     write_rows(tmp_path / name)
@@ -201,7 +221,7 @@ def test_every_kind_of_file_holds_the_same_rows(tmp_path: Path, name: str) -> No
 
 
 def test_a_packed_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
-    for name in ("rows.jsonl.gz", "rows.jsonl.zst", "rows.parquet"):
+    for name in ("rows.jsonl.gz", "rows.jsonl.zst", "rows.jsonl.bz2", "rows.jsonl.xz", "rows.parquet", "rows.arrow"):
         write_rows(tmp_path / name)
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) * 3 // 4])
