@@ -18,6 +18,7 @@ from curate.build.stage_cache import StageCache
 from curate.build.stage_inputs import find_files
 from curate.build.stages import DUPLICATES, all_makers, wanted_stages
 from curate.compose.balance import dominant_class
+from curate.compose.growing import growing_ties
 from curate.compose.sides import Sides, compose
 from curate.compose.split import count_labels
 from curate.core.config_file import load_config
@@ -115,7 +116,8 @@ def curate_rows(
     filtered = run.before_composing if run.before_composing is not None else run.rows
     signs = check_guards(recipe.guards, read, _by_source(filtered), run.rejections)
     refuse(signs)
-    sides = compose(run.rows, recipe, merge_ties(*run.ties, seed_ties(run.rows)), run.repetitions)
+    ties = merge_ties(*run.ties, seed_ties(run.rows), growing_ties(run.rows))
+    sides = compose(run.rows, recipe, ties, run.repetitions)
     if not sides.rows["train"]:
         raise DataError(f"all {len(run.rows)} rows fell to val and test", fix="give train a larger share, or more rows")
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())

@@ -11,6 +11,7 @@ import msgspec
 from curate.build.dataset_folder import check_writable
 from curate.build.run_stages import StagesRun, run_stages
 from curate.build.stages import all_makers, wanted_stages
+from curate.compose.growing import growing_ties
 from curate.compose.split import count_labels, split_rows
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
@@ -121,7 +122,9 @@ def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Ite
     }
     pairs = {row: f"kept\0{kept}" for row, kept in instead.items()}
     links = {kept: f"kept\0{kept}" for kept in instead.values()}
-    sides = split_rows(given.rows, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links))
+    sides = split_rows(
+        given.rows, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links, growing_ties(given.rows))
+    )
     files: dict[str, Iterable[bytes]] = {f"{side}.jsonl": rows.blocks() for side, rows in sides.items()}
     return count_labels(sides), {**files, "rejected.jsonl": given.unread.lines()}
 
