@@ -18,7 +18,6 @@ from curate.build.stage_cache import StageCache
 from curate.build.stage_inputs import find_files
 from curate.build.stages import DUPLICATES, all_makers, wanted_stages
 from curate.compose.balance import dominant_class
-from curate.compose.growing import growing_ties
 from curate.compose.sides import Sides, compose
 from curate.compose.split import count_labels
 from curate.core.config_file import load_config
@@ -116,9 +115,9 @@ def curate_rows(
     filtered = run.before_composing if run.before_composing is not None else run.rows
     signs = check_guards(recipe.guards, read, _by_source(filtered), run.rejections)
     refuse(signs)
-    ties = merge_ties(*run.ties, seed_ties(run.rows), growing_ties(run.rows))
+    ties = merge_ties(*run.ties, seed_ties(run.rows))
     sides = compose(run.rows, recipe, ties, run.repetitions)
-    if not sides.rows["train"]:
+    if not sides.rows["train"] and recipe.split.shares.train and recipe.split.given is None:
         raise DataError(f"all {len(run.rows)} rows fell to val and test", fix="give train a larger share, or more rows")
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
     if written + len(run.rejections) != sum(read.values()):
@@ -228,7 +227,11 @@ def _no_row_left(stage: str, rejections: Rejections) -> DataError:
 def _warnings(recipe: Recipe, run: StagesRun, sides: Sides) -> list[str]:
     shares = {side: getattr(recipe.split.shares, side) for side, rows in sides.rows.items() if not rows}
     found = idle_filters(recipe, run.counts, run.reports)
-    found += [f"{side} is empty: its share is {share:g}" for side, share in shares.items() if share > 0]
+    if (field := recipe.split.given) is not None:
+        found += [f"{side} is empty: no row has it in {field}" for side in shares]
+    else:
+        found += [f"{side} is empty: its share is {share:g}" for side, share in shares.items() if share > 0]
+    found += sides.warnings
     if run.conflicts:
         found.append(f"{len(run.conflicts)} prompts have different answers; manifest.json lists them under `conflicts`")
     if unreadable := run.counts[0].rejected:

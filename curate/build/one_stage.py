@@ -11,7 +11,6 @@ import msgspec
 from curate.build.dataset_folder import check_writable
 from curate.build.run_stages import StagesRun, run_stages
 from curate.build.stages import all_makers, wanted_stages
-from curate.compose.growing import growing_ties
 from curate.compose.split import count_labels, split_rows
 from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
@@ -107,8 +106,8 @@ def run_named(given: Given, names: Sequence[str]) -> Result:
     return Result(read, run, files | {"kept.jsonl": run.rows.blocks(), "rejected.jsonl": run.rejections.lines()})
 
 
-def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Iterable[bytes]]]:
-    """How many rows of each label fall to each side, and the files of the sides."""
+def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Iterable[bytes]], list[str]]:
+    """How many rows of each label fall to each side, the files of the sides, and what to look at."""
     recipe = given.context.recipe
     repeated = [row for row, count in Counter(given.rows.ids()).items() if count > 1]
     if repeated:
@@ -122,11 +121,11 @@ def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Ite
     }
     pairs = {row: f"kept\0{kept}" for row, kept in instead.items()}
     links = {kept: f"kept\0{kept}" for kept in instead.values()}
-    sides = split_rows(
-        given.rows, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links, growing_ties(given.rows))
-    )
+    ties = merge_ties(near.ties, pairs, links)
+    warnings: list[str] = []
+    sides = split_rows(given.rows, recipe.split, recipe.seed, ties, warnings)
     files: dict[str, Iterable[bytes]] = {f"{side}.jsonl": rows.blocks() for side, rows in sides.items()}
-    return count_labels(sides), {**files, "rejected.jsonl": given.unread.lines()}
+    return count_labels(sides), {**files, "rejected.jsonl": given.unread.lines()}, warnings
 
 
 def write_files(files: Mapping[str, Iterable[bytes]], output: Path) -> None:

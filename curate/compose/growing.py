@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from curate.core.digests import canonical_json
 from curate.core.rows.row import Row
 from curate.core.rows.row_text import KEY_BYTES, message_text, normalized
-from curate.core.union_find import UnionFind
 from curate.table.chunk import ChunkRows
 from curate.table.selection import RowSelection
 
@@ -47,8 +46,8 @@ class Openings:
         return found
 
 
-def growing_ties(rows: RowSelection) -> dict[str, str]:
-    """Row id -> what it shares with rows that begin with it, or that it begins with."""
+def find_beginnings(rows: RowSelection) -> dict[int, int]:
+    """The position of each row that begins with another -> that of the shortest row which it begins with."""
     openings = rows.values(Openings())
     is_long = openings > 0
     if not is_long.any():
@@ -56,19 +55,19 @@ def growing_ties(rows: RowSelection) -> dict[str, str]:
     # Only rows that open alike are looked at: a short one is its own opening.
     heads = np.where(is_long, openings, _heads(rows.column("prompt_key")))
     _, of, sizes = np.unique(heads, return_inverse=True, return_counts=True)
-    looked_at = np.flatnonzero((sizes[of] > 1) & np.isin(heads, openings[is_long]))
-    some = rows.take(looked_at)
-    whole: dict[bytes, str] = {}
-    sets = UnionFind[str]()
-    for name, row in zip(some.ids(), some.rows, strict=True):
-        *_, last = _prefixes(row)
-        if (other := whole.setdefault(last, name)) != name:
-            sets.join(name, other)
-    for given in some.take(is_long[looked_at]):
-        for prefix in _prefixes(given.row):
-            if (other := whole.get(prefix, given.id)) != given.id:
-                sets.join(given.id, other)
-    return {name: f"growing\0{first}" for name, first in sets.all().items()}
+    looked_at = np.flatnonzero((sizes[of] > 1) & np.isin(heads, openings[is_long])).tolist()
+    some = rows.rows
+    whole: dict[bytes, int] = {}
+    found: dict[int, int] = {}
+    for at in looked_at:
+        *_, last = _prefixes(some[at])
+        if (first := whole.setdefault(last, at)) != at:
+            found[at] = first
+    for at in looked_at:
+        shortest = next(whole[prefix] for prefix in _prefixes(some[at]) if prefix in whole)
+        if shortest != at:
+            found[at] = shortest
+    return found
 
 
 def _heads(keys: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -176,7 +176,7 @@ class RowReader:
         extra = {key: value for key, value in values.items() if key not in _ROW_KEYS}
         for key in _TEXT_KEYS:
             if isinstance(known.get(key), int | float):
-                known[key] = str(known[key])
+                known[key] = _group_name(known[key]) if key == "group" else str(known[key])
         if extra:
             known["meta"] = {**known.get("meta", {}), **extra}
         defaults = {"id": "", "source": source.name, "origin": self._origin}
@@ -189,6 +189,13 @@ class RowReader:
             # What comes from JSON can be written as JSON; what a function returns may hold anything.
             msgspec.json.encode(row)
         return row
+
+
+def _group_name(value: float) -> str:
+    """A number as text, the same for equal numbers: 12 and 12.0 are one group; true and false as JSON has them."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _excess(value: object) -> tuple[str, str] | None:
