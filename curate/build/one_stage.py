@@ -16,6 +16,7 @@ from curate.core.config_file import load_config
 from curate.core.errors import ConfigError, DataError
 from curate.core.files import atomic_write
 from curate.core.sources.records import find_inputs
+from curate.core.sources.source import LooseFiles
 from curate.core.worker_processes import usable_processors
 from curate.dedup.near import NearDuplicates
 from curate.read.chunks import read_earlier, read_source
@@ -81,7 +82,8 @@ def read_rows(
     merged = _over(base, {**(settings or {}), "sources": [source]})
     made = _checked(merged)
     context = Context(made, folder, usable_processors(), read=read_earlier)
-    return Given(*read_source(context, made.sources[0], shown, all_makers(context)), context)
+    loose = LooseFiles.model_validate(made.sources[0].model_dump())
+    return Given(*read_source(context, loose, shown, all_makers(context)), context)
 
 
 def run_named(given: Given, names: Sequence[str]) -> Result:
