@@ -13,6 +13,7 @@ from msgspec import UNSET
 from curate.build.dataset_folder import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
 from curate.build.guards import Signs, check_guards, idle_filters, refuse
 from curate.build.human_decisions import Decisions, find_decisions
+from curate.build.moved_rows import find_moved, told_moves
 from curate.build.run_stages import StagesRun, run_stages
 from curate.build.stage_cache import StageCache
 from curate.build.stage_inputs import find_files
@@ -87,9 +88,22 @@ def build(
             shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
     dataset = curate_rows(context, files, decisions, None if dry_run else target / KEPT_FOLDER)
     dataset = replace(dataset, manifest=msgspec.structs.replace(dataset.manifest, input_digest=input_digest))
+    moved = _shown_ids(find_moved(target, recipe, dataset.sides), context)
     seconds = round(time.monotonic() - started, 3)
-    manifest = write_dataset(dataset, None if dry_run else target, environment(seconds=seconds))
-    return Built(manifest, target, False, manifest.warnings)
+    # What stood here before is no input: it leaves the digest as it is.
+    told = environment(seconds=seconds, **({"moved": moved} if moved else {}))
+    manifest = write_dataset(dataset, None if dry_run else target, told)
+    return Built(manifest, target, False, [*([told_moves(moved)] if moved else []), *manifest.warnings])
+
+
+def _shown_ids(moved: dict[str, str], context: Context) -> dict[str, str]:
+    """The same with no id that holds what a screen keeps out."""
+    if not moved or not wants_screens(context.recipe.screens):
+        return moved
+    from curate.screen.redact_ids import redact_ids
+
+    hidden = redact_ids(list(moved), context.recipe.screens, context.folder)
+    return {hidden.get(name, name): way for name, way in moved.items()}
 
 
 def curate_rows(
