@@ -20,6 +20,7 @@ from curate.build.dataset_folder import (
 )
 from curate.build.guards import Signs, check_guards, idle_filters, refuse
 from curate.build.human_decisions import Decisions, find_decisions
+from curate.build.moved_rows import find_moved, told_moves
 from curate.build.run_stages import StagesRun, run_stages
 from curate.build.stage_cache import StageCache
 from curate.build.stage_inputs import find_files, find_functions
@@ -108,9 +109,22 @@ def build(
             shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
     dataset = curate_rows(context, files, decisions, None if dry_run else target / KEPT_FOLDER)
     dataset = replace(dataset, manifest=msgspec.structs.replace(dataset.manifest, input_digest=input_digest))
+    moved = _shown_ids(find_moved(target, recipe, dataset.sides), context)
     seconds = round(time.monotonic() - started, 3)
-    manifest = write_dataset(dataset, None if dry_run else target, environment(seconds=seconds))
-    return Built(manifest, target, False, manifest.warnings)
+    # What stood here before is no input: it leaves the digest as it is.
+    told = environment(seconds=seconds, **({"moved": moved} if moved else {}))
+    manifest = write_dataset(dataset, None if dry_run else target, told)
+    return Built(manifest, target, False, [*([told_moves(moved)] if moved else []), *manifest.warnings])
+
+
+def _shown_ids(moved: dict[str, str], context: Context) -> dict[str, str]:
+    """The same with no id that holds what a screen keeps out."""
+    if not moved or not wants_screens(context.recipe.screens):
+        return moved
+    from curate.screen.redact_ids import redact_ids
+
+    hidden = redact_ids(list(moved), context.recipe.screens, context.folder)
+    return {hidden.get(name, name): way for name, way in moved.items()}
 
 
 def _tell_new_code(context: Context, target: Path) -> None:
@@ -145,8 +159,9 @@ def curate_rows(
     filtered = run.before_composing if run.before_composing is not None else run.rows
     signs = check_guards(recipe.guards, read, _by_source(filtered), run.rejections)
     refuse(signs)
-    sides = compose(run.rows, recipe, merge_ties(*run.ties, seed_ties(run.rows)), run.repetitions)
-    if not sides.rows["train"]:
+    ties = merge_ties(*run.ties, seed_ties(run.rows))
+    sides = compose(run.rows, recipe, ties, run.repetitions)
+    if not sides.rows["train"] and recipe.split.shares.train and recipe.split.given is None:
         raise DataError(f"all {len(run.rows)} rows fell to val and test", fix="give train a larger share, or more rows")
     written = sum(map(len, sides.rows.values())) - sum(sides.added.values())
     if written + len(run.rejections) != sum(read.values()):
@@ -271,7 +286,11 @@ def _of_files(context: Context, files: Sequence[InputFile]) -> Iterator[str]:
 def _warnings(recipe: Recipe, run: StagesRun, sides: Sides) -> list[str]:
     shares = {side: getattr(recipe.split.shares, side) for side, rows in sides.rows.items() if not rows}
     found = idle_filters(recipe, run.counts, run.reports)
-    found += [f"{side} is empty: its share is {share:g}" for side, share in shares.items() if share > 0]
+    if (field := recipe.split.given) is not None:
+        found += [f"{side} is empty: no row has it in {field}" for side in shares]
+    else:
+        found += [f"{side} is empty: its share is {share:g}" for side, share in shares.items() if share > 0]
+    found += sides.warnings
     if run.conflicts:
         found.append(f"{len(run.conflicts)} prompts have different answers; manifest.json lists them under `conflicts`")
     if unreadable := run.counts[0].rejected:

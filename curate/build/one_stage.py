@@ -18,6 +18,7 @@ from curate.core.files import atomic_write
 from curate.core.manifest import MANIFEST
 from curate.core.output_folder import check_apart, check_unclaimed
 from curate.core.sources.records import find_inputs
+from curate.core.sources.source import LooseFiles
 from curate.core.worker_processes import usable_processors
 from curate.dedup.near import NearDuplicates
 from curate.read.chunks import read_earlier, read_source
@@ -85,9 +86,8 @@ def read_rows(
     merged = _over(base, {**(settings or {}), "sources": [source]})
     made = _checked(merged)
     context = Context(made, folder, usable_processors(), read=read_earlier)
-    return Given(
-        *read_source(context, made.sources[0], shown, all_makers(context)), context, tuple(file.path for file in shown)
-    )
+    loose = LooseFiles.model_validate(made.sources[0].model_dump())
+    return Given(*read_source(context, loose, shown, all_makers(context)), context, tuple(file.path for file in shown))
 
 
 def run_named(given: Given, names: Sequence[str]) -> Result:
@@ -112,8 +112,8 @@ def run_named(given: Given, names: Sequence[str]) -> Result:
     return Result(read, run, files | {"kept.jsonl": run.rows.blocks(), _LEFT_OUT: run.rejections.lines()})
 
 
-def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Iterable[bytes]]]:
-    """How many rows of each label fall to each side, and the files of the sides."""
+def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Iterable[bytes]], list[str]]:
+    """How many rows of each label fall to each side, the files of the sides, and what to look at."""
     recipe = given.context.recipe
     repeated = [row for row, count in Counter(given.rows.ids()).items() if count > 1]
     if repeated:
@@ -127,9 +127,11 @@ def split_result(given: Given) -> tuple[dict[str, dict[str, int]], dict[str, Ite
     }
     pairs = {row: f"kept\0{kept}" for row, kept in instead.items()}
     links = {kept: f"kept\0{kept}" for kept in instead.values()}
-    sides = split_rows(given.rows, recipe.split, recipe.seed, merge_ties(near.ties, pairs, links))
+    ties = merge_ties(near.ties, pairs, links)
+    warnings: list[str] = []
+    sides = split_rows(given.rows, recipe.split, recipe.seed, ties, warnings)
     files: dict[str, Iterable[bytes]] = {f"{side}.jsonl": rows.blocks() for side, rows in sides.items()}
-    return count_labels(sides), {**files, _LEFT_OUT: given.unread.lines()}
+    return count_labels(sides), {**files, _LEFT_OUT: given.unread.lines()}, warnings
 
 
 def write_files(files: Mapping[str, Iterable[bytes]], output: Path, read: Sequence[Path] = ()) -> None:

@@ -1,6 +1,7 @@
 """The stages of a build, in their order. A new stage is a file with its object, and a line here."""
 
 from curate.compose.balance import Balancing
+from curate.compose.growing import Openings
 from curate.compose.mix import Mixing
 from curate.compose.split import OrderDraw, SideDraw
 from curate.decontaminate.stage import Decontamination
@@ -40,5 +41,5 @@ def all_makers(context: Context) -> Makers:
     recipe = context.recipe
     given = [stage.makers(recipe, context.folder) for stage in wanted_stages(context)]
     draws = SideDraw(recipe.split, recipe.seed), OrderDraw(recipe.split, recipe.seed)
-    columns = (*(maker for each in given for maker in each.columns), *draws)
+    columns = (*(maker for each in given for maker in each.columns), *draws, Openings())
     return Makers(columns, tuple(packer for each in given for packer in each.packs))

@@ -140,17 +140,10 @@ def _print_summary(manifest: "Manifest") -> None:
         why = ", ".join(f"{reason} {count}" for reason, count in stage.reasons.items())
         numbers = map(str, (stage.rows_in, stage.kept, stage.rejected))
         stages.add_row(stage.name, *numbers, Text(visible(why)))
-    labels = sorted({label for counts in manifest.split.values() for label in counts})
-    split = Table(box=None, pad_edge=False)
-    split.add_column("side")
-    for label in (*labels, "all"):
-        split.add_column(Text(visible(label)), justify="right")
-    for side, counts in manifest.split.items():
-        split.add_row(side, *(str(counts.get(label, 0)) for label in labels), str(sum(counts.values())))
     console = Console(highlight=False)
     console.print(stages)
     console.print()
-    console.print(split)
+    stage_commands.print_sides(manifest.split, "see card.md")
 
 
 for _command in (*stage_commands.COMMANDS, *dataset_commands.COMMANDS, index_commands.index, review):

@@ -11,9 +11,14 @@ from curate.core.gc_pause import collector_paused
 from curate.core.visible import visible
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from curate.core.manifest import StageCount
 
 _PATHS = click.argument("paths", nargs=-1, required=True, metavar="FILES...")
+_SHOWN_LABELS = 20  # of a dataset with many: the largest, and the screen still holds what stands above them
+_LABEL_WIDTH = 32  # characters, which leave room for four columns of numbers in a line of 80
+_ANY_WIDTH = 1 << 20
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 SCREENS = (
     *("secrets", "personal_data", "toxicity", "repetition"),
@@ -226,10 +231,13 @@ def mix(
 @click.command(epilog=EPILOG)
 @stage_options
 @click.option("--by", type=click.Choice(["group", "row"]), help="What stays together beside near duplicates.")
+@click.option("--from", "field", metavar="FIELD", help="Keep the sides that this field names, such as meta.split.")
 @click.option("--val", type=float, help="The part of the rows that val gets (0.1).")
 @click.option("--test", type=float, help="The part of the rows that test gets (0.1).")
 @click.option("--seed", type=int, help="Decides who falls where.")
-def split(by: str | None, val: float | None, test: float | None, seed: int | None, **given: Any) -> int:
+def split(
+    by: str | None, field: str | None, val: float | None, test: float | None, seed: int | None, **given: Any
+) -> int:
     """Divide rows into train, val and test; near duplicates and groups stay on one side, and no row is left out.
 
     \b
@@ -242,15 +250,15 @@ def split(by: str | None, val: float | None, test: float | None, seed: int | Non
     if val is not None or test is not None:
         shares = {"val": val or 0.0, "test": test or 0.0}
         shares["train"] = 1 - sum(shares.values())
-    settings = {"seed": seed, "split": {"by": by, "shares": shares or None}}
+    settings = {"seed": seed, "split": {"by": by, "from": field, "shares": shares or None}}
     rows = one_stage.read_rows(given["paths"], settings, recipe=given["recipe"], form=given["form"])
-    counts, files = one_stage.split_result(rows)
+    counts, files, warnings = one_stage.split_result(rows)
     if given["as_json"]:
-        print_json({"split": counts, "unread": len(rows.unread)})
+        print_json({"split": counts, "unread": len(rows.unread), "warnings": warnings})
     else:
-        labels = sorted({label for side in counts.values() for label in side})
-        lines = [[side, *(each.get(label, 0) for label in labels), sum(each.values())] for side, each in counts.items()]
-        print_table(["side", *labels, "all"], lines)
+        print_sides(counts, "see --json")
+    for text in warnings:
+        warn(text)
     if rows.unread:
         warn(f"{len(rows.unread)} records could not be read")
     write(files, given["output"], rows.read, dry_run=given["dry_run"])
@@ -278,6 +286,38 @@ def _print_result(stages: Sequence["StageCount"], reports: Mapping[str, Any]) ->
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table on stdout; numbers stand to the right, and text is never markup."""
     from rich.console import Console
+
+    Console(highlight=False).print(_made_table(head, rows))
+
+
+def print_sides(counts: Mapping[str, Mapping[str, int]], whole: str) -> None:
+    """Print how many rows of each label each side has: a line a side, or, where that is too wide, a line a label.
+
+    `whole` says where those stand that are too many.
+    """
+    from rich.console import Console
+
+    labels = sorted({label for each in counts.values() for label in each})
+    sums = {side: sum(each.values()) for side, each in counts.items()}
+    lines = [[side, *(each.get(label, 0) for label in labels), sums[side]] for side, each in counts.items()]
+    console = Console(highlight=False)
+    table = _made_table(["side", *labels, "all"], lines)
+    if console.measure(table, options=console.options.update(max_width=_ANY_WIDTH)).maximum <= console.width:
+        console.print(table)
+        return
+    of_label = {label: [each.get(label, 0) for each in counts.values()] for label in labels}
+    most = sorted(labels, key=lambda label: -sum(of_label[label]))[:_SHOWN_LABELS]
+    per_label = [[_cut(label), *of_label[label], sum(of_label[label])] for label in most]
+    console.print(_made_table(["label", *counts, "all"], [*per_label, ["all", *sums.values(), sum(sums.values())]]))
+    if rest := len(labels) - len(most):
+        console.print(f"and {rest} more labels, with fewer rows: {whole}")
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _LABEL_WIDTH else f"{label[: _LABEL_WIDTH - 3]}..."
+
+
+def _made_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -287,7 +327,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         table.add_column(Text(visible(name)), justify="right" if is_number else "left")
     for row in rows:
         table.add_row(*(Text(visible(str(value))) for value in row))
-    Console(highlight=False).print(table)
+    return table
 
 
 COMMANDS = (validate, dedup, decontaminate, screen, balance, mix, split)

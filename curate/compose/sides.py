@@ -1,7 +1,7 @@
 """From the rows that passed to the files of each side: ties, split, repetitions in train, canaries in train."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from curate.compose.canaries import SOURCE, plant
 from curate.compose.mix import repeat_rows
@@ -17,12 +17,16 @@ CANARIES_FILE = "canaries.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The rows of each side. `added` counts train rows that are no row of a source; `canaries` is their record."""
+    """The rows of each side. `added` counts train rows that are no row of a source; `canaries` is their record.
+
+    `warnings` are sentences for people.
+    """
 
     rows: dict[Side, RowSelection]
     added: dict[str, int] = field(default_factory=dict)
     canaries: dict[str, object] | None = None
     files: dict[str, bytes] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def all(self) -> RowSelection:
         """The rows of all sides, one side's after the other's."""
@@ -35,16 +39,19 @@ def compose(rows: RowSelection, recipe: Recipe, ties: Mapping[str, str], repetit
 
     Raises: DataError where a repetition's id is taken or canaries find no place.
     """
-    sides = split_rows(rows, recipe.split, recipe.seed, ties)
+    warnings: list[str] = []
+    sides = split_rows(rows, recipe.split, recipe.seed, ties, warnings)
     added: dict[str, int] = {}
     if repetitions:
         seed = recipe.seed if recipe.split.seed is None else recipe.split.seed
         before = len(sides["train"])
         sides["train"] = repeat_rows(sides["train"], repetitions, seed)
         added["repeats"] = len(sides["train"]) - before
-    if recipe.canaries is None or not sides["train"]:
-        return Sides(sides, added)
-    return _with_canaries(sides, recipe.canaries, added)
+    if recipe.canaries is not None and not sides["train"]:
+        warnings.append("train is empty, so no canaries are planted")
+    elif recipe.canaries is not None:
+        return replace(_with_canaries(sides, recipe.canaries, added), warnings=warnings)
+    return Sides(sides, added, warnings=warnings)
 
 
 def _with_canaries(sides: dict[Side, RowSelection], settings: Canaries, added: dict[str, int]) -> Sides:

@@ -1,9 +1,13 @@
-"""Exact duplicates: rows that say the same in every message, up to case and whitespace. One of each is kept."""
+"""Exact duplicates: rows that say the same in every message, up to case and whitespace. One of each is kept.
+
+Then each row has an id of its own: ids are told apart by source, and of several rows of one source one keeps it.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.rows.row_text import first_of_each
+from curate.dedup.source_ids import rename_ids, told_ids
 from curate.dedup.which_stays import UNNAMED, in_order
 from curate.recipe.recipe import Dedup
 from curate.table.rejections import Block, Instead, Rejections, Rule
@@ -14,7 +18,7 @@ _RULES = (Rule("exact-duplicate", "says the same as {name}"),)
 
 
 class ExactDuplicates(Stage):
-    """One row of each set of exact duplicates stays, then one of each id that several different rows claim."""
+    """One row of each set of exact duplicates stays, then one of each id that several rows of one source claim."""
 
     name = "exact"
     finds_duplicates = True
@@ -23,7 +27,9 @@ class ExactDuplicates(Stage):
         """The rows that are left."""
         settings = context.recipe.dedup or UNNAMED
         kept, gone, best = _one_of_each(rows, first_of_each(rows.column("row_key"), np.arange(len(rows))), settings)
-        instead = Instead(rows.table, rows.numbers[best], np.ones(gone.size))
+        kept, renamed = rename_ids(kept)
+        stays = [renamed.get(number, number) for number in rows.numbers[best].tolist()]
+        instead = Instead(rows.table, np.array(stays, np.int64), np.ones(gone.size))
         repeats = Block(self.name, rows.take(gone), _RULES, np.zeros(gone.size, np.uint8), None, instead)
         different, claiming, owner = _one_of_each(kept, kept.first_with_id(), settings)
         why = []
@@ -31,7 +37,11 @@ class ExactDuplicates(Stage):
             place = other.place
             why.append(("duplicate-id", f"the row at {place.path}:{place.line} has this id too"))
         claims = Rejections.of_rows(self.name, kept.take(claiming), why)
-        return StageResult(different, Rejections([repeats]) + claims)
+        if not renamed:
+            return StageResult(different, Rejections([repeats]) + claims)
+        told = told_ids(RowSelection(rows.table, np.array(list(renamed.values()))))
+        counts = {"warnings": {"id-of-another-source": len(renamed)}}
+        return StageResult(different, Rejections([repeats]) + claims, counts=counts, warnings=[told])
 
 
 def _one_of_each(

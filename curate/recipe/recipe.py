@@ -114,9 +114,9 @@ class Dedup(Config):
 class Shares(Config):
     """How much of the rows each side gets."""
 
-    train: float = Field(default=0.8, gt=0, le=1)
-    val: float = Field(default=0.1, ge=0, lt=1)
-    test: float = Field(default=0.1, ge=0, lt=1)
+    train: float = Field(default=0.8, ge=0, le=1)
+    val: float = Field(default=0.1, ge=0, le=1)
+    test: float = Field(default=0.1, ge=0, le=1)
 
     @model_validator(mode="after")
     def _make_one(self) -> "Shares":
@@ -132,6 +132,21 @@ class Split(Config):
     by: Literal["group", "row"] = "group"
     shares: Shares = Shares()
     seed: int | None = None
+    given: str | None = Field(default=None, alias="from", min_length=1)
+    """The field that says which side a row is on, in place of a draw: `split`, `meta.KEY`, or a row's own."""
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _not_a_field(cls, value: object) -> object:
+        if isinstance(value, str) and value not in ("group", "row"):
+            raise ValueError(f"it is group or row; to keep the sides that rows name, write `from: {value}`")
+        return value
+
+    @model_validator(mode="after")
+    def _drawn_or_given(self) -> "Split":
+        if self.given is not None and self.shares != Shares():
+            raise ValueError("`from` keeps the sides that rows name, and `shares` draws them: keep one")
+        return self
 
 
 class Recipe(Config):

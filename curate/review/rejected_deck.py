@@ -19,7 +19,7 @@ from curate.core.rows.formats.registry import SAMPLE_RECORDS, detect
 from curate.core.rows.row import Row
 from curate.core.sources.record import Record
 from curate.core.sources.record_to_row import RowReader, Unread
-from curate.core.sources.source import Source
+from curate.core.sources.source import LooseFiles
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex
 from curate.review.rejected_records import RejectedRecords
@@ -78,7 +78,7 @@ class RejectedDeck:
     @cached_property
     def _reader(self) -> RowReader:
         sample = [_decoded(self.rejection(at).raw) for at in range(min(SAMPLE_RECORDS, len(self)))]
-        return RowReader(Source(name=_UNSAID, path=FILE), detect(sample), None, {})
+        return RowReader(LooseFiles(name=_UNSAID, path=FILE), detect(sample), None, {})
 
     @cached_property
     def _records(self) -> RejectedRecords:

@@ -20,7 +20,7 @@ from curate.core.sources.record import MAX_LINE_BYTES, Record
 from curate.core.sources.record_to_row import STAGE, RowReader, Unread
 from curate.core.sources.records import Input, is_plain_lines
 from curate.core.sources.row_readers import make_reader, pinned
-from curate.core.sources.source import Source
+from curate.core.sources.source import LooseFiles
 from curate.review.built_by import built_by
 from curate.review.cluster_file import Clusters
 from curate.review.line_index import LineIndex
@@ -260,7 +260,7 @@ def _number(row: Row | Rejection, name: str) -> float:
 
 
 def _reader(path: Path) -> RowReader:
-    source = Source(name=path.stem or "rows", path=str(path))
+    source = LooseFiles(name=path.stem or "rows", path=str(path))
     if not path.stat().st_size:
         return make_reader(source, Input(path.name, path, "chat"), None, {})
     return make_reader(source, pinned(source, Input(path.name, path)), None, {})

@@ -59,6 +59,11 @@ class ChunkRows:
         return np.zeros(len(self), np.bool_)
 
     @cached_property
+    def message_counts(self) -> NDArray[np.int64]:
+        """How many messages each row has; shape (n,)."""
+        return np.array([len(row.messages) for row in self.rows], np.int64)
+
+    @cached_property
     def is_synthetic(self) -> NDArray[np.bool_]:
         """Which rows have the origin `synthetic`; shape (n,)."""
         return np.array([row.origin == "synthetic" for row in self.rows], np.bool_)

@@ -13,7 +13,7 @@ from curate.table.row_table import NO_VALUE
 from curate.table.selection import RowSelection
 from curate.table.stage import Measured
 
-_OWN = ("label", "source", "origin", "group")
+OWN_FIELDS = ("label", "source", "origin", "group")
 
 
 def classes(
@@ -33,20 +33,22 @@ def classes(
 
 
 def field_value(by: str, columns: Measured, length_in: str = "words") -> Callable[[Row], Any]:
-    """The function that gives a row's value of the field, None where it has none.
+    """The function that gives a row's value of the field, None where it has none: its own, else what was measured.
 
     Raises: ConfigError for a name that is no field, or tokens that were not counted.
     """
     if by in LENGTHS:
         return _length(by, columns, length_in)
-    if by in columns:
+    if by in OWN_FIELDS:
+        return lambda row: getattr(row, by)
+    # The screen of this name measures how sure it is, not which language it is.
+    is_in_meta = by == "language" or by.startswith("meta.")
+    if by in columns and not is_in_meta:
         column = columns[by]
         return lambda row: column.get(row.id)
-    if by in _OWN:
-        return lambda row: getattr(row, by)
-    path = ["language"] if by == "language" else by.removeprefix("meta.").split(".")
-    if by != "language" and not by.startswith("meta."):
-        known = ", ".join([*_OWN, "language", *LENGTHS, *columns])
+    path = by.removeprefix("meta.").split(".")
+    if not is_in_meta:
+        known = ", ".join([*OWN_FIELDS, "language", *LENGTHS, *columns])
         raise ConfigError(f"{by!r} is not a field", where="balance", fix=f"use meta.KEY or one of: {known}")
     return lambda row: _dig(row.meta, path)
 

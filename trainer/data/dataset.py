@@ -116,8 +116,14 @@ def find_files(config: TrainConfig, folder: Path) -> RowFiles:
     built = place.is_dir()
     train = place / "train.jsonl" if built else place
     held_out = find_path(config.held_out, folder) if config.held_out else place / "val.jsonl" if built else None
-    if held_out and not config.held_out and not held_out.is_file():
-        held_out = None
+    if held_out and not config.held_out:
+        if not held_out.is_file():
+            held_out = None
+        elif next(read_lines(held_out), None) is None:
+            warn(
+                f"{held_out} is empty, so no held-out loss is measured; give val a share in the recipe, or set held_out"
+            )
+            held_out = None
     for path in (train, held_out):
         if path and not path.is_file():
             raise DataError("no such file of rows", where=path, fix="build it first: curate build RECIPE.yaml")
@@ -142,6 +148,9 @@ def read_tokenized_rows(path: Path, chat: ChatFormat, config: TrainConfig) -> To
     `max_length` and the policy is `error`, or where nothing is left.
     """
     read = list(read_rows(path))
+    if not read:
+        fix = "give its side a share in the recipe's `split`, or name another file"
+        raise DataError("the file holds no rows", where=path, fix=fix)
     make = {"sft": tokenize, "kto": tokenize_judged}.get(config.objective, tokenize_pair)
     rows, faults = [], []
     with progress(f"tokenising {path.name}", len(read)) as advance:

@@ -1,5 +1,6 @@
 """One record becomes a row, or a rejection with the reason."""
 
+import itertools
 import json
 import math
 import re
@@ -93,16 +94,17 @@ class RowReader:
         if more_than_text and (raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(raw) is not None):
             return None
         source = self._source
+        name, meta = self._named(given.source, given.meta)
         messages: list[Message] = given.messages  # type: ignore[assignment]  # nothing is put into the list
         row = Row(
             id=given.id or content_id(messages, given.tools),
             messages=messages,
             tools=given.tools,
             label=given.label if given.label is not None else source.label,
-            source=given.source if given.source is not None else source.name,
+            source=name,
             origin=given.origin or self._origin,
             group=given.group,
-            meta=given.meta,
+            meta=meta,
         )
         # A line that leaves its origin out means gold to whoever reads it.
         same_origin = row.origin == (given.origin or "gold")
@@ -152,6 +154,13 @@ class RowReader:
         except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, OverflowError) as error:
             return no("not-a-row", str(error))
 
+    def _named(self, own: str | None, meta: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The name of a row's source, and its meta with what it calls its source itself where that is another name."""
+        name = self._source.name
+        if own is None or own == name:
+            return name, meta
+        return (name, kept_in_meta(meta, "source", own)) if self._source.names_rows else (own, meta)
+
     def _converted(self, fields: Fields) -> Fields:
         if self._adapter is not None:
             return CHAT.convert(fields)
@@ -180,15 +189,15 @@ class RowReader:
         extra = {key: value for key, value in values.items() if key not in _ROW_KEYS}
         for key in _TEXT_KEYS:
             if isinstance(known.get(key), int | float):
-                known[key] = str(known[key])
+                known[key] = _group_name(known[key]) if key == "group" else str(known[key])
         if extra:
             known["meta"] = {**known.get("meta", {}), **extra}
-        defaults = {"id": "", "source": source.name, "origin": self._origin}
+        defaults = {"id": "", "origin": self._origin}
         if source.label is not None:
             defaults["label"] = source.label
         row = msgspec.convert({**defaults, **known}, Row)
-        if not row.id:
-            row = msgspec.structs.replace(row, id=content_id(row.messages, row.tools))
+        name, meta = self._named(row.source, row.meta)
+        row = msgspec.structs.replace(row, id=row.id or content_id(row.messages, row.tools), source=name, meta=meta)
         if self._adapter is not None:
             # What comes from JSON can be written as JSON; what a function returns may hold anything.
             msgspec.json.encode(row)
@@ -206,6 +215,20 @@ def _least_keys(given: _Given) -> int:
 def _repeated(record: Record) -> tuple[str, str] | None:
     key = repeated_key(record.raw) if record.fields is None else None
     return ("repeated-key", f"an object has the key {key!r} twice: one of its values would be lost") if key else None
+
+
+def kept_in_meta(meta: dict[str, Any], key: str, value: str) -> dict[str, Any]:
+    """The meta with this value too: under the key, or where another value is there under `key_2` and so on."""
+    names = itertools.chain([key], (f"{key}_{number}" for number in itertools.count(2)))
+    free = next(name for name in names if meta.get(name, value) == value)
+    return {**meta, free: value}
+
+
+def _group_name(value: float) -> str:
+    """A number as text, the same for equal numbers: 12 and 12.0 are one group; true and false as JSON has them."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if float(value).is_integer() else str(value)
 
 
 def _excess(value: object) -> tuple[str, str] | None:

@@ -1,6 +1,6 @@
 """A source: where rows come from, and how its records are read."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -43,6 +43,9 @@ class FieldMap(Config):
 
 class Source(Config):
     """Where rows come from. Without an adapter each record is a row already."""
+
+    names_rows: ClassVar[bool] = True
+    """Is its name the source of its rows? What a row calls its source itself goes to `meta.source` then."""
 
     name: str = Field(min_length=1)
     path: str | list[str]
@@ -102,3 +105,9 @@ class Source(Config):
     def paths(self) -> list[str]:
         """The paths as a list."""
         return [self.path] if isinstance(self.path, str) else self.path
+
+
+class LooseFiles(Source):
+    """Files that no recipe names: rows keep the source that they name themselves."""
+
+    names_rows: ClassVar[bool] = False

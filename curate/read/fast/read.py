@@ -134,6 +134,9 @@ class FastRows(ChunkRows):
         synthetic = scanned.origins == GIVEN_SYNTHETIC
         self.is_synthetic = synthetic | ((scanned.origins == 0) & (source.origin == "synthetic"))
         self.keys, self.lengths = plain.keys, plain.lengths
+        self.message_counts = np.diff(scanned.lasts, prepend=0)
+        for number in np.flatnonzero(~scanned.fits).tolist():
+            self.message_counts[number] = len(objects[number].messages)
         self.ids, self.labels, self.groups = _names(scanned, ~is_made, source.label, objects)
 
     def texts(self, on: str) -> TextBuffer:

@@ -9,8 +9,11 @@ from curate.core.sources.source import Source
 from curate.read.fast.chat_lines import GIVEN_SYNTHETIC, GROUP, ID, LABEL, ROLES, SOURCE, Scanned
 
 # What stands between what is copied; roles, and what the source adds, follow.
-_PARTS = (b'{"id":"', b'","messages":[', b'"},', b',"label":"', b',"source":"', b',"group":"', b',"origin":"synthetic"')
-_START, _MESSAGES, _NEXT, _LABEL, _SOURCE, _GROUP, _SYNTHETIC = range(len(_PARTS))
+_PARTS = (
+    *(b'{"id":"', b'","messages":[', b'"},', b',"label":"', b',"source":"', b',"group":"', b',"origin":"synthetic"'),
+    *(b',"meta":{"source":"', b"}"),
+)
+_START, _MESSAGES, _NEXT, _LABEL, _SOURCE, _GROUP, _SYNTHETIC, _META, _META_END = range(len(_PARTS))
 _ADDED_LABEL, _ADDED_SOURCE, _FIRST_ROLE = range(len(_PARTS), len(_PARTS) + 3)
 _LINE_END, _QUOTE, _SLASH = U8(0x0A), U8(0x22), U8(0x5C)
 _DIGITS = np.frombuffer(b"0123456789abcdef", U8)
@@ -21,8 +24,20 @@ def is_verbatim(scanned: Scanned, source: Source) -> NDArray[np.bool_]:
     given = scanned.fields[:, :, 0] >= 0
     origin = (scanned.origins > 0) | (source.origin == "gold")
     label = given[:, LABEL] | (source.label is None)
-    verbatim: NDArray[np.bool_] = given[:, ID] & given[:, SOURCE] & origin & label
+    verbatim: NDArray[np.bool_] = given[:, ID] & given[:, SOURCE] & ~_names_another(scanned, source) & origin & label
     return verbatim
+
+
+def _names_another(scanned: Scanned, source: Source) -> NDArray[np.bool_]:
+    """Does the line name a source that isn't this one, whose name its row gets?"""
+    starts, ends = scanned.fields[:, SOURCE].T
+    if not source.names_rows:
+        return np.zeros(starts.size, np.bool_)
+    name = np.frombuffer(source.name.encode(), U8)
+    another: NDArray[np.bool_] = starts >= 0
+    alike = np.flatnonzero(ends - starts == name.size)
+    another[alike] &= (scanned.data[starts[alike, None] + np.arange(name.size)] != name).any(axis=1)
+    return another
 
 
 def rewritten(
@@ -39,10 +54,10 @@ def rewritten(
     ends = np.cumsum([len(part) for part in parts])
     sizes = np.zeros(wanted.size, np.int64)
     # What was there is never longer than what is written of it: no line has more blanks or escapes than it had.
-    more = sum(map(len, added)) + len(_PARTS[_SYNTHETIC]) + 1
+    more = sum(map(len, added)) + sum(len(_PARTS[part]) for part in (_SYNTHETIC, _META, _META_END)) + 2
     room = np.empty(scanned.data.size + more * wanted.size, U8)
     between = (np.frombuffer(b"".join(parts), U8), ends)
-    of_rows = (scanned.fields, scanned.origins, scanned.lasts)
+    of_rows = (scanned.fields, scanned.origins, scanned.lasts, _names_another(scanned, source))
     of_messages = (scanned.roles, scanned.texts, scanned.written)
     is_synthetic = source.origin == "synthetic"
     used = call(_rewrite, scanned.data, between, wanted, is_synthetic, of_rows, of_messages, (room, sizes))
@@ -54,7 +69,7 @@ def _rewrite(
     data: NDArray[np.uint8], parts: tuple[NDArray[np.uint8], NDArray[np.int64]], wanted: NDArray[np.bool_],
     is_synthetic: bool, of_rows: tuple[Number, ...], of_messages: tuple[Number, ...], out: tuple[Number, ...],
 ) -> Number:  # fmt: skip
-    fields, origins, lasts = of_rows
+    fields, origins, lasts, another = of_rows
     roles, texts, written = of_messages
     room, sizes = out
     used = U64(0)
@@ -74,7 +89,7 @@ def _rewrite(
             used = _put(parts, _NEXT, room, used)
         room[used - U64(1)] = 0x5D  # the last comma becomes the end of the list
         for field, key, added in ((LABEL, _LABEL, _ADDED_LABEL), (SOURCE, _SOURCE, _ADDED_SOURCE)):
-            if fields[row, field, 0] < 0:
+            if fields[row, field, 0] < 0 or (field == SOURCE and another[row]):
                 used = _put(parts, added, room, used)
             else:
                 used = _field(data, fields[row, field], parts, key, (room, used))
@@ -82,6 +97,9 @@ def _rewrite(
             used = _put(parts, _SYNTHETIC, room, used)
         if fields[row, GROUP, 0] >= 0:
             used = _field(data, fields[row, GROUP], parts, _GROUP, (room, used))
+        if another[row]:
+            used = _field(data, fields[row, SOURCE], parts, _META, (room, used))
+            used = _put(parts, _META_END, room, used)
         room[used], room[used + U64(1)] = 0x7D, _LINE_END
         used += U64(2)
         sizes[row] = used - first - U64(1)

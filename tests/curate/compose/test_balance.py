@@ -219,13 +219,15 @@ def test_lengths_fall_into_classes_by_edges() -> None:
     assert report(counted).fields[0].classes[0].name == ">=100"
 
 
-def test_language_comes_from_meta_or_from_a_column() -> None:
+def test_a_row_s_own_language_stands_before_what_the_screen_of_that_name_measured() -> None:
     rows = [row_of(1, "a", meta={"language": "de"}), row_of(2, "a", meta={"language": "en"})]
     rule: dict[str, object] = {"by": "language", "caps": {"de": 0}}
     assert kept_ids(balance(rows, rule)) == {"a-2"}
-    column = {"language": {"a-1": "fr", "a-2": "de"}}
-    result = balance_rows(select(rows), Balance.model_validate({"rules": [rule]}), measured=column)
-    assert kept_ids(result) == {"a-1"}
+    column = {"language": {"a-1": 0.0, "a-2": 0.5}, "label": {"a-1": 0.0, "a-2": 0.5}}
+    for asked in (rule, {"by": "label", "caps": {"a": 1}}):
+        alone = balance_rows(select(rows), Balance.model_validate({"rules": [asked]}))
+        result = balance_rows(select(rows), Balance.model_validate({"rules": [asked]}), measured=column)
+        assert kept_ids(result) == kept_ids(alone) != set()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The split: groups stay whole, new rows move no old ones, order is no input."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.compose.split import count_labels, split_rows
-from curate.core.manifest import Side
+from curate.core.errors import DataError
+from curate.core.manifest import SIDES, Side
 from curate.recipe.recipe import Split
 from curate.table.selection import RowSelection
 from tests.curate.row_makers import make_row, select
@@ -76,3 +78,86 @@ def test_rows_with_one_prompt_stay_together_without_a_group() -> None:
     sides = sides_of(split_rows(made, SPLIT, 3, {}))
     assert all(sides[str(n)] == sides[str(n + 1)] for n in range(0, 100, 2))
     assert len(set(sides.values())) == 3
+
+
+GIVEN = Split.model_validate({"from": "split"})
+
+
+def test_sides_that_rows_name_are_kept() -> None:
+    names = {"train": "train", "Valid": "val", "dev": "val", " test ": "test", "training": "train"}
+    made = select([make_row(name, id=name, meta={"split": name}) for name in names])
+    assert sides_of(split_rows(made, GIVEN, 0, {})) == names
+    by_source = Split.model_validate({"from": "source"})
+    made = select([make_row(f"prompt {n}", id=str(n), source=name) for n, name in enumerate(("test", "train"))])
+    assert sides_of(split_rows(made, by_source, 0, {})) == {"0": "test", "1": "train"}
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        (["train", "gold", "gold"], "2 of 3 rows name no side in meta.split; its values are 'gold' 2, 'train' 1"),
+        (["train", None], "1 of 2 rows name no side in meta.split; its values are 'train' 1, '(none)' 1"),
+        ([1, 0], "'1' 1, '0' 1"),
+    ],
+)
+def test_a_value_that_is_no_side_is_an_error(values: list[object], what: str) -> None:
+    rows = [make_row(f"prompt {n}", meta={"split": value}) for n, value in enumerate(values)]
+    with pytest.raises(DataError) as caught:
+        split_rows(select(rows), GIVEN, 0, {})
+    assert what in str(caught.value)
+
+
+def test_rows_that_belong_together_are_told_where_a_given_split_tears_them() -> None:
+    made = select(
+        [
+            *(make_row("one prompt", str(n), id=f"p{n}", meta={"split": side}) for n, side in enumerate(SIDES)),
+            make_row("tied", id="t0", meta={"split": "train"}),
+            make_row("too", id="t1", meta={"split": "test"}),
+            *(make_row(f"g{n}", id=f"g{n}", group="g", meta={"split": "val"}) for n in range(2)),
+        ]
+    )
+    warnings: list[str] = []
+    sides = split_rows(made, GIVEN, 0, {"t0": "tie", "t1": "tie"}, warnings)
+    assert {side: len(rows) for side, rows in sides.items()} == {"train": 2, "val": 3, "test": 2}
+    [text] = warnings
+    assert text.startswith("5 rows belong to rows on another side of the split that is given (2 in train, 1 in val, 2")
+    assert text.endswith("p0, p1, p2, t0, t1")
+
+
+def test_a_dataset_can_be_test_only() -> None:
+    only = Split.model_validate({"shares": {"train": 0, "val": 0, "test": 1}})
+    warnings: list[str] = []
+    sides = split_rows(rows_of([(n, None) for n in range(50)]), only, 0, {}, warnings)
+    assert (len(sides["test"]), warnings) == (50, [])
+
+
+def test_shares_that_are_missed_by_more_than_the_largest_group_are_told() -> None:
+    shares = Split.model_validate({"shares": {"train": 0.5, "val": 0.25, "test": 0.25}})
+    groups: list[tuple[int, str | None]] = [(n, f"group {n // 40}") for n in range(240)]
+    told = []
+    wanted: dict[Side, int] = {"train": 120, "val": 60, "test": 60}
+    for seed in range(20):
+        warnings: list[str] = []
+        sizes = {side: len(rows) for side, rows in split_rows(rows_of(groups), shares, seed, {}, warnings).items()}
+        # An empty side is told by the build.
+        missed = [side for side in SIDES if sizes[side] and abs(sizes[side] - wanted[side]) > 40]
+        assert [text.split()[0] for text in warnings] == missed
+        told += warnings
+    assert any("rows (" in text and "its share is 0.5" in text for text in told)
+
+
+@pytest.mark.parametrize("rows", [60, 1000])
+def test_rows_drawn_one_by_one_raise_no_alarm(rows: int) -> None:
+    made = rows_of([(n, None) for n in range(rows)])
+    for seed in range(20):
+        warnings: list[str] = []
+        split_rows(made, SPLIT, seed, {}, warnings)
+        assert warnings == []
+
+
+def test_a_field_under_by_and_shares_beside_a_given_split_are_refused() -> None:
+    with pytest.raises(ValueError, match="write `from: meta"):
+        Split.model_validate({"by": "meta.split"})
+    with pytest.raises(ValueError, match="keep one"):
+        Split.model_validate({"from": "split", "shares": {"train": 0.9, "val": 0.05, "test": 0.05}})
+    assert Split.model_validate(GIVEN.model_dump(by_alias=True)) == GIVEN

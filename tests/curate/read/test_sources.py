@@ -13,7 +13,7 @@ from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.registry import FORMATS
 from curate.core.rows.row import Row, encode_row
 from curate.core.sources.records import find_inputs, read_records
-from curate.core.sources.source import Source
+from curate.core.sources.source import LooseFiles, Source
 from curate.table.rejections import Rejection
 from curate.table.selection import RowRef
 from tests.conftest import Run
@@ -54,7 +54,46 @@ def test_a_line_is_a_row_with_the_sources_defaults_and_unknown_keys_in_meta(tmp_
 def test_what_a_row_says_wins_over_what_its_source_says(tmp_path: Path) -> None:
     found = read_one(tmp_path, json.dumps(chat("q", id="mine", source="else", label="own")).encode(), label="l")
     assert isinstance(found, RowRef)
-    assert (found.row.id, found.row.source, found.row.label) == ("mine", "else", "own")
+    assert (found.row.id, found.row.label) == ("mine", "own")
+
+
+@pytest.mark.parametrize(
+    ("own", "meta"),
+    [
+        ({"source": "else"}, {"source": "else"}),
+        ({"source": "s"}, {}),
+        ({"source": ""}, {"source": ""}),
+        ({"source": "else", "meta": {"a": 1, "source": "first"}}, {"a": 1, "source": "first", "source_2": "else"}),
+        ({"source": "else", "meta": {"source": "else"}}, {"source": "else"}),
+        ({"source": 7, "extra": "kept"}, {"extra": "kept", "source": "7"}),
+    ],
+)
+def test_the_recipe_s_name_of_a_source_stands_and_the_row_s_own_goes_to_meta(
+    tmp_path: Path, own: dict[str, Any], meta: dict[str, Any]
+) -> None:
+    found = read_one(tmp_path, json.dumps(chat("q", id="mine", **own)).encode())
+    assert isinstance(found, RowRef)
+    assert (found.row.source, found.row.meta) == ("s", meta)
+    assert msgspec.json.decode(found.line, type=Row) == found.row
+
+
+def test_files_that_no_recipe_names_keep_the_names_in_their_rows(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(chat("q", id="mine", source="else")) + "\n")
+    loose = LooseFiles(name="input", path="rows.jsonl")
+    [found] = read_source(loose, find_inputs("rows.jsonl", tmp_path), tmp_path)
+    assert isinstance(found, RowRef)
+    assert (found.row.source, found.row.meta) == ("else", {})
+    assert found.line == found.raw
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [(12, "12"), ("12", "12"), (12.0, "12"), (1.5, "1.5"), (True, "true"), (False, "false"), (None, None), (-0.0, "0")],
+)
+def test_equal_groups_have_one_name(tmp_path: Path, group: object, name: str | None) -> None:
+    found = read_one(tmp_path, json.dumps(chat("q", group=group)).encode())
+    assert isinstance(found, RowRef)
+    assert (found.row.group, found.group) == (name, name)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,24 @@ def test_no_rows_left_is_a_message(tmp_path: Path, chat: ChatFormat) -> None:
         read_tokenized_rows(path, chat, make_config(max_length=2, over_length="drop"))
 
 
+def test_a_dataset_without_val_rows_trains_without_a_held_out_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows(tmp_path / "data" / "train.jsonl", [make_row(0)])
+    empty = write_rows(tmp_path / "data" / "val.jsonl", [])
+    assert find_files(make_config(), tmp_path).held_out is None
+    assert f"{empty} is empty, so no held-out loss is measured" in capsys.readouterr().err
+    # One that the training file names is meant to have rows.
+    assert find_files(make_config(held_out=str(empty)), tmp_path).held_out == empty
+
+
+def test_a_file_without_rows_is_named(tmp_path: Path, chat: ChatFormat) -> None:
+    path = write_rows(tmp_path / "train.jsonl", [])
+    with pytest.raises(DataError, match="the file holds no rows") as caught:
+        read_tokenized_rows(path, chat, make_config())
+    assert str(path) in str(caught.value)
+
+
 def test_a_malformed_line_is_named(tmp_path: Path, chat: ChatFormat) -> None:
     path = write_rows(tmp_path / "rows.jsonl", [make_row(0)])
     path.write_bytes(path.read_bytes() + b"{not json}\n")
