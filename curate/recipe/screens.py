@@ -9,8 +9,8 @@ from curate.core.config_file import Config
 On = Literal["prompt", "answer", "conversation"]
 Action = Literal["report", "reject"]
 RedactingAction = Literal["report", "reject", "redact"]
-PersonalType = Literal["email", "phone", "iban", "card", "ssn", "ip", "date-of-birth"]
-DEFAULT_PERSONAL: list[PersonalType] = ["email", "phone", "iban", "card", "ssn", "ip"]
+PersonalType = Literal["email", "phone", "iban", "card", "ssn", "national-id", "ip", "date-of-birth"]
+DEFAULT_PERSONAL: list[PersonalType] = ["email", "phone", "iban", "card", "ssn", "national-id", "ip"]
 
 # ISO 639-1 codes of the languages that `language` can tell, by their words or by their script alone.
 WORD_LANGUAGES = (
