@@ -33,6 +33,7 @@ from curate.screen.presidio import find_with_presidio, load_analyzer
 from curate.screen.repetition import COLUMNS, measure_repetition
 from curate.screen.spans import Found, Span, describe, span_column, without_overlaps
 from curate.screen.stock_phrases import BOILERPLATE
+from curate.screen.texts import Reads
 from curate.screen.threats import THREATS_EN
 from curate.screen.toxicity import find_terms, read_words
 
@@ -43,7 +44,7 @@ Find = Callable[["pl.Series"], Found]
 Detail = Callable[[Mapping[str, Any]], str]
 
 # Part of each key: a change to what a screen measures makes columns that were kept useless.
-_VERSION = 1
+_VERSION = 2
 _SHORT_CHARACTERS = 20  # entropy of fewer bytes says nothing
 _DISTINCT_WORDS = (20, 500)  # below, one repeated word is a large share; above, prose repeats its small words
 
@@ -73,6 +74,8 @@ class Measure:
     """What to tell about a row over the threshold, from its columns; never what was found."""
     find: Find | None = None
     """For screens that can redact: the spans of each text."""
+    reads: Reads = "content"
+    """What of a row is its text."""
 
 
 def make_measures(screens: Screens, folder: Path) -> list[Measure]:
@@ -125,7 +128,9 @@ def _secrets(settings: Secrets) -> Measure:
 
 def _finding(name: str, settings: Redacting, options: Mapping[str, Any], find: Find) -> Measure:
     check_patterns(settings.patterns, f"screens.{name.replace('-', '_')}.patterns")
-    return Measure(name, settings, _key(name, options), partial(_spans_of, find), _span_count, _found, find)
+    return Measure(
+        name, settings, _key(name, options), partial(_spans_of, find), _span_count, _found, find, "everything"
+    )
 
 
 def _phrases(name: str, settings: Screen, built_in: Mapping[str, str], more: Mapping[str, str]) -> Measure:
@@ -155,7 +160,8 @@ def _toxicity(screens: Screens, folder: Path) -> Measure:
             "there is nothing to look for", where="screens.toxicity", fix="name word lists, or a classifier"
         )
     measure = partial(_spans_of, partial(find_terms, terms=terms))
-    return Measure("toxicity", settings, _key("toxicity", sorted(terms)), measure, _span_count, _found)
+    key = _key("toxicity", sorted(terms))
+    return Measure("toxicity", settings, key, measure, _span_count, _found, reads="reasoning")
 
 
 def _language(settings: Language) -> Measure:
