@@ -13,6 +13,7 @@ from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError
 from curate.core.paths import find_path, load_function
 from curate.core.text.language.detect import UNDETERMINED, tell_languages
+from curate.core.text.language.languages import scripts_of
 from curate.core.text.language.script_words import Words, split_words
 from curate.core.text.refusals import REFUSALS
 from curate.recipe.screens import (
@@ -167,10 +168,16 @@ def _toxicity(screens: Screens, folder: Path) -> Measure:
 def _language(settings: Language) -> Measure:
     import polars as pl
 
+    scripts = sorted(scripts_of(settings.expected))
+
     def value(columns: pl.DataFrame) -> pl.Series:
         told = columns["language"]
         values = pl.select(
-            pl.when(told == UNDETERMINED).then(0.5).when(told.is_in(settings.expected)).then(0.0).otherwise(1.0)
+            pl.when(told == UNDETERMINED)
+            .then(pl.when(columns["script"].is_in(scripts)).then(0.5).otherwise(1.0))
+            .when(told.is_in(settings.expected))
+            .then(0.0)
+            .otherwise(1.0)
         )
         return values.to_series()
 
@@ -178,7 +185,9 @@ def _language(settings: Language) -> Measure:
         told = "undetermined" if columns["language"] == UNDETERMINED else columns["language"]
         return f"{told}, expected {' or '.join(settings.expected)}"
 
-    return Measure("language", settings, _key("language", {}), _by_words(tell_languages), value, detail)
+    return Measure(
+        "language", settings, _key("language", {}), lambda chunk: tell_languages(chunk.texts.to_list()), value, detail
+    )
 
 
 def _repetition(settings: Repetition) -> Measure:
