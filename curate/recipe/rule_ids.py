@@ -17,6 +17,8 @@ _RULES: dict[str, tuple[Severity, str]] = {
     "role-order": ("error", "turns do not alternate: user, assistant (with tool results after its calls), user, ..."),
     "empty-turn": ("error", "a message holds nothing but whitespace and no tool calls"),
     "no-answer": ("error", "the last message is not an assistant's"),
+    "no-rejected-answer": ("error", "the rejected side of a preference row holds no answer"),
+    "same-answers": ("error", "the chosen and the rejected answer of a preference row are the same"),
     "bad-call": ("error", "a tool call has no function name"),
     "unknown-tool": ("error", "a tool call names a tool that the row does not define"),
     "duplicate-call-id": ("error", "two tool calls of a row have one id"),

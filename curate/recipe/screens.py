@@ -5,19 +5,13 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from curate.core.config_file import Config
+from curate.core.text.language.languages import LANGUAGES
 
 On = Literal["prompt", "answer", "conversation"]
 Action = Literal["report", "reject"]
 RedactingAction = Literal["report", "reject", "redact"]
-PersonalType = Literal["email", "phone", "iban", "card", "ssn", "ip", "date-of-birth"]
-DEFAULT_PERSONAL: list[PersonalType] = ["email", "phone", "iban", "card", "ssn", "ip"]
-
-# ISO 639-1 codes of the languages that `language` can tell, by their words or by their script alone.
-WORD_LANGUAGES = (
-    *("ar", "cs", "da", "de", "en", "es", "fa", "fi", "fr", "hi", "hu", "id"),
-    *("it", "nb", "nl", "pl", "pt", "ro", "ru", "sv", "tr", "uk", "vi"),
-)
-SCRIPT_LANGUAGES = ("el", "he", "ja", "ko", "th", "zh")
+PersonalType = Literal["email", "phone", "iban", "card", "ssn", "national-id", "ip", "date-of-birth"]
+DEFAULT_PERSONAL: list[PersonalType] = ["email", "phone", "iban", "card", "ssn", "national-id", "ip"]
 
 # Limits of table A1 in Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher".
 _GOPHER_TOP = {2: 0.20, 3: 0.18, 4: 0.16}
@@ -83,7 +77,10 @@ class Toxicity(Screen):
 
 
 class Language(Screen):
-    """Is the text in a language that is expected? Value: 0 yes, 1 no, 0.5 undetermined."""
+    """Is the text in a language that is expected? Value: 0 yes, 1 no, 0.5 undetermined.
+
+    Undetermined text in a script that no expected language is written in is not in one of them.
+    """
 
     on: On = "answer"
     threshold: float = Field(default=0.5, ge=0, lt=1)
@@ -93,10 +90,8 @@ class Language(Screen):
     @field_validator("expected")
     @classmethod
     def _can_be_told(cls, value: list[str]) -> list[str]:
-        unknown = sorted(set(value) - {*WORD_LANGUAGES, *SCRIPT_LANGUAGES})
-        if unknown:
-            known = ", ".join(sorted([*WORD_LANGUAGES, *SCRIPT_LANGUAGES]))
-            raise ValueError(f"can't tell {', '.join(unknown)}; known: {known}")
+        if unknown := sorted(set(value) - set(LANGUAGES)):
+            raise ValueError(f"can't tell {', '.join(unknown)}; known: {', '.join(LANGUAGES)}")
         return value
 
 

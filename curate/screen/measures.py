@@ -13,6 +13,7 @@ from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError
 from curate.core.paths import find_path, load_function
 from curate.core.text.language.detect import UNDETERMINED, tell_languages
+from curate.core.text.language.languages import scripts_of
 from curate.core.text.language.script_words import Words, split_words
 from curate.core.text.refusals import REFUSALS
 from curate.recipe.screens import (
@@ -33,6 +34,7 @@ from curate.screen.presidio import find_with_presidio, load_analyzer
 from curate.screen.repetition import COLUMNS, measure_repetition
 from curate.screen.spans import Found, Span, describe, span_column, without_overlaps
 from curate.screen.stock_phrases import BOILERPLATE
+from curate.screen.texts import Reads
 from curate.screen.threats import THREATS_EN
 from curate.screen.toxicity import find_terms, read_words
 
@@ -43,7 +45,7 @@ Find = Callable[["pl.Series"], Found]
 Detail = Callable[[Mapping[str, Any]], str]
 
 # Part of each key: a change to what a screen measures makes columns that were kept useless.
-_VERSION = 1
+_VERSION = 2
 _SHORT_CHARACTERS = 20  # entropy of fewer bytes says nothing
 _DISTINCT_WORDS = (20, 500)  # below, one repeated word is a large share; above, prose repeats its small words
 
@@ -73,6 +75,8 @@ class Measure:
     """What to tell about a row over the threshold, from its columns; never what was found."""
     find: Find | None = None
     """For screens that can redact: the spans of each text."""
+    reads: Reads = "content"
+    """What of a row is its text."""
 
 
 def make_measures(screens: Screens, folder: Path) -> list[Measure]:
@@ -125,7 +129,9 @@ def _secrets(settings: Secrets) -> Measure:
 
 def _finding(name: str, settings: Redacting, options: Mapping[str, Any], find: Find) -> Measure:
     check_patterns(settings.patterns, f"screens.{name.replace('-', '_')}.patterns")
-    return Measure(name, settings, _key(name, options), partial(_spans_of, find), _span_count, _found, find)
+    return Measure(
+        name, settings, _key(name, options), partial(_spans_of, find), _span_count, _found, find, "everything"
+    )
 
 
 def _phrases(name: str, settings: Screen, built_in: Mapping[str, str], more: Mapping[str, str]) -> Measure:
@@ -155,16 +161,23 @@ def _toxicity(screens: Screens, folder: Path) -> Measure:
             "there is nothing to look for", where="screens.toxicity", fix="name word lists, or a classifier"
         )
     measure = partial(_spans_of, partial(find_terms, terms=terms))
-    return Measure("toxicity", settings, _key("toxicity", sorted(terms)), measure, _span_count, _found)
+    key = _key("toxicity", sorted(terms))
+    return Measure("toxicity", settings, key, measure, _span_count, _found, reads="reasoning")
 
 
 def _language(settings: Language) -> Measure:
     import polars as pl
 
+    scripts = sorted(scripts_of(settings.expected))
+
     def value(columns: pl.DataFrame) -> pl.Series:
         told = columns["language"]
         values = pl.select(
-            pl.when(told == UNDETERMINED).then(0.5).when(told.is_in(settings.expected)).then(0.0).otherwise(1.0)
+            pl.when(told == UNDETERMINED)
+            .then(pl.when(columns["script"].is_in(scripts)).then(0.5).otherwise(1.0))
+            .when(told.is_in(settings.expected))
+            .then(0.0)
+            .otherwise(1.0)
         )
         return values.to_series()
 
@@ -172,7 +185,9 @@ def _language(settings: Language) -> Measure:
         told = "undetermined" if columns["language"] == UNDETERMINED else columns["language"]
         return f"{told}, expected {' or '.join(settings.expected)}"
 
-    return Measure("language", settings, _key("language", {}), _by_words(tell_languages), value, detail)
+    return Measure(
+        "language", settings, _key("language", {}), lambda chunk: tell_languages(chunk.texts.to_list()), value, detail
+    )
 
 
 def _repetition(settings: Repetition) -> Measure:

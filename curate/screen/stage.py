@@ -13,7 +13,7 @@ from curate.core.sources.records import Input
 from curate.recipe.recipe import Recipe
 from curate.recipe.screens import Screens, wants_screens
 from curate.screen.spans import Span, placeholder
-from curate.screen.texts import RowTexts, redacted_row, row_text, text_series
+from curate.screen.texts import Reads, RowTexts, redacted_row, row_text, text_series
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection
 from curate.table.stage import Context, Measured, Stage, StageResult, Table
@@ -121,9 +121,9 @@ def screen(
     measures = make_measures(screens, folder)
     ids = rows.ids()
     tables: dict[str, pl.DataFrame] = {}
-    for on in dict.fromkeys(measure.settings.on for measure in measures):
-        texts = RowTexts(rows, on)
-        here = [measure for measure in measures if measure.settings.on == on]
+    for on, reads in dict.fromkeys((measure.settings.on, measure.reads) for measure in measures):
+        texts = RowTexts(rows, on, reads)
+        here = [measure for measure in measures if (measure.settings.on, measure.reads) == (on, reads)]
         found = measured_by(here, ids, texts, side_folder=side_folder, threads=threads)
         tables.update(zip((measure.name for measure in here), found, strict=True))
     if side_folder is not None:
@@ -169,11 +169,12 @@ def _redacted(
         if measure.settings.action == "redact" and measure.find is not None:
             hit = [at for at in over[measure.name] if at not in gone]
             before = [changed[at] if at in changed else rows[at].row for at in hit]
-            changed.update(zip(hit, redact(before, measure.settings.on, measure.find), strict=True))
+            clean = redact(before, measure.settings.on, measure.find, measure.reads)
+            changed.update(zip(hit, clean, strict=True))
     return rows.changed(list(changed), list(changed.values()), own_record=True)
 
 
-def redact(rows: Sequence[Row], on: str, find: "Find") -> list[Row]:
+def redact(rows: Sequence[Row], on: str, find: "Find", reads: Reads = "everything") -> list[Row]:
     """The rows without anything that `find` finds: what is left is searched again until nothing is found.
 
     It ends: each round replaces some text that is no placeholder, even where a user's pattern matches placeholders.
@@ -182,14 +183,14 @@ def redact(rows: Sequence[Row], on: str, find: "Find") -> list[Row]:
     open_rows = list(range(len(clean)))
     made: set[str] = set()
     while open_rows:
-        texts = [row_text(clean[index], on) for index in open_rows]
+        texts = [row_text(clean[index], on, reads) for index in open_rows]
         found = find(text_series(texts))
         still_open = []
         for row, spans in found.items():
             index = open_rows[row]
             left = [span for span in spans if not _is_in(texts[row], span, made)]
             if left:
-                clean[index] = redacted_row(clean[index], on, left)
+                clean[index] = redacted_row(clean[index], on, left, reads)
                 still_open.append(index)
         made.update(placeholder(span.kind) for spans in found.values() for span in spans)
         open_rows = still_open

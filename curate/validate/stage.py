@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from curate.core.paths import find_path
 from curate.core.rows.answer_schema import Schemas
-from curate.core.rows.row import Row
+from curate.core.rows.preference_pair import is_pair
+from curate.core.rows.row import Message, Row
 from curate.core.sources.records import Input
 from curate.recipe.recipe import Recipe, Validate
 from curate.recipe.rule_ids import SEVERITY, Fault, Rule, Severity
@@ -22,6 +23,7 @@ from curate.table.selection import RowSelection
 from curate.table.stage import Context, Measured, Stage, StageResult
 from curate.validate.repairs import repair
 from curate.validate.rules.conversation import check_messages
+from curate.validate.rules.preference import check_pair
 from curate.validate.rules.target import target_rule
 from curate.validate.rules.text import check_text
 from curate.validate.rules.tool_calls import tool_rule
@@ -82,6 +84,7 @@ class Soundness:
     def make(self, rows: ChunkRows) -> NDArray[np.bool_]:
         """Whether each of these rows is sound, shape (n,)."""
         sound = rows.is_clear & self._are_usual
+        sound[[at for at, row in rows.objects.items() if sound[at] and is_pair(row)]] = False
         for at in np.flatnonzero(~sound).tolist():
             sound[at] = _is_sound(rows.rows[at], self._rules, fix=self.checks.fix)
         return sound
@@ -90,7 +93,7 @@ class Soundness:
 def make_rules(checks: Validate, folder: Path) -> list[Rule]:
     """The rules that look at one row alone; with a base, its chat template comes after them."""
     schemas = Schemas()
-    return [check_messages, tool_rule(schemas), check_text, *further_rules(checks, folder, schemas)]
+    return [check_messages, check_pair, tool_rule(schemas), check_text, *further_rules(checks, folder, schemas)]
 
 
 def further_rules(checks: Validate, folder: Path, schemas: Schemas) -> list[Rule]:
@@ -125,12 +128,29 @@ def _is_sound_column(rows: RowSelection, context: Context) -> NDArray[np.bool_]:
 
 def _repaired(rows: RowSelection, context: Context, repairs: Counter[str]) -> RowSelection:
     changed: dict[int, Row] = {}
-    for at in np.flatnonzero(~_is_sound_column(rows, context)).tolist():
+    takes_system = _takes_system(context)
+    # Which rows are sound is known without the base, so where that refuses system messages all are looked at.
+    some = np.flatnonzero(~_is_sound_column(rows, context)) if takes_system else np.arange(len(rows))
+    for at in some.tolist():
         old = rows[at].row
-        row = repair(old, repairs)
+        row = repair(old, repairs, takes_system=takes_system)
         if row is not old:
             changed[at] = row
     return rows.changed(list(changed), list(changed.values()), own_record=False)
+
+
+def _takes_system(context: Context) -> bool:
+    """Is a system message in what the recipe's base is given to read?"""
+    if context.recipe.base is None:
+        return True
+    from curate.validate.rules.template import chat_format
+
+    scene = "Answer in one short sentence."
+    messages = [Message("system", scene), Message("user", "Why?")]
+    try:
+        return scene in chat_format(context.recipe.base, context.folder).render(messages)
+    except Exception:  # noqa: BLE001 - a template can raise anything
+        return False
 
 
 def _faults(

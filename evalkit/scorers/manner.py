@@ -54,10 +54,9 @@ def language(config: LanguageConfig) -> BatchScorer:
 
     def score(pairs: Sequence[tuple[Row, str]]) -> list[Mark | Unscored]:
         from curate.core.text.language.detect import UNDETERMINED, tell_languages
-        from curate.core.text.language.script_words import split_words
 
         questions = [] if config.is_ else [_asked(item) for item, _ in pairs]
-        told = tell_languages(split_words([answer for _, answer in pairs] + questions))["language"].to_list()
+        told = tell_languages([answer for _, answer in pairs] + questions)["language"].to_list()
         wanted = [config.is_] * len(pairs) if config.is_ else told[len(pairs) :]
         found: list[Mark | Unscored] = []
         for (_, answer), given, right in zip(pairs, told, wanted, strict=False):

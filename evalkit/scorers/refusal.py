@@ -59,9 +59,8 @@ def _languages(texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     from curate.core.text.language.detect import UNDETERMINED, tell_languages
-    from curate.core.text.language.script_words import split_words
 
-    told = tell_languages(split_words(texts))["language"].to_list()
+    told = tell_languages(texts)["language"].to_list()
     return [_ENGLISH if language == UNDETERMINED else language for language in told]
 
 

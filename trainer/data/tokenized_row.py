@@ -3,13 +3,13 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from curate.core.chat.chat_format import ChatFormat, TemplateFault
-from curate.core.rows.row import SCENE, Message, Row
+from curate.core.rows.preference_pair import rejected_conversation
+from curate.core.rows.row import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def tokenize_pair(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
     Of both conversations only what follows their common start counts.
     """
     try:
-        other = _other_conversation(row)
+        other = rejected_conversation(row)
     except (msgspec.MsgspecError, TypeError) as error:
         return TemplateFault("no-rejected-answer", f"meta.rejected is neither text nor messages: {error}")
     if not other:
@@ -143,15 +143,3 @@ def tokenize_judged(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
         return made
     made = tokenize(chat, row)
     return made if isinstance(made, TemplateFault) else dataclasses.replace(made, desirable=desirable)
-
-
-def _other_conversation(row: Row) -> list[Message]:
-    """The messages with the rejected answer: given as its text, as messages of its own, or as a whole conversation."""
-    rejected: Any = row.meta.get("rejected")
-    if isinstance(rejected, str):
-        return [*row.prompt, Message("assistant", rejected)]
-    messages = msgspec.convert(rejected or [], list[Message])
-    if not messages or messages[0].role in ("assistant", "tool"):
-        return [*row.prompt, *messages] if messages else []
-    scene = [] if messages[0].role in SCENE else [message for message in row.messages[:1] if message.role in SCENE]
-    return [*scene, *messages]

@@ -68,7 +68,7 @@ class _Message(msgspec.Struct):
     def text(self) -> str:
         """The content; of a list of parts their text; of tool calls without a word beside them, their JSON."""
         if isinstance(self.content, list):
-            return "".join(str(part.get("text", "")) for part in self.content)
+            return "".join(text for part in self.content if isinstance(text := part.get("text"), str))
         if not self.content and self.tool_calls:
             calls = [_call_json(call.function) for call in self.tool_calls]
             return calls[0] if len(calls) == 1 else f"[{', '.join(calls)}]"

@@ -43,4 +43,4 @@ def _is_empty(message: Message) -> bool:
         return (not content or content.isspace()) and not message.tool_calls
     if message.tool_calls:
         return False
-    return not any(part.get("type", "text") != "text" or str(part.get("text", "")).strip() for part in content or ())
+    return not message.text.strip() and all(part.get("type", "text") == "text" for part in content or ())

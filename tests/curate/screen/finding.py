@@ -1,15 +1,15 @@
 """What the finders find, as readable pairs."""
 
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 
-from curate.recipe.screens import PersonalData, Secrets
+from curate.recipe.screens import PersonalData, PersonalType, Secrets
 from curate.screen.credentials import find_secrets
 from curate.screen.personal import find_personal
 from curate.screen.spans import Span
 
-ALL_TYPES = ["email", "phone", "iban", "card", "ssn", "ip", "date-of-birth"]
+ALL_TYPES = list(get_args(PersonalType))
 
 
 def personal(text: str, **settings: Any) -> list[tuple[str, str]]:

@@ -36,6 +36,18 @@ FOUND = [
     ("host 2a00:1450:4009:81f::200e", "ip", "2a00:1450:4009:81f::200e"),
     ("born on 12 March 1984 in Rome", "date-of-birth", "12 March 1984"),
     ("DOB: 03/12/1984", "date-of-birth", "03/12/1984"),
+    ("連絡先は080-2345-6789まで", "phone", "080-2345-6789"),
+    ("연락처 010-2345-6789입니다", "phone", "010-2345-6789"),
+    ("电话13912345678，谢谢", "phone", "13912345678"),
+    ("電話：０８０－２３４５－６７８９", "phone", "０８０－２３４５－６７８９"),
+    ("هاتف ٠٥٠٢٣٤٥٦٧٨", "phone", "٠٥٠٢٣٤٥٦٧٨"),
+    ("宛先はbob@example.comです", "email", "bob@example.com"),
+    ("邮箱：bob＠example.com。", "email", "bob＠example.com"),
+    ("bob [at] example [dot] com", "email", "bob [at] example [dot] com"),
+    ("bob(at)mail.example.com", "email", "bob(at)mail.example.com"),
+    ("カード4111111111111111です", "card", "4111111111111111"),
+    ("ping 9.9.9.9 fails", "ip", "9.9.9.9"),
+    ("reached me, text me at 94727916", "phone", "94727916"),
 ]
 NOT_FOUND = [
     "bob@localhost, @bob, bob@, a@b",
@@ -54,6 +66,17 @@ NOT_FOUND = [
     "part 123-45-6789-1",
     "version 1.2.3.4, v8.8.8.8",
     "999.1.1.1 or 1.2.3",
+    "Clause 2.4.1.3 and § 4.2.1.1 apply",
+    "upgrade from 2.0.1.4 to 2.0.1.5",
+    "the plugin 4.7.2.9 hangs",
+    "call bar(9472791634) and bar(x, [9472791634])",
+    "call it with 3000000 rows",
+    "the call returned 9472791",
+    "the answer is 9472791",
+    "reach 52.520008, 13.404954",
+    "Receipt 2023-0045-2345-6789 and receipt no. 0045-2345-6789",
+    "module 415-555-0199-07",
+    "call for uuid 123e4567-e89b-12d3-a456-426614174000",
     "std::vector<int>, Face::add, 12:30:45",
     "127.0.0.1 and 192.168.1.10",
     "the meeting on 12 March 1984",
@@ -107,7 +130,7 @@ def test_spans_are_ordered_apart_and_inside_the_text(text: str) -> None:
         assert before.end <= after.start
     for span in spans:
         assert 0 <= span.start < span.end <= len(text)
-        assert re.search(r"\d|@", text[span.start : span.end])
+        assert re.search(r"\d|[@＠]|at", text[span.start : span.end])
         assert not text[span.start : span.end].isspace()
         assert "\n" not in text[span.start : span.end]
         assert "\x1e" not in text[span.start : span.end]

@@ -1,7 +1,9 @@
 import json
+from typing import Any
 
 import msgspec
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +51,96 @@ def test_json_is_read_by_keys_and_values_and_stays_json() -> None:
     assert json.loads(function["arguments"]) == {"to": "[ECKS]\n[ECKS]", "n": 4111}
     assert json.loads(clean.messages[2].text) == {"[ECKS]": [1, "[ECKS]"], "y": True}
     assert clean.messages[3].text == '{"name": "[ECKS]"}'
+
+
+CALL = {"id": "x1", "type": "function", "function": {"name": "fox", "arguments": '{"to": "x"}'}}
+FULL = Row(
+    id="1",
+    messages=[
+        Message("user", "q", name="xan"),
+        Message("assistant", "a", reasoning_content="x thinks", tool_calls=[CALL]),
+    ],
+    tools=[
+        {
+            "type": "function",
+            "function": {
+                "name": "fox",
+                "description": "asks x",
+                "parameters": {
+                    "type": "object",
+                    "required": ["x"],
+                    "properties": {"x": {"type": "string", "enum": ["x", "y"], "default": {"id": "x"}}},
+                },
+            },
+        }
+    ],
+    meta={"rejected": "ask x", "by": "x"},
+)
+
+
+def test_what_is_rendered_or_trained_on_is_redacted_and_its_shape_stays() -> None:
+    clean = redact([FULL], "conversation", find_x)[0]
+    assert [clean.messages[0].name, clean.messages[1].reasoning_content] == ["[ECKS]an", "[ECKS] thinks"]
+    assert clean.tools is not None
+    function = clean.tools[0]["function"]
+    assert [function["name"], function["description"]] == ["fox", "asks [ECKS]"]
+    assert function["parameters"]["required"] == list(function["parameters"]["properties"]) == ["x"]
+    assert function["parameters"]["properties"]["x"] == {
+        "type": "string",
+        "enum": ["[ECKS]", "y"],
+        "default": {"id": "[ECKS]"},
+    }
+    assert clean.meta == {"rejected": "ask [ECKS]", "by": "x"}
+
+
+@pytest.mark.parametrize(
+    ("rejected", "clean"),
+    [
+        ("x", "[ECKS]"),
+        ({"role": "assistant", "content": "x"}, {"role": "assistant", "content": "[ECKS]"}),
+        ([{"from": "gpt", "value": "x", "id": "x"}], [{"from": "gpt", "value": "[ECKS]", "id": "x"}]),
+        (
+            [{"role": "user", "name": "x", "content": [{"type": "text", "text": "x"}]}],
+            [{"role": "user", "name": "[ECKS]", "content": [{"type": "text", "text": "[ECKS]"}]}],
+        ),
+        (
+            {"role": "assistant", "content": None, "thinking": "x", "tool_calls": [CALL]},
+            {
+                "role": "assistant",
+                "content": None,
+                "thinking": "[ECKS]",
+                "tool_calls": [{**CALL, "function": {"name": "fox", "arguments": '{"to": "[ECKS]"}'}}],
+            },
+        ),
+        (None, None),
+        (4, 4),
+    ],
+)
+def test_the_rejected_side_is_redacted_whatever_its_shape(rejected: Any, clean: Any) -> None:
+    row = make_row("q", "a", meta={"rejected": rejected})
+    assert redact([row], "conversation", find_x)[0].meta == {"rejected": clean}
+
+
+def test_sides_of_a_rejected_conversation() -> None:
+    both = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}]
+    row = make_row("x", "x", meta={"rejected": both})
+    asked, answered = (redact([row], on, find_x)[0].meta["rejected"] for on in ("prompt", "answer"))
+    assert [turn["content"] for turn in asked] == ["[ECKS]", "x"]
+    assert [turn["content"] for turn in answered] == ["x", "[ECKS]"]
+
+
+def test_screens_of_what_was_said_read_no_more_than_that() -> None:
+    assert row_text(FULL, "conversation") == f"q{SEPARATOR}a{SEPARATOR}to{SEPARATOR}x"
+    assert row_text(FULL, "answer", "reasoning") == f"x thinks{SEPARATOR}a{SEPARATOR}to{SEPARATOR}x"
+
+
+def test_definitions_and_rejected_sides_too_deep_to_walk_are_read_as_text() -> None:
+    deep: Any = "x"
+    for _ in range(400):
+        deep = {"a": [deep]}
+    row = make_row("q", "a", meta={"rejected": deep}, tools=[{"parameters": {"default": deep}}])
+    clean = redact([row], "conversation", find_x)[0]
+    assert b"x" not in encode_row(clean).replace(b'"index"', b"")
 
 
 def test_a_number_that_is_redacted_becomes_text_and_keys_that_meet_keep_both_values() -> None:
@@ -100,16 +192,22 @@ messages = st.lists(
     st.builds(Message, st.sampled_from(["user", "assistant"]), contents | values.map(json.dumps), tool_calls=st.none()),
     max_size=4,
 )
-rows = st.builds(Row, id=st.just("r"), messages=messages)
+rows = st.builds(
+    Row,
+    id=st.just("r"),
+    messages=messages,
+    tools=st.none() | st.lists(st.dictionaries(contents, values, max_size=2), max_size=2),
+    meta=st.just({}) | st.fixed_dictionaries({"rejected": values}),
+)
 sides = st.sampled_from(["prompt", "answer", "conversation"])
 
 
 @given(rows, sides)
 def test_redaction_leaves_nothing_behind_and_touches_nothing_else(row: Row, on: str) -> None:
     clean = redact([row], on, find_x)[0]
-    assert "x" not in row_text(clean, on)
+    assert "x" not in row_text(clean, on, "everything")
     assert [message.role for message in clean.messages] == [message.role for message in row.messages]
-    if "x" not in row_text(row, on):
+    if "x" not in row_text(row, on, "everything"):
         assert clean == row
 
 

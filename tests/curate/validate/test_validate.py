@@ -171,6 +171,12 @@ def test_a_tool_whose_schema_cannot_be_used_is_a_warning() -> None:
     ("text", "reason"),
     [
         ("Dear {{ name }}, hello", "placeholder"),
+        ("see [Enter your date of birth] below", "placeholder"),
+        ("[Enter HAMLET] [Enter the King and two lords]", None),
+        ("run: echo ${{ github.actor }} in ={{ box }}", None),
+        (r"\sum_{{i}}^{{n}} \frac{{a}}{{b}}", None),
+        ('print(f"{{x}}")', None),
+        ("Why does utf-8 show as cafÃ©?", None),
         ("Dear <INSERT NAME>,", "placeholder"),
         ("Dear <your_name>,", None),
         ("Dear [Your Name],", "placeholder"),
@@ -205,6 +211,79 @@ def test_text_read_with_the_wrong_encoding_is_found_and_the_right_one_is_named(t
     assert fault is None or repr(letters[0]) in fault[1]
 
 
+def asked(question: str, answer: str, system: str = "Be kind.") -> str | None:
+    messages = [Message("system", system), Message("user", question), Message("assistant", answer)]
+    fault = check_text(Row(id="r", messages=messages))
+    return fault and fault[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("How do I show a title in Jinja?", "Write {{ title }} there."),
+        ("Why is {{user}} shown as it is?", "The template was not rendered."),
+        ("Translate: Hello {{name}}!", "Hallo {{name}}!"),
+        ("Write a letter to my landlord.", "Dear [Your Landlord], ... [YOUR NAME]"),
+        ("A form for guests, please", "Name: <INSERT NAME>"),
+        ("Fill in the blank: I am [your name].", "I am Ann."),
+    ],
+)
+def test_placeholders_that_were_asked_for_or_are_the_subject_stay(question: str, answer: str) -> None:
+    assert asked(question, answer) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Where is my parcel?", "Hello {{customer}}, your order {{order_id}} is on its way."),
+        ("Hello {{customer}}, what is it?", "Hi!"),
+        ("How do I reset it?", "Press the button.\n\nKind regards,\n[Your Name]"),
+        ("Write a note to a late payer.", "Dear <INSERT NAME>, please pay."),
+    ],
+)
+def test_placeholders_that_were_left_are_found(question: str, answer: str) -> None:
+    assert asked(question, answer) == "placeholder"
+
+
+def test_a_system_prompt_with_a_placeholder_is_not_excused_by_the_talk() -> None:
+    assert asked("What is a template?", "A form.", system="You are {{ bot }}.") == "placeholder"
+    assert asked("Hi", "Hi", system="Explain Jinja, as in {{ bot }}.") is None
+
+
+def pair(chosen: str, rejected: Any) -> str | None:
+    done = validate(select([make_row("q", chosen, meta={"rejected": rejected})]))
+    assert_same_with_a_column(select([make_row("q", chosen, meta={"rejected": rejected})]), done)
+    return done.rejections[0].reason if done.rejections else None
+
+
+@pytest.mark.parametrize(
+    ("rejected", "reason"),
+    [
+        ("No", None),
+        ("Yes", None),
+        ("yes", "same-answers"),
+        (" yes \r\n", "same-answers"),
+        ({"role": "assistant", "content": "yes"}, "same-answers"),
+        ([{"role": "assistant", "content": [{"type": "text", "text": "yes"}]}], "same-answers"),
+        ([{"role": "user", "content": "q"}, {"role": "assistant", "content": "yes"}], "same-answers"),
+        ([{"role": "assistant", "content": "yes", "reasoning_content": "hm"}], None),
+        ([{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}], None),
+        ("", "no-rejected-answer"),
+        (" \n", "no-rejected-answer"),
+        (None, "no-rejected-answer"),
+        ([], "no-rejected-answer"),
+        ([{"role": "user", "content": "q"}], "no-rejected-answer"),
+        ([{"role": "assistant", "content": None}], "no-rejected-answer"),
+        ({"text": "no"}, "no-rejected-answer"),
+        (["no"], "no-rejected-answer"),
+        (False, None),
+        (3, None),
+    ],
+)
+def test_sides_of_a_preference_row(rejected: Any, reason: str | None) -> None:
+    assert pair("yes", rejected) == reason
+
+
 def test_severity_is_the_recipes_to_say() -> None:
     rows = select([make_row("q", "{{name}}"), make_row("q", "cafÃ©"), make_row("", "a")])
     severity = {"placeholder": "warning", "mojibake": "off"}
@@ -220,10 +299,13 @@ def test_repairs_are_counted_by_row_and_change_nothing_else() -> None:
     messy = Row(
         id="m",
         messages=[
+            Message("system", ""),
             Message("Human", "\ufeffq\u200b \n"),
+            Message("user", [{"type": "text", "text": "un cafÃ©\r\n"}, {"text": "noir", "type": "text"}]),
             call({"id": "1", "function": {"name": "f", "arguments": {"x": 1}}}),
             result("1"),
             Message("gpt", "a  ", tool_calls=[]),
+            Message("user", "thanks"),
         ],
         tools=TOOLS,
     )
@@ -234,7 +316,7 @@ def test_repairs_are_counted_by_row_and_change_nothing_else() -> None:
     assert (second.place, second.raw) == (rows[1].place, rows[1].raw)
     assert second.line == encode_row(second.row) != second.raw
     assert [(message.role, message.text) for message in second.row.messages] == [
-        ("user", "q"),
+        ("user", "q\n\nun café\nnoir"),
         ("assistant", ""),
         ("tool", "r"),
         ("assistant", "a"),
@@ -243,12 +325,82 @@ def test_repairs_are_counted_by_row_and_change_nothing_else() -> None:
     assert second.row.messages[1].tool_calls == [
         {"id": "1", "type": "function", "function": f()["function"] | ARGUMENTS}
     ]
-    assert done.counts["repairs"] == dict.fromkeys(sorted(REPAIRS), 1)
+    assert done.counts["repairs"] == dict.fromkeys(sorted(REPAIRS.keys() - {"system-to-user"}), 1)
     assert_same_with_a_column(rows, done, fix=True)
-    assert [item.reason for item in validate(rows).rejections] == ["unknown-role"]
+    assert [item.reason for item in validate(rows).rejections] == ["empty-turn"]
 
 
 ARGUMENTS = {"arguments": '{"x":1}'}
+
+
+def repaired(*messages: Message, takes_system: bool = True, **more: Any) -> Row:
+    return repair(Row(id="r", messages=list(messages), **more), Counter(), takes_system=takes_system)
+
+
+FIRST, SECOND = f(id="1", type="function"), f(id="2", type="function")
+PICTURE = {"type": "image_url", "image_url": {}}
+
+
+@pytest.mark.parametrize(
+    ("turns", "after"),
+    [
+        ([U, U, A, A], [Message("user", "q\n\nq"), Message("assistant", "a\n\na")]),
+        ([U, Message("assistant", "Hm."), call(FIRST)], [U, Message("assistant", "Hm.", tool_calls=[FIRST])]),
+        ([U, call(FIRST), call(SECOND)], [U, call(FIRST, SECOND)]),
+        ([S, S, U, A], [Message("system", "s\n\ns"), U, A]),
+        ([Message("user", "a", name="Ann"), Message("user", "b", name="Bob"), A], None),
+        ([U, A, Message("assistant", "b", weight=0)], None),
+        ([U, A, Message("assistant", "b", reasoning_content="hm")], None),
+        ([U, call(FIRST), A], None),
+        ([U, call(FIRST), TOOL, TOOL, A], None),
+        ([U, A, U], [U, A]),
+        ([U, A, S], [U, A]),
+        ([U, call(FIRST), TOOL], [U, call(FIRST)]),
+        ([S, U], None),
+        ([Message("system", " "), U, A], [U, A]),
+        (
+            [Message("user", [PICTURE]), U, A],
+            [Message("user", [PICTURE, {"type": "text", "text": "\n\n"}, {"type": "text", "text": "q"}]), A],
+        ),
+    ],
+)
+def test_repairs_of_the_order(turns: list[Message], after: list[Message] | None) -> None:
+    assert repaired(*turns).messages == (after or turns)
+
+
+def test_a_system_message_goes_to_the_user_where_the_template_has_no_place_for_it() -> None:
+    assert repaired(S, U, A, takes_system=False).messages == [Message("user", "s\n\nq"), A]
+    assert repaired(S, A, takes_system=False).messages == [S, A]
+
+
+def test_only_wrongly_decoded_text_is_decoded_and_quotes_stay() -> None:
+    row = repaired(
+        Message("user", "“cafÃ©” &amp; ‘ﬁn’"), Message("assistant", "25Â°C, naïve", reasoning_content="Ã©t\r\n")
+    )
+    assert row.messages[0].text == "“café” &amp; ‘ﬁn’"
+    assert (row.messages[1].text, row.messages[1].reasoning_content) == ("25°C, naïve", "ét")
+    about = Row(id="r", messages=[Message("user", "Why does my encoding give cafÃ©?"), A])
+    assert repair(about, Counter()) is about
+
+
+@pytest.mark.parametrize(
+    ("rejected", "after"),
+    [
+        ("b \r\n", "b"),
+        ([{"role": "gpt", "content": "b "}], [{"role": "assistant", "content": "b"}]),
+        ({"role": "assistant", "content": "b "}, [{"role": "assistant", "content": "b"}]),
+        (
+            [{"role": "user", "content": "q"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "b"}],
+            [{"role": "user", "content": "q\n\nq"}, {"role": "assistant", "content": "b"}],
+        ),
+        ([{"role": "assistant", "content": "b ", "score": 1}], [{"role": "assistant", "content": "b ", "score": 1}]),
+        ({"text": "b "}, {"text": "b "}),
+        (None, None),
+        (False, False),
+    ],
+)
+def test_the_rejected_side_is_repaired_as_the_chosen_is(rejected: Any, after: Any) -> None:
+    assert repaired(U, A, meta={"rejected": rejected}).meta == {"rejected": after}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["user", "human", "GPT", "bot?"]), st.text(max_size=6)), max_size=4))

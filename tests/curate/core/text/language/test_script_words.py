@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from curate.core.text.language.detect import tell_languages
 from curate.core.text.language.script_words import SCRIPTS, split_words
-from curate.core.text.language.stop_words import STOP_WORDS
-from curate.recipe.screens import SCRIPT_LANGUAGES, WORD_LANGUAGES
 from curate.screen.information import measure_information
 from curate.screen.repetition import measure_repetition
 
@@ -57,16 +55,11 @@ UNDETERMINED = [
 
 
 def language(text: str) -> str:
-    return str(tell_languages(split_words([text]))["language"][0])
+    return str(tell_languages([text])["language"][0])
 
 
 def repetition(text: str) -> dict[str, float]:
     return measure_repetition(split_words([text])).row(0, named=True)
-
-
-def test_every_language_of_the_settings_has_a_sentence_here_and_words_if_it_needs_them() -> None:
-    assert set(SENTENCES) == {*WORD_LANGUAGES, *SCRIPT_LANGUAGES}
-    assert set(STOP_WORDS) == set(WORD_LANGUAGES)
 
 
 @pytest.mark.parametrize("code", SENTENCES)
@@ -82,11 +75,6 @@ def test_says_when_it_can_not_tell(text: str) -> None:
 
 def test_a_quotation_does_not_change_the_language() -> None:
     assert language(f"{SENTENCES['en']} {SENTENCES['en']} In German: der Raum.") == "en"
-
-
-def test_each_stop_word_is_one_word() -> None:
-    words = sorted(set().union(*STOP_WORDS.values()))
-    assert split_words(words).starts.tolist() == list(range(len(words) + 1))
 
 
 def test_words_end_at_marks_and_scripts_without_spaces_have_one_a_character() -> None:
@@ -171,7 +159,6 @@ def test_entropy_agrees_with_the_formula(text: str) -> None:
 
 def test_no_texts_at_all() -> None:
     words = split_words([])
-    for measure in (tell_languages, measure_repetition, measure_information):
-        found = measure(words)
+    for found in (tell_languages([]), measure_repetition(words), measure_information(words)):
         assert isinstance(found, pl.DataFrame)
         assert len(found) == 0
