@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curate.core.errors import ConfigError, os_errors
+from curate.core.unknown_keys import unknown_key
 
 M = TypeVar("M", bound="Config")
 KeyPath = tuple[str | int, ...]
@@ -59,7 +60,7 @@ def parse_config(text: str, model: type[M], path: Path) -> M:
         config = model.model_validate(values)
     except ValidationError as error:
         lines = dict(_key_lines(tree))
-        faults += [_describe(fault, lines, path) for fault in error.errors(include_url=False)]
+        faults += [_describe(fault, model, lines, path) for fault in error.errors(include_url=False)]
     else:
         if not faults:
             return config
@@ -67,13 +68,13 @@ def parse_config(text: str, model: type[M], path: Path) -> M:
     raise ConfigError("\n".join([f"{count} in {path}", *(f"  {fault}" for fault in faults)]), fix="correct the file")
 
 
-def _describe(fault: Any, lines: dict[KeyPath, int], path: Path) -> str:
+def _describe(fault: Any, model: type[BaseModel], lines: dict[KeyPath, int], path: Path) -> str:
     keys: KeyPath = fault["loc"]
     # pydantic adds the names of union members to the path; the longest part that is in the file is the place.
     place = next((keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in lines), ())
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        message = "unknown key"
+        message = unknown_key(model, keys)
     elif fault["type"] == "missing":
         message = "missing"
     elif fault["type"] == "union_tag_not_found":

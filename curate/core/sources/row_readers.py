@@ -1,6 +1,7 @@
 """What reads the records of a file as rows. A record that can't be read is a value, a file that can't is an error."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,20 @@ from curate.core.errors import DataError
 from curate.core.paths import find_path, load_function
 from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.mapped import mapped
-from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, detect
+from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, as_record, detect
 from curate.core.sources.record import Record
 from curate.core.sources.record_to_row import UNREADABLE, Adapter, Joined, RowReader
 from curate.core.sources.records import Input, read_records
+from curate.core.sources.records_within import records_within
 from curate.core.sources.source import Join, Source
 
 UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
+
+
+def records_of(source: Source, path: Path) -> Iterator[Record]:
+    """The records of one of the source's files. Raises: DataError where the file can't be read at all."""
+    records = read_records(path)
+    return records if source.at is None else (inner for each in records for inner in records_within(each, source.at))
 
 
 def load_adapter(source: Source, folder: Path) -> Adapter | None:
@@ -56,9 +64,9 @@ def _format(source: Source, found: Input) -> Format | None:
         return FORMATS[source.format]
     if found.format is not None:
         return FORMATS.get(found.format)
-    sample = [_decoded(record) for record in itertools.islice(read_records(found.path), SAMPLE_RECORDS)]
+    sample = [_decoded(record) for record in itertools.islice(records_of(source, found.path), SAMPLE_RECORDS)]
     # Where nothing can be read at all, each record says so itself.
-    return detect(sample) if any(isinstance(value, dict) for value in sample) else FORMATS["chat"]
+    return detect(sample) if any(isinstance(as_record(value), dict) for value in sample) else FORMATS["chat"]
 
 
 def _decoded(record: Record) -> object:

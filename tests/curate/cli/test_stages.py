@@ -378,3 +378,18 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path, run_cli: Run) ->
         result = run_cli("curate", *arguments)
         assert result.returncode == 2, result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_stats_says_why_nothing_could_be_read(tmp_path: Path, run_cli: Run) -> None:
+    unknown = {"riddle": "What sings at night?", "told": "A nightingale."}
+    rows = write_rows(tmp_path / "rows.jsonl", [unknown, unknown, 3])
+    shown = run_cli("curate", "stats", rows)
+    assert shown.returncode == 1
+    assert "1 file in no known format" in shown.stdout
+    assert f"unknown-format 2: {rows}:1: the keys riddle, told" in shown.stdout
+    assert "`map: {prompt: riddle, answer: told}`" in shown.stdout
+    assert "more to reach" not in shown.stdout
+
+    found = json.loads(run_cli("curate", "stats", rows, "--json").stdout)
+    assert (found["rows"], found["unreadable"], found["formats"], found["advice"]) == (0, 3, {"unknown": 1}, [])
+    assert [(why["reason"], why["records"]) for why in found["unread"]] == [("unknown-format", 2), ("not-an-object", 1)]

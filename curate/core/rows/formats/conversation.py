@@ -1,0 +1,141 @@
+"""The parts that a conversation is put together from, as records hold them: earlier turns, choices, calls."""
+
+import string
+from typing import Any
+
+import msgspec
+
+from curate.core.digests import canonical_json
+from curate.core.rows.formats.format import ROLES, Fields, UnfitError, as_text
+
+# Who speaks in a pair of an earlier turn that is an object.
+_ASKS = ("user", "human", "question", "query", "prompt", "input", "instruction")
+_ANSWERS = ("assistant", "bot", "answer", "response", "completion", "output")
+
+
+def as_json_list(value: object) -> object:
+    """A list that a table holds as its JSON text; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return value
+
+
+def is_messages(value: object) -> bool:
+    """Is the value a list of messages, each with who speaks and something said?"""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(item, dict) and ("role" in item or ("from" in item and "value" in item)) for item in value)
+
+
+def as_message_list(value: object) -> list[Fields] | None:
+    """The messages that a value holds, as a list or its JSON text; None where it is something else."""
+    value = as_json_list(value)
+    return [*value] if isinstance(value, list) and is_messages(value) else None
+
+
+def role_of(message: Fields) -> object:
+    """Who speaks in a message."""
+    name = message.get("role", message.get("from"))
+    return ROLES.get(name, name) if isinstance(name, str) else name
+
+
+def as_history(value: object, name: str) -> list[Fields]:
+    """Earlier turns: messages, or pairs of what was asked and answered. Raises: UnfitError."""
+    value = as_json_list(value)
+    if value is None or value == [] or (isinstance(value, str) and not value.strip()):
+        return []
+    if isinstance(value, str):
+        raise UnfitError(f"{name} is text, not a list of pairs or messages: join it to the prompt by a template")
+    if (messages := as_message_list(value)) is not None:
+        return [
+            {"role": role_of(message), "content": message["value"]} if "value" in message else message
+            for message in messages
+        ]
+    if not isinstance(value, list):
+        raise UnfitError(f"{name} is not a list of pairs or messages")
+    turns: list[Fields] = []
+    for pair in value:
+        asked, answered = _pair(pair, name)
+        turns += [{"role": "user", "content": as_text(asked, name)}]
+        turns += [{"role": "assistant", "content": as_text(answered, name)}]
+    return turns
+
+
+def _pair(pair: object, name: str) -> tuple[Any, Any]:
+    if isinstance(pair, list) and len(pair) == 2:
+        return pair[0], pair[1]
+    if isinstance(pair, dict):
+        asked, answered = (next((pair[key] for key in keys if key in pair), None) for keys in (_ASKS, _ANSWERS))
+        if asked is not None and answered is not None and len(pair) == 2:
+            return asked, answered
+    raise UnfitError(f"{name} is not a list of pairs")
+
+
+def as_choices(value: object, name: str) -> tuple[str, list[str], list[str]]:
+    """Choices as lines that begin with a letter, their letters, and their texts. Raises: UnfitError.
+
+    They are a list, an object by letter, an object of `text` and `label`, or the JSON text of one of these.
+    """
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.MsgspecError as error:
+            raise UnfitError(f"{name} is text that is not JSON: {error}") from error
+    if isinstance(value, dict) and isinstance(value.get("text"), list) and isinstance(value.get("label"), list):
+        letters, texts = [str(letter) for letter in value["label"]], value["text"]
+    elif isinstance(value, dict):
+        letters, texts = [*value], [*value.values()]
+    elif isinstance(value, list):
+        letters, texts = [*string.ascii_uppercase[: len(value)]], value
+    else:
+        raise UnfitError(f"{name} is not a list of choices")
+    if not texts or len(letters) != len(texts):
+        raise UnfitError(f"{name} has {len(texts)} choices under {len(letters)} letters")
+    spelled = [as_text(text, name) for text in texts]
+    return "\n".join(f"{letter}. {text}" for letter, text in zip(letters, spelled, strict=True)), letters, spelled
+
+
+def chosen(answer: object, letters: list[str], texts: list[str]) -> str:
+    """The letter of the choice that is right, given as letter, number from 0 or text. Raises: UnfitError."""
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        if str(answer) in letters:
+            return str(answer)
+        if 0 <= answer < len(letters):
+            return letters[answer]
+    if isinstance(answer, str):
+        given = answer.strip()
+        if given in letters:
+            return given
+        if given.strip("().").upper() in letters:
+            return given.strip("().").upper()
+        if given in texts:
+            return letters[texts.index(given)]
+        if given.isdecimal() and int(given) < len(letters):
+            return letters[int(given)]
+    shown = "missing" if answer is None else canonical_json(answer).decode()
+    raise UnfitError(f"the answer {shown} is none of the {len(letters)} choices")
+
+
+def as_calls(value: object, name: str) -> list[Fields]:
+    """Calls of tools as a message has them, from `{name, arguments}` or OpenAI's. Raises: UnfitError."""
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value) if value.strip() else []
+        except msgspec.MsgspecError as error:
+            raise UnfitError(f"{name} is text that is not JSON: {error}") from error
+    items = [value] if isinstance(value, dict) else [] if value is None else value
+    if not isinstance(items, list):
+        raise UnfitError(f"{name} is not a list of calls")
+    calls: list[Fields] = []
+    for number, item in enumerate(items, start=1):
+        inner = item.get("function", item) if isinstance(item, dict) else None
+        if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
+            raise UnfitError(f"item {number} of {name} is no call with a name")
+        given = inner.get("arguments", inner.get("parameters"))
+        arguments = given if isinstance(given, str) else msgspec.json.encode({} if given is None else given).decode()
+        call_id = item.get("id") if isinstance(item.get("id"), str) else f"call_{number}"
+        calls.append({"id": call_id, "type": "function", "function": {"name": inner["name"], "arguments": arguments}})
+    return calls
