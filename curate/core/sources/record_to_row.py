@@ -10,6 +10,7 @@ import msgspec
 
 from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.formats.format import Fields, Format, UnfitError
+from curate.core.rows.formats.guess import guess_map, map_line
 from curate.core.rows.formats.registry import FORMATS, as_record, find_format
 from curate.core.rows.row import Message, Origin, Row, content_id
 from curate.core.sources.record import Record
@@ -195,6 +196,8 @@ class RowReader:
                 )
             if self._form.name in FORMATS and other is not None and not self._form.fits(fields):
                 return "other-format", f"the file is read as {self._form.name}, and this record looks like {other.name}"
+            if self._form.name in FORMATS and not self._form.fits(fields) and (found := guess_map(fields)) is not None:
+                return "not-a-row", f"{detail}; `{map_line(found)}` might read it"
         return "not-a-row", detail
 
     def _make_row(self, values: Fields) -> Row:

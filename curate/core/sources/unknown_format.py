@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from curate.core.rows.formats.format import Fields
-from curate.core.rows.formats.pairs import as_yaml, find_messages, guess_map, left_over, map_line
+from curate.core.rows.formats.guess import as_yaml, find_messages, guess_map, left_over, map_line
+from curate.core.rows.formats.pairs import ASKED, find_pair, lowered
 from curate.core.rows.formats.registry import FORMATS, find_format
 from curate.core.sources.record import Record
 from curate.core.sources.records_within import EVERY, records_within
@@ -20,26 +21,37 @@ def unknown_format(record: Fields) -> str:
     """Why the record can't be read, and the line of the recipe that most likely reads such ones."""
     keys = _shown([*record])
     start = f"the keys {keys} are those of no format ({', '.join(FORMATS)})"
-    if find_messages(record) is None and (at := _guess_at(record)) is not None:
-        inner = next(records_within(Record(1, 0, msgspec.json.encode(record)), at))
-        fields = msgspec.json.decode(inner.raw)
-        form = find_format(fields)
-        fields_map = None if form is not None else guess_map(fields)
-        if form is not None or fields_map is not None:
-            more = f", {map_line(fields_map)}" if fields_map is not None else ""
-            return f"{start}. Records stand within this one, which this in the source reads: `at: {as_yaml(at)}{more}`"
+    if (inner := _records_within(record)) is not None:
+        return f"{start}. Records stand within this one, which this in the source reads: `{inner}`"
     if any(_PROSE.search(key) for key in record):
         return f"{start}, and look like values: does the file lack its header line?"
     if (found := guess_map(record)) is None:
         return f"{start}, and it has no question with an answer: name an `adapter`, a function that makes rows of it"
     left = left_over(found, record)
     kept = f"; {_shown(left)} then {'stay' if len(left) > 1 else 'stays'} in meta" if left else ""
-    return f"{start}. This in the source reads it: `{map_line(found)}`{kept}"
+    known = "messages" in found or find_pair(record) is not None
+    reads = "reads it" if known else "reads it, if these are what is asked and what is answered"
+    return f"{start}. This in the source {reads}: `{map_line(found)}`{kept}"
 
 
 def _shown(keys: list[str]) -> str:
     more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
-    return ", ".join(sorted(keys)[:_SHOWN_KEYS]) + more
+    return ", ".join(key or '""' for key in sorted(keys)[:_SHOWN_KEYS]) + more
+
+
+def _records_within(record: Fields) -> str | None:
+    """What reads the records that stand within this one, where it is no record itself."""
+    at = None if find_messages(record) is not None else _guess_at(record)
+    if at is None:
+        return None
+    first = next(records_within(Record(1, 0, msgspec.json.encode(record)), at))
+    fields = msgspec.json.decode(first.raw)
+    if isinstance(fields, dict) and find_format(fields) is not None:
+        return f"at: {as_yaml(at)}"
+    beside = {} if at == EVERY else {key: value for key, value in record.items() if key != at}
+    is_asked = any(name in ASKED for name in lowered(beside))
+    fields_map = guess_map(fields) if isinstance(fields, dict) and not is_asked else None
+    return None if fields_map is None else f"at: {as_yaml(at)}, {map_line(fields_map)}"
 
 
 def _guess_at(record: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,6 @@
 """Roles, order and content: is the row a conversation that ends in an answer?"""
 
-from curate.core.rows.formats.pairs import ANSWER_NAMES, map_line
+from curate.core.rows.formats.guess import ANSWER_NAMES, map_line
 from curate.core.rows.row import SCENE, Message, Row
 from curate.recipe.rule_ids import RULES, Fault
 

@@ -1,16 +1,16 @@
 """The parts that a conversation is put together from, as records hold them: earlier turns, choices, calls."""
 
 import string
-from typing import Any
 
 import msgspec
 
 from curate.core.digests import canonical_json
 from curate.core.rows.formats.format import ROLES, Fields, UnfitError, as_text
 
-# Who speaks in a pair of an earlier turn that is an object.
+# What a turn that is an object calls those who speak, and keys of messages that say something.
 _ASKS = ("user", "human", "question", "query", "prompt", "input", "instruction")
 _ANSWERS = ("assistant", "bot", "answer", "response", "completion", "output")
+_SAID = frozenset({"content", "parts", "value", "tool_calls", "function_call"})
 
 
 def as_json_list(value: object) -> object:
@@ -25,15 +25,37 @@ def as_json_list(value: object) -> object:
 
 def is_messages(value: object) -> bool:
     """Is the value a list of messages, each with who speaks and something said?"""
-    if not isinstance(value, list) or not value:
-        return False
-    return all(isinstance(item, dict) and ("role" in item or ("from" in item and "value" in item)) for item in value)
+    return isinstance(value, list) and bool(value) and all(_is_message(item) for item in value)
+
+
+def _is_message(item: object) -> bool:
+    return isinstance(item, dict) and (
+        ("role" in item and bool(_SAID & item.keys())) or {"from", "value"} <= item.keys()
+    )
 
 
 def as_message_list(value: object) -> list[Fields] | None:
-    """The messages that a value holds, as a list or its JSON text; None where it is something else."""
+    """The messages that a value holds: a list of them, or of turns as objects, or JSON text of one; None for others."""
     value = as_json_list(value)
-    return [*value] if isinstance(value, list) and is_messages(value) else None
+    if not isinstance(value, list) or not value:
+        return None
+    if is_messages(value):
+        return [*value]
+    turns = [_turn(item) for item in value]
+    return [message for turn in turns if turn is not None for message in turn] if all(turns) else None
+
+
+def _turn(item: object) -> list[Fields] | None:
+    """The messages of a turn that is an object: what was asked and answered, behind its system prompt."""
+    if not isinstance(item, dict):
+        return None
+    asked, answered = (next((key for key in keys if key in item), None) for keys in (_ASKS, _ANSWERS))
+    if asked is None or answered is None or not item.keys() <= {asked, answered, "system"}:
+        return None
+    spoken = (("system", item.get("system")), ("user", item[asked]), ("assistant", item[answered]))
+    if not all(isinstance(text, str) or (role == "system" and text is None) for role, text in spoken):
+        return None
+    return [{"role": role, "content": text} for role, text in spoken if role != "system" or text]
 
 
 def role_of(message: Fields) -> object:
@@ -58,20 +80,11 @@ def as_history(value: object, name: str) -> list[Fields]:
         raise UnfitError(f"{name} is not a list of pairs or messages")
     turns: list[Fields] = []
     for pair in value:
-        asked, answered = _pair(pair, name)
-        turns += [{"role": "user", "content": as_text(asked, name)}]
-        turns += [{"role": "assistant", "content": as_text(answered, name)}]
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise UnfitError(f"{name} is not a list of pairs or messages")
+        turns += [{"role": "user", "content": as_text(pair[0], name)}]
+        turns += [{"role": "assistant", "content": as_text(pair[1], name)}]
     return turns
-
-
-def _pair(pair: object, name: str) -> tuple[Any, Any]:
-    if isinstance(pair, list) and len(pair) == 2:
-        return pair[0], pair[1]
-    if isinstance(pair, dict):
-        asked, answered = (next((pair[key] for key in keys if key in pair), None) for keys in (_ASKS, _ANSWERS))
-        if asked is not None and answered is not None and len(pair) == 2:
-            return asked, answered
-    raise UnfitError(f"{name} is not a list of pairs")
 
 
 def as_choices(value: object, name: str) -> tuple[str, list[str], list[str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from curate.core.rows.formats.chat import CHAT
-from curate.core.rows.formats.conversation import as_json_list, is_messages
+from curate.core.rows.formats.conversation import as_json_list, as_message_list, is_messages
 from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.function_calls import GLAIVE, XLAM
 from curate.core.rows.formats.instructions import ALPACA, DOLLY, INPUT_OUTPUT, PROMPT_COMPLETION
@@ -30,8 +30,9 @@ def as_record(value: object) -> object:
         return {"messages": value}
     if isinstance(value, dict):
         for key in _CONVERSATIONS:
-            if isinstance(value.get(key), str):
-                value = {**value, key: as_json_list(value[key])}
+            given = as_json_list(value.get(key))
+            talk = given if is_messages(given) else as_message_list(given) or given
+            value = value if talk is value.get(key) else {**value, key: talk}
     return value
 
 

@@ -102,6 +102,12 @@ def test_the_system_prompt_beside_messages_goes_first() -> None:
     assert messages(record, messages="talk", system="sys") == [("system", "s"), ("user", "q")]
 
 
+def test_turns_that_are_objects_are_messages() -> None:
+    talk = [{"system": "s", "input": "q1", "output": "a1"}, {"input": "q2", "output": "a2"}]
+    whole = [("system", "s"), ("user", "q1"), ("assistant", "a1"), ("user", "q2"), ("assistant", "a2")]
+    assert messages({"talk": talk}, messages="talk") == whole
+
+
 PAIRS_OF_TURNS = [["q1", "a1"]]
 MESSAGES = [{"role": "user", "content": "q1"}, {"role": "assistant", "content": "a1"}]
 

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.core.rows.formats.pairs import guess_map, map_line
+from curate.core.rows.formats.guess import guess_map, map_line
 from curate.core.rows.formats.registry import find_format
 from curate.core.sources.source import Source
 from curate.table.rejections import Rejection
@@ -75,6 +75,7 @@ def test_choices_belong_to_the_question_and_the_key_to_the_answer(tmp_path: Path
         {"question": ASKED, "answer": ["One.", "Two."]},
         {"question": {"text": ASKED}, "answer": TOLD},
         {"context": {"pages": []}, "question": ASKED, "answer": TOLD},
+        {"history": "He asked for a bird.", "question": ASKED, "answer": TOLD},
         {"text": ASKED, "label": "bird"},
         {"document": ASKED, "summary": TOLD},
         {"source": ASKED, "target_text": TOLD},
@@ -94,6 +95,15 @@ def test_what_can_be_read_two_ways_is_not_guessed_at(record: dict[str, Any]) -> 
         ({"question": ASKED, "answer": [TOLD, "An owl."]}, "map: {prompt: question, answer: answer.0}"),
         ({"data": {"ask": ASKED, "tell": TOLD}}, "map: {prompt: data.ask, answer: data.tell}"),
         ({"riddle": ASKED, "told": TOLD, "date": "2020"}, "map: {prompt: riddle, answer: told}"),
+        ({"expected_answer": TOLD, "user_question": ASKED}, "map: {prompt: user_question, answer: expected_answer}"),
+        (
+            {"history": "He asked.", "question": ASKED, "answer": TOLD},
+            'map: {prompt: "{history}\\n\\n{question}", answer: answer}',
+        ),
+        (
+            {"system": "s", "conversation": [{"human": ASKED, "assistant": TOLD}]},
+            "map: {system: system, messages: conversation}",
+        ),
         (
             {"context": "A poem.", "question": ASKED, "answer": TOLD, "solution": "x"},
             'map: {prompt: "{context}\\n\\n{question}", answer: answer}',
@@ -131,6 +141,11 @@ def test_what_the_line_leaves_is_named(tmp_path: Path) -> None:
     ("record", "said"),
     [
         ({"text": "Just a story."}, "`adapter`"),
+        ({"rpm": "12.5", "volts": "3"}, "`adapter`"),
+        (
+            {"about": "Two birds", "cases": [{"riddle": ASKED, "told": TOLD}]},
+            "`at: cases, map: {prompt: riddle, answer: told}`",
+        ),
         ({"What is a quay?": "x", "A place for ships to land.": "y"}, "header line"),
         ({"data": [{"question": "q", "answer": "a"}], "version": 2}, "`at: data`"),
         ({"x.json": {"problem": "q", "solution": "a"}, "y.json": {"problem": "r", "solution": "b"}}, '`at: "*"`'),
