@@ -1,5 +1,6 @@
 """The parts that a conversation is put together from, as records hold them: earlier turns, choices, calls."""
 
+import ast
 import string
 
 import msgspec
@@ -10,6 +11,7 @@ from curate.core.rows.formats.format import ROLES, Fields, UnfitError, as_text
 # What a turn that is an object calls those who speak, and keys of messages that say something.
 _ASKS = ("user", "human", "question", "query", "prompt", "input", "instruction")
 _ANSWERS = ("assistant", "bot", "answer", "response", "completion", "output")
+_LONGEST_PYTHON = 1 << 20  # parsing Python takes a hundred times the memory of the text
 _SAID = frozenset({"content", "parts", "value", "tool_calls", "function_call"})
 
 
@@ -20,7 +22,17 @@ def as_json_list(value: object) -> object:
     try:
         return msgspec.json.decode(value)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return value
+        return _as_python_list(value)
+
+
+def _as_python_list(text: str) -> object:
+    """A list of objects as Python prints it, which is how pandas writes one to CSV; other text as it is."""
+    if not text.lstrip().startswith(("[{'", '[{"')) or len(text) > _LONGEST_PYTHON:
+        return text
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return text
 
 
 def is_messages(value: object) -> bool:
@@ -34,13 +46,18 @@ def _is_message(item: object) -> bool:
     )
 
 
-def as_message_list(value: object) -> list[Fields] | None:
-    """The messages that a value holds: a list of them, or of turns as objects, or JSON text of one; None for others."""
+def as_message_list(value: object, *, can_alternate: bool = False) -> list[Fields] | None:
+    """The messages that a value holds: a list of them, or of turns as objects, or JSON text of one; None for others.
+
+    `can_alternate`: a list of texts is what user and assistant say in turn.
+    """
     value = as_json_list(value)
     if not isinstance(value, list) or not value:
         return None
     if is_messages(value):
         return [*value]
+    if can_alternate and len(value) > 1 and all(isinstance(item, str) for item in value):
+        return [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(value)]
     turns = [_turn(item) for item in value]
     return [message for turn in turns if turn is not None for message in turn] if all(turns) else None
 

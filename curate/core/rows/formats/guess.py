@@ -23,10 +23,11 @@ _LIKELY_ANSWERED = (
 _CONVERSATIONS = ("conversation", "conversations", "turns", "dialog", "dialogue", "rounds", "chat")
 # Names of what is no text to learn from, however long it is.
 _NO_TEXT = re.compile(
-    r"(?:^|[._-])(?:id|idx|index|uuid|guid|url|uri|link|hash|path|file|filename|schema|version|model|type|format|count"
-    r"|score|confidence|date|datetime|time|timestamp|created|lang|language|locale|split)$|_at$|Id$|^\$"
+    r"(?:^|[._-])(?:id|idx|index|uuid|guid|url|uri|link|hash|path|file|filename|version|model|type|format|count"
+    r"|score|confidence|start|end|offset|position|date|datetime|time|timestamp|created|lang|language|locale|split)$|_at$|Id$|^\$"
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_IN_LIST = re.compile(r"\.\d+(?:\.|$)")
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w .-]*\w)?")
 _RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 _DEPTH = 3
@@ -56,9 +57,21 @@ def guess_map(record: Mapping[str, Any]) -> dict[str, str] | None:
     answer = _best(rest, _LIKELY_ANSWERED) or next((key for key in reversed(rest) if key in words), None)
     if prompt is None or answer is None:
         return None
-    contexts = [key for key in rest if _name(key) in (*CONTEXT, "input", "history") and key != answer]
+    contexts = [key for key in words if key not in (prompt, answer) and _stands_above(key)]
     keys = [prompt, *contexts] if _name(prompt) == "instruction" else [*contexts, prompt]
     return {**beside, "prompt": joined(keys), "answer": answer}
+
+
+def _stands_above(path: str) -> bool:
+    """Is it what a question is about, by its name?"""
+    if _IN_LIST.search(path):  # one of several
+        return False
+    return _name(path).lower() in ("input", "history", "schema") or any(word in CONTEXT for word in _words(path))
+
+
+def _words(path: str) -> list[str]:
+    """The words that the keys of a path are made of, in small letters and without the s of plurals."""
+    return [word.lower().removesuffix("s") for word in _WORDS.findall(path)]
 
 
 def _name(path: str) -> str:
@@ -71,12 +84,12 @@ def _best(texts: Mapping[str, Any], likely: tuple[str, ...]) -> str | None:
     ranked = []
     for number, path in enumerate(texts):
         name = _name(path)
-        words = [word.lower() for word in _WORDS.findall(name)]
+        is_number = not isinstance(texts[path], str)
         if name.lower() in likely:
-            ranked.append((likely.index(name.lower()), number, path))
-        elif found := [likely.index(word) for word in words if word in likely and len(word) > 1]:
-            ranked.append((len(likely) + min(found), number, path))
-    return min(ranked)[2] if ranked else None
+            ranked.append((likely.index(name.lower()), is_number, number, path))
+        elif found := [likely.index(word) for word in _words(path) if word in likely and len(word) > 1]:
+            ranked.append((len(likely) + min(found), is_number, number, path))
+    return min(ranked)[3] if ranked else None
 
 
 def _is_path(key: str) -> bool:

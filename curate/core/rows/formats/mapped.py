@@ -43,7 +43,7 @@ def map_values(fields: Mapping[str, str], record: Fields) -> Fields:
         values["tools"] = [as_function_tool(tool) for tool in values["tools"]]
     if "rejected" in fields:
         if "rejected" not in given:
-            raise UnfitError(f"there is no {fields['rejected']} to take the rejected answer from")
+            raise UnfitError(f"{fields['rejected']} is missing: there is no rejected answer")
         values["meta"] = {"rejected": given["rejected"]}
     return values
 
@@ -75,12 +75,12 @@ def _messages(given: Fields, fields: Mapping[str, str]) -> list[Fields]:
 def _question(given: Fields, fields: Mapping[str, str]) -> list[Fields]:
     """The prompt's turn, or the messages that stand in its place."""
     name = "messages" if "messages" in fields else "prompt"
-    if (talk := as_message_list(given.get(name))) is not None:
+    if (talk := as_message_list(given.get(name), can_alternate=name == "messages")) is not None:
         return talk
     if name == "messages":
         raise UnfitError(f"{fields[name]} is {_kind(given.get(name))}, not a list of messages")
     if name not in given:
-        raise UnfitError(f"there is no {fields[name]} to take the prompt from")
+        raise UnfitError(f"{fields[name]} is missing or empty: there is no prompt")
     return [{"role": "user", "content": _text(given[name])}]
 
 
@@ -95,7 +95,7 @@ def _add_answer(messages: list[Fields], answer: str | None, given: Fields, field
         turn["tool_calls"] = calls
     if role_of(messages[-1]) != "assistant":
         if "content" not in turn and "tool_calls" not in turn and "prompt" in fields:
-            raise UnfitError(f"there is no {fields.get('answer', fields.get('tool_calls'))} to take the answer from")
+            raise UnfitError(f"{fields.get('answer') or fields['tool_calls']} is missing or empty: there is no answer")
         messages += [turn] if len(turn) > 1 else []
     elif answer is not None and messages[-1].get("content", messages[-1].get("value")) != answer:
         raise UnfitError(f"the messages end with an answer, and {fields['answer']} holds another one")

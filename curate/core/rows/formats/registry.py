@@ -31,7 +31,7 @@ def as_record(value: object) -> object:
     if isinstance(value, dict):
         for key in _CONVERSATIONS:
             given = as_json_list(value.get(key))
-            talk = given if is_messages(given) else as_message_list(given) or given
+            talk = given if is_messages(given) else as_message_list(given, can_alternate=True) or given
             value = value if talk is value.get(key) else {**value, key: talk}
     return value
 

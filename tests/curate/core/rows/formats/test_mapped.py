@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.core.errors import ConfigError
 from curate.core.rows.formats.mapped import mapped, unused
 from curate.core.sources.source import FieldMap
 from curate.table.rejections import Rejection
@@ -67,7 +68,7 @@ def test_a_template_of_nothing_is_a_missing_prompt(tmp_path: Path) -> None:
     fields = {"prompt": "{ask}\n\n{body}", "answer": "told"}
     (rejection,) = read(tmp_path, {"ask": "", "told": "a"}, map=fields)
     assert isinstance(rejection, Rejection)
-    assert (rejection.reason, "to take the prompt from" in rejection.detail) == ("not-a-row", True)
+    assert (rejection.reason, "there is no prompt" in rejection.detail) == ("not-a-row", True)
 
 
 @pytest.mark.parametrize("system", [None, "", "  ", "absent"])
@@ -100,6 +101,16 @@ def test_messages_that_end_with_an_answer_get_no_second_one(tmp_path: Path) -> N
 def test_the_system_prompt_beside_messages_goes_first() -> None:
     record = {"talk": TALK[1:], "sys": "s"}
     assert messages(record, messages="talk", system="sys") == [("system", "s"), ("user", "q")]
+
+
+def test_texts_are_what_user_and_assistant_say_in_turn() -> None:
+    assert messages({"talk": ["q", "a"]}, messages="talk") == [("user", "q"), ("assistant", "a")]
+
+
+def test_messages_as_python_prints_them_are_messages() -> None:
+    """Tables that pandas wrote have them so."""
+    talk = [{"role": "user", "content": "What's up?"}, {"role": "assistant", "content": 'A "cloud".'}]
+    assert messages({"talk": str(talk)}, messages="talk") == [("user", "What's up?"), ("assistant", 'A "cloud".')]
 
 
 def test_turns_that_are_objects_are_messages() -> None:
@@ -185,6 +196,14 @@ def test_calls_come_from_a_column(tmp_path: Path, calls: object) -> None:
 def test_a_rejected_answer_is_kept_as_preference_rows_have_it(tmp_path: Path) -> None:
     row = read_row(tmp_path, {"ask": "q", "told": "a", "bad": "b", "n": 1}, map={"rejected": "bad", **PAIR})
     assert row.meta == {"rejected": "b", "n": 1}
+
+
+def test_a_misspelled_key_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    record = {"subject": "s", "ask": "q", "told": "a"}
+    for fields in ({"prompt": "{subjct}\n\n{ask}", "answer": "told"}, {"system": "sujbect", **PAIR}):
+        with pytest.raises(ConfigError, match="did you mean subject"):
+            read(tmp_path, record, map=fields)
+    assert turns(read_row(tmp_path, record, map={"system": "sys", **PAIR})) == [("user", "q"), ("assistant", "a")]
 
 
 @pytest.mark.parametrize(

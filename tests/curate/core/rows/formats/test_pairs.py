@@ -95,6 +95,20 @@ def test_what_can_be_read_two_ways_is_not_guessed_at(record: dict[str, Any]) -> 
         ({"question": ASKED, "answer": [TOLD, "An owl."]}, "map: {prompt: question, answer: answer.0}"),
         ({"data": {"ask": ASKED, "tell": TOLD}}, "map: {prompt: data.ask, answer: data.tell}"),
         ({"riddle": ASKED, "told": TOLD, "date": "2020"}, "map: {prompt: riddle, answer: told}"),
+        (
+            {
+                "question": ASKED,
+                "title": "Birds",
+                "context": "A poem.",
+                "answers": {"answer_start": [4], "text": [TOLD]},
+            },
+            'map: {prompt: "{context}\\n\\n{question}", answer: answers.text.0}',
+        ),
+        (
+            {"sql_prompt": ASKED, "sql_context": "CREATE TABLE birds (name TEXT)", "sql": "SELECT name FROM birds"},
+            'map: {prompt: "{sql_context}\\n\\n{sql_prompt}", answer: sql}',
+        ),
+        ({"question": ASKED, "query": "SELECT 1", "db_id": "birds"}, "map: {prompt: question, answer: query}"),
         ({"expected_answer": TOLD, "user_question": ASKED}, "map: {prompt: user_question, answer: expected_answer}"),
         (
             {"history": "He asked.", "question": ASKED, "answer": TOLD},
