@@ -192,11 +192,14 @@ def _look_up(record: Any, path: str) -> Any:
 
 def unused(record: Fields, paths: Iterable[str]) -> Fields:
     """The record without the values at these paths; what stood beside one keeps its own path."""
-    left: Any = record
-    for path in paths:
+    spent = frozenset(paths)
+    left: Any = {key: value for key, value in record.items() if key not in spent}
+    for path in spent.difference(record):
         if _look_up(left, path) is not _MISSING:
             left = _without(left, path)
-    return left if isinstance(left, dict) else {}
+            if left is _MISSING:
+                return {}
+    return left  # type: ignore[no-any-return]  # an object, without some of its keys
 
 
 def _without(value: Any, path: str) -> Any:

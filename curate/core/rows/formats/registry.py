@@ -30,9 +30,10 @@ def as_record(value: object) -> object:
         return {"messages": value}
     if isinstance(value, dict):
         for key in _CONVERSATIONS:
-            given = as_json_list(value.get(key))
-            talk = given if is_messages(given) else as_message_list(given, can_alternate=True) or given
-            value = value if talk is value.get(key) else {**value, key: talk}
+            if value.get(key) and not is_messages(value[key]):
+                given = as_json_list(value[key])
+                talk = as_message_list(given, can_alternate=True) or given
+                value = value if talk is value[key] else {**value, key: talk}
     return value
 
 
