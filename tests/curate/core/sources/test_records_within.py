@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from curate.core.sources.record import Record
 from curate.core.sources.records import find_inputs
+from curate.core.sources.records_within import records_within
 from curate.core.sources.source import Source
 from curate.table.rejections import Rejection
 from curate.table.selection import RowRef
+from tests.curate.core.rows.formats.test_formats import json_values
 from tests.curate.row_makers import read_source
 
 pytestmark = pytest.mark.usefixtures("each_way_to_read")
@@ -91,3 +96,15 @@ def test_a_list_of_conversations_is_read_as_chat(tmp_path: Path) -> None:
 def test_a_path_that_is_none_is_refused(at: str) -> None:
     with pytest.raises(ValueError, match="no dotted path"):
         Source.model_validate({"name": "s", "path": "p", "at": at})
+
+
+@settings(max_examples=40)
+@given(json_values, st.lists(st.sampled_from(["*", "a", "0", "1"]), min_size=1, max_size=3), st.sampled_from([None, 1]))
+def test_any_value_has_records_within_or_says_that_it_has_none(value: Any, path: list[str], indent: int | None) -> None:
+    raw = json.dumps(value, indent=indent).encode()
+    found = [*records_within(Record(5, 100, raw), ".".join(path))]
+    assert found
+    for each in found:
+        assert 5 <= each.number <= 5 + raw.count(b"\n")
+        assert each.fault is None or (each.fault[0], each.raw, len(found)) == ("nothing-within", raw, 1)
+        json.loads(each.raw)

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.errors import ConfigError
 from curate.core.rows.formats.mapped import mapped, unused
-from curate.core.sources.source import FieldMap
+from curate.core.sources.record import Record
+from curate.core.sources.record_to_row import RowReader, Unread
+from curate.core.sources.source import FieldMap, Source
 from curate.table.rejections import Rejection
 from tests.curate.core.rows.formats.test_formats import json_values, read, read_row, turns
 
@@ -237,3 +240,38 @@ def test_nothing_is_lost_beside_a_path(record: dict[str, Any], parts: list[str])
     path, before = tuple(parts), leaves(record)
     after = leaves(unused(record, [".".join(path)] if path else []))
     assert after == {at: leaf for at, leaf in before.items() if not path or at[: len(path)] != path}
+
+
+paths = st.sampled_from(["a", "b", "c", "a.0", "b.x", "a.0.b", "{a}\n\n{b}", "{c.0}"])
+parts = json_values | st.sampled_from(
+    [
+        TALK,
+        TALK_TEXT,
+        [["q", "a"]],
+        [{"user": "q", "assistant": "a"}],
+        ["q", "a"],
+        [{"name": "f", "arguments": {}}],
+        '[{"name": "f"}]',
+        {"A": "red", "B": "blue"},
+        "[{'role': 'user', 'content': 'q'}]",
+        "[{",
+        "text",
+    ]
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcx"), parts, max_size=4),
+    st.dictionaries(st.sampled_from(sorted(FieldMap.model_fields)), paths, max_size=6),
+    st.booleans(),
+)
+def test_any_map_of_any_record_gives_a_row_or_a_reason(
+    record: dict[str, Any], fields: dict[str, str], has_prompt: bool
+) -> None:
+    opening = {"prompt": "a", "answer": "b"} if has_prompt else {"messages": "a"}
+    beside = {name: path for name, path in fields.items() if name not in ("messages", "prompt", "choices")}
+    source = Source.model_validate({"name": "s", "path": "p", "map": {**beside, **opening}})
+    assert source.map is not None
+    reader = RowReader(source, mapped(source.map.model_dump(exclude_none=True)), None, {})
+    found = reader.find(Record(1, 0, msgspec.json.encode(record)))
+    assert isinstance(found, Unread) or found[0].messages
