@@ -116,7 +116,7 @@ def evaluate(scratch: Scratch, scorer: str, *contenders: dict[str, Any]) -> dict
 def test_a_source_format(scratch: Scratch) -> None:
     scratch.add("source format")
 
-    records = [{"question": f"why {number}", "answer": "because", "topic": "t"} for number in range(9)]
+    records = [{"ask": f"why {number}", "tell": "because", "topic": "t"} for number in range(9)]
     scratch.write("more.jsonl", *records[:1])
     sources = [{"name": "rows", "path": "rows.jsonl"}, {"name": "more", "path": "more.jsonl", "format": "qa"}]
     manifest = build(scratch, records, sources=sources)

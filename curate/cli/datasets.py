@@ -21,20 +21,31 @@ _INCONCLUSIVE = 6
 def stats(paths: tuple[str, ...], form: str | None, as_json: bool) -> int:
     """Say what is in FILES: rows, lengths, labels, sources, duplicates, and what so many rows are good for.
 
+    Of what could not be read it says why; exit code 1 where that is everything.
+
     \b
     Examples:
       curate stats rows.jsonl
       curate stats demo/dataset/train.jsonl --json
     """
     from curate.build.one_stage import read_rows
+    from curate.core.sources.row_readers import UNKNOWN
     from curate.report.statistics import measure
 
     found = measure(read_rows(paths, {"dedup": {"on": "conversation"}}, form=form))
     if as_json:
         print_json(found)
-        return 0
+        return int(not found["rows"])
     unit = ("rows", "unreadable", "exact_duplicates", "near_duplicates")
     print_table(["", "rows"], [[name.replace("_", " "), found[name]] for name in unit])
+    for name, files in found["formats"].items():
+        how = "in no known format" if name == UNKNOWN else f"read as {name}"
+        click.echo(f"{files} {'file' if files == 1 else 'files'} {how}")
+    for why in found["unread"]:
+        click.echo(f"{why['reason']} {why['records']}: {why['first']}")
+    if not found["rows"]:
+        warn("no row could be read")
+        return 1
     click.echo()
     names = ("min", "median", "p90", "max", "mean")
     print_table(

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curate.core.errors import ConfigError, os_errors
+from curate.core.unknown_keys import unknown_key
 from curate.core.yaml_text import MAX_CHARACTERS, KeyPath, parse_yaml
 
 M = TypeVar("M", bound="Config")
@@ -39,7 +40,7 @@ def parse_config(text: str, model: type[M], path: Path) -> M:
     try:
         config = model.model_validate(given.value)
     except ValidationError as error:
-        faults += [_describe(fault, given.lines, path) for fault in error.errors(include_url=False)]
+        faults += [_describe(fault, model, given.lines, path) for fault in error.errors(include_url=False)]
     else:
         if not faults:
             return config
@@ -50,13 +51,13 @@ def parse_config(text: str, model: type[M], path: Path) -> M:
     raise ConfigError("\n".join([f"{count} in {path}", *shown]), fix="correct the file")
 
 
-def _describe(fault: Any, lines: dict[KeyPath, int], path: Path) -> str:
+def _describe(fault: Any, model: type[BaseModel], lines: dict[KeyPath, int], path: Path) -> str:
     keys: KeyPath = fault["loc"]
     # pydantic adds the names of union members to the path; the longest part that is in the file is the place.
     place = next((keys[:n] for n in range(len(keys), -1, -1) if keys[:n] in lines), ())
     message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
-        message = "unknown key"
+        message = unknown_key(model, keys)
     elif fault["type"] == "missing":
         message = "missing"
     elif fault["type"] == "union_tag_not_found":

@@ -41,15 +41,15 @@ def read_rows(
     unread: list[UnreadRecord] = []
     read: list[Record] = []
     for record in records:
-        found = reader.find(record)
-        if isinstance(found, Unread):
-            unread.append(UnreadRecord(record.number, record.offset, record.raw, *found))
-            continue
-        row, is_verbatim = found
-        if not is_verbatim:
-            new.append((len(rows), row))
-        rows.append(row)
-        read.append(record)
+        for found in reader.find_all(record):
+            if isinstance(found, Unread):
+                unread.append(UnreadRecord(record.number, record.offset, record.raw, *found))
+                continue
+            row, is_verbatim = found
+            if not is_verbatim:
+                new.append((len(rows), row))
+            rows.append(row)
+            read.append(record)
     sizes = np.array([len(record.raw) for record in read], np.int64)
     starts = np.array([record.start for record in read], np.int64)
     if not in_file:

@@ -16,8 +16,8 @@ from curate.core.sources.json_values import read_json_lines
 from curate.core.sources.known_folders import index_folder
 from curate.core.sources.record import MAX_LINE_BYTES, Record
 from curate.core.sources.record_to_row import STAGE, Adapter, Joined
-from curate.core.sources.records import Input, find_inputs, is_plain_lines, read_records
-from curate.core.sources.row_readers import load_adapter, load_joined, make_reader, pinned
+from curate.core.sources.records import Input, find_inputs, is_plain_lines
+from curate.core.sources.row_readers import load_adapter, load_joined, make_reader, pinned, records_of
 from curate.core.sources.source import Source
 from curate.core.worker_processes import Workers, workers
 from curate.read.chunk_rows import read_rows
@@ -65,7 +65,7 @@ class ChunkReader:
     def read(self, chunk: Chunk, adapter: Adapter | None = None, joined: Joined | None = None) -> ChunkColumns:
         """The columns of a chunk."""
         reader = make_reader(chunk.source, chunk.input, adapter, joined or {})
-        if self._is_fast:
+        if self._is_fast and adapter is None:  # a function may make several rows of a record
             from curate.read.fast.read import read_fast
 
             return read_fast(chunk.source, _fast_lines(chunk), reader, self.makers, self.spool)
@@ -122,7 +122,8 @@ class SourceReader:
         alone = adapter is not None or bool(joined)  # functions may remember what they saw, so order is theirs
         for given in inputs:
             found = pinned(source, given)
-            file = SourceBytes(found.path) if is_plain_lines(found.path, source.layout) else None
+            is_lines = source.at is None and is_plain_lines(found.path, source.layout)
+            file = SourceBytes(found.path) if is_lines else None
             if file is not None:
                 self._files.append(file)
             made: Iterator[tuple[Chunk, ChunkColumns]]
@@ -177,7 +178,7 @@ def _cut(source: Source, found: Input, chunk_bytes: int) -> Iterator[Chunk]:
 
 def _packed(source: Source, found: Input) -> Iterator[Chunk]:
     """Chunks of records that have to be unpacked in one go."""
-    records = read_records(found.path, source.layout)
+    records = records_of(source, found.path)
     while some := list(itertools.islice(records, _CHUNK_RECORDS)):
         yield Chunk(source, found, records=some)
 

@@ -12,7 +12,7 @@ def detected_formats(manifest: Manifest) -> list[str]:
     files = [item for item in manifest.inputs if item.kind == "source" and item.name in open_sources]
     found = dict.fromkeys((item.name, item.format) for item in files)
     return [
-        f"{name}: no known format fits its first records: name a `map` or an `adapter`"
+        f"{name}: no known format fits its first records: rejected.jsonl says which `map` reads them"
         if form == UNKNOWN
         else f"{name}: read as {form}; pin it with `format: {form}`"
         for name, form in found

@@ -2,14 +2,19 @@
 
 from array import array
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from curate.build.one_stage import Given, run_named
 from curate.build.stages import DUPLICATES
 from curate.core.rows.row_text import chosen_text
+from curate.core.sources.records import find_inputs
+from curate.core.sources.row_readers import pinned
 from curate.report.sizes import advice, lengths
 from curate.table.class_of_row import count_words
+from curate.table.rejections import Rejections
 from curate.table.row_table import NO_VALUE
+from curate.table.stage import Context
 
 _PARTS = {"conversation": "conversation", "prompt": "prompt", "answer": "answer"}
 _FIELDS = ("label", "source", "origin")
@@ -31,14 +36,32 @@ def measure(given: Given) -> dict[str, Any]:
     exact, near = reasons.get("exact-duplicate", 0), reasons.get("near-duplicate", 0)
     return {
         "rows": total,
+        "formats": _formats(given.context),
         "unreadable": len(given.unread),
+        "unread": _unread(given.unread),
         "exact_duplicates": exact,
         "near_duplicates": near,
         "duplicate_share": round((exact + near) / total, 4) if total else 0.0,
         "lengths": {part: lengths(counts) for part, counts in words.items()},
         "classes": {field: _commonest(counts) for field, counts in classes.items()},
-        "advice": advice(total - exact - near),
+        "advice": advice(total - exact - near) if total else [],
     }
+
+
+def _formats(context: Context) -> dict[str, int]:
+    """How many files are read in each format."""
+    (source,) = context.recipe.sources
+    files = (found for path in source.paths for found in find_inputs(path, Path()))
+    return dict(Counter(str(pinned(source, found).format) for found in files))
+
+
+def _unread(rejections: Rejections) -> list[dict[str, Any]]:
+    """Why records could not be read: each reason with how many there are and the first of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in rejections:
+        first = {"reason": each.reason, "records": 0, "first": f"{each.path}:{each.line}: {each.detail}"}
+        found.setdefault(each.reason, first)["records"] += 1
+    return sorted(found.values(), key=lambda reason: -reason["records"])
 
 
 def _commonest(counts: Counter[str]) -> dict[str, int]:

@@ -1,11 +1,11 @@
-"""Questions with an answer: records of `question` and `answer`."""
+"""Questions with an answer: records of `ask` and `tell`."""
 
 from curate.core.rows.formats.format import Fields, Format, as_turns, without
 
 
 def _convert(record: Fields) -> Fields:
-    turns = [*as_turns(record["question"], "user", "question"), *as_turns(record["answer"], "assistant", "answer")]
-    return {**without(record, ("question", "answer")), "messages": turns}
+    turns = [*as_turns(record["ask"], "user", "ask"), *as_turns(record["tell"], "assistant", "tell")]
+    return {**without(record, ("ask", "tell")), "messages": turns}
 
 
-QA = Format("qa", "question, answer", lambda record: {"question", "answer"} <= record.keys(), _convert)
+QA = Format("qa", "ask, tell", lambda record: {"ask", "tell"} <= record.keys(), _convert)

@@ -4,19 +4,21 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.formats.format import Fields, Format, UnfitError
-from curate.core.rows.formats.registry import FORMATS, find_format
+from curate.core.rows.formats.guess import guess_map, map_line
+from curate.core.rows.formats.registry import FORMATS, as_record, find_format
 from curate.core.rows.row import Message, Origin, Row, content_id
 from curate.core.sources.json_values import explain
 from curate.core.sources.record import Record
 from curate.core.sources.repeated_keys import may_repeat, repeated_key
 from curate.core.sources.source import Source
+from curate.core.sources.unknown_format import unknown_format
 
 STAGE = "read"
 UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -29,7 +31,7 @@ _NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(?:NaN|-?Infinity)\b")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ROW_KEYS = frozenset(Row.__struct_fields__)
 _TEXT_KEYS = ("id", "label", "source", "group")
-Adapter = Callable[[dict[str, Any]], Any]
+Adapter = Callable[[Any], Any]
 Joined = Mapping[str, Mapping[str, dict[str, Any]]]
 
 
@@ -69,13 +71,24 @@ class RowReader:
         self.direct = form is CHAT and adapter is None and not joined
         """Are records rows as they are, so that what fits (`curate.read.fast.chat_lines`) needs no closer look?"""
 
+    def find_all(self, record: Record) -> Iterator[tuple[Row, bool] | Unread]:
+        """What `find` returns, for each row that an adapter makes of the record."""
+        if self._adapter is None:
+            yield self.find(record)
+        elif record.fault is not None:
+            yield Unread(*record.fault)
+        else:
+            for found in self._adapted(record, self._adapter):
+                yield found if isinstance(found, Unread) else (found, False)
+
     def find(self, record: Record) -> tuple[Row, bool] | Unread:
         """The record's row and whether its bytes are the row's line as they are, or why it is none."""
         if record.fault is not None:
             return Unread(*record.fault)
         if self.direct and record.fields is None and (found := self._read_row(record.raw)) is not None:
             return found
-        found_row = self._read_fields(record)
+        given = self._given(record)
+        found_row = given if isinstance(given, Unread) else self._checked(given)
         return found_row if isinstance(found_row, Unread) else (found_row, False)
 
     def _read_row(self, raw: bytes) -> tuple[Row, bool] | None:
@@ -111,48 +124,66 @@ class RowReader:
         same = bool(given.id) and row.label == given.label and row.source == given.source and same_origin
         return row, same and b"\n" not in raw
 
-    def _read_fields(self, record: Record) -> Row | Unread:
-        raw = record.raw
-        given: str | None = None
-
-        def no(reason: str, detail: str) -> Unread:
-            return Unread(reason, detail, given)
-
+    def _given(self, record: Record) -> Any:
+        """What the record holds, with what is joined to it, or why it can't be read."""
         fields: Any = record.fields
         if fields is None:
             try:
-                fields = msgspec.json.decode(raw)
+                fields = msgspec.json.decode(record.raw)
             except UNREADABLE as error:
-                return no(*_why_unreadable(raw, error))
-        if not isinstance(fields, dict):
-            return no("not-an-object", f"the line holds a {type(fields).__name__}, not an object with keys")
-        given = fields["id"] if isinstance(fields.get("id"), str) else None
-        if fault := _excess(fields) or _repeated(record):
-            return no(*fault)
-        for key, join in self._source.join.items():
-            partner = self._joined[key].get(str(fields.get(join.on)))
-            if partner is None:
-                return no("join-missing", f"{join.path} has no record with {join.on} {fields.get(join.on)!r}")
-            fields[key] = partner
-        if self._adapter is not None:
-            try:
-                fields = self._adapter(fields)
-            except Exception as error:  # noqa: BLE001 - a user's function can raise anything; the job goes on
-                return no("adapter-failed", f"{type(error).__name__}: {error}")
-            if fields is None:
-                return no("adapter-returned-none", f"{self._source.adapter} left this record out")
+                return Unread(*_why_unreadable(record.raw, error))
+        if self._adapter is None:
+            fields = as_record(fields)
             if not isinstance(fields, dict):
-                return no("adapter-failed", f"returned a {type(fields).__name__}, not a dict")
-            if fault := _excess(fields):
-                return no(*fault)
+                held = f"the line holds a {type(fields).__name__}, not an object with keys"
+                return Unread("not-an-object", f"{held}: an `adapter` can make a row of it")
+        if fault := _excess(fields) or _repeated(record):
+            return Unread(*fault, _id_of(fields))
+        for key, join in self._source.join.items():
+            value = fields.get(join.on) if isinstance(fields, dict) else None
+            partner = self._joined[key].get(str(value))
+            if partner is None:
+                return Unread("join-missing", f"{join.path} has no record with {join.on} {value!r}", _id_of(fields))
+            fields[key] = partner
+        return fields
+
+    def _adapted(self, record: Record, adapter: Adapter) -> Iterator[Row | Unread]:
+        """The rows that an adapter makes of a record: one, several, or none, which is a reason of its own."""
+        given = self._given(record)
+        if isinstance(given, Unread):
+            yield given
+            return
+        given_id = _id_of(given)
+        try:
+            made = adapter(given)
+            if isinstance(made, tuple | Iterator):
+                made = list(made)
+        except Exception as error:  # noqa: BLE001 - a user's function can raise anything; the job goes on
+            yield Unread("adapter-failed", f"{type(error).__name__}: {error}", given_id)
+            return
+        if made is None or made == []:
+            yield Unread("adapter-returned-none", f"{self._source.adapter} left this record out", given_id)
+            return
+        for number, fields in enumerate(made, start=1) if isinstance(made, list) else [(0, made)]:
+            if not isinstance(fields, dict):
+                which = f"item {number} of what it returned is" if number else "returned"
+                yield Unread("adapter-failed", f"{which} a {type(fields).__name__}, not a dict", given_id)
+            elif fault := _excess(fields):
+                yield Unread(*fault, given_id)
+            else:
+                yield self._checked(fields, given_id)
+
+    def _checked(self, fields: Fields, given_id: str | None = None) -> Row | Unread:
+        """The row that these fields are, or why they are none."""
+        name = given_id or _id_of(fields)
         try:
             return self._make_row(self._converted(fields))
         except UnfitError as error:
-            return no(*self._why_unfit(fields, str(error)))
+            return Unread(*self._why_unfit(fields, str(error)), name)
         except KeyError as error:  # of a format that takes for granted what this record doesn't have
-            return no(*self._why_unfit(fields, f"{error.args[0]} is missing"))
+            return Unread(*self._why_unfit(fields, f"{error.args[0]} is missing"), name)
         except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, OverflowError) as error:
-            return no("not-a-row", str(error))
+            return Unread("not-a-row", str(error), name)
 
     def _named(self, own: str | None, meta: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The name of a row's source, and its meta with what it calls its source itself where that is another name."""
@@ -170,16 +201,16 @@ class RowReader:
 
     def _why_unfit(self, fields: Fields, detail: str) -> tuple[str, str]:
         if self._adapter is None:
-            keys = ", ".join(sorted(fields)[:8])
-            if self._form is None:
-                known = "; ".join(f"{form.name} ({form.keys})" for form in FORMATS.values())
-                return (
-                    "unknown-format",
-                    f"the keys {keys} are those of no format: {known}. Name a `map` or an `adapter`",
-                )
             other = find_format(fields)
-            if self._form.name in FORMATS and other is not None and other is not self._form:
+            if self._form is None:
+                return "unknown-format", unknown_format(fields) if other is None else (
+                    f"the file's first records are in no known format, and this one looks like {other.name}: "
+                    f"name `format: {other.name}`"
+                )
+            if self._form.name in FORMATS and other is not None and not self._form.fits(fields):
                 return "other-format", f"the file is read as {self._form.name}, and this record looks like {other.name}"
+            if self._form.name in FORMATS and not self._form.fits(fields) and (found := guess_map(fields)) is not None:
+                return "not-a-row", f"{detail}; `{map_line(found)}` might read it"
         return "not-a-row", detail
 
     def _make_row(self, values: Fields) -> Row:
@@ -204,14 +235,6 @@ class RowReader:
         return row
 
 
-def _least_keys(given: _Given) -> int:
-    """How many keys the line of a row has at least, by what it says."""
-    keys = 1 + sum(map(bool, (given.id, given.label, given.source, given.origin, given.group)))
-    for message in given.messages:
-        keys += 2 if message.content is not None else 1
-    return keys
-
-
 def _repeated(record: Record) -> tuple[str, str] | None:
     key = repeated_key(record.raw) if record.fields is None else None
     return ("repeated-key", f"an object has the key {key!r} twice: one of its values would be lost") if key else None
@@ -229,6 +252,20 @@ def _group_name(value: float) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _id_of(fields: object) -> str | None:
+    """What a record calls itself."""
+    name = fields.get("id") if isinstance(fields, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _least_keys(given: _Given) -> int:
+    """How many keys the line of a row has at least, by what it says."""
+    keys = 1 + sum(map(bool, (given.id, given.label, given.source, given.origin, given.group)))
+    for message in given.messages:
+        keys += 2 if message.content is not None else 1
+    return keys
 
 
 def _excess(value: object) -> tuple[str, str] | None:

@@ -1,23 +1,33 @@
 """What reads the records of a file as rows. A record that can't be read is a value, a file that can't is an error."""
 
+import difflib
 import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from curate.core.errors import DataError
+from curate.core.errors import ConfigError, DataError
 from curate.core.paths import find_path, load_function
 from curate.core.rows.formats.format import Format
-from curate.core.rows.formats.mapped import mapped
-from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, detect
+from curate.core.rows.formats.mapped import mapped, paths_of
+from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, as_record, detect
 from curate.core.sources.record import Record
 from curate.core.sources.record_to_row import UNREADABLE, Adapter, Joined, RowReader
 from curate.core.sources.records import Input, read_records
+from curate.core.sources.records_within import records_within
 from curate.core.sources.source import Join, Source
 
+_MISSPELLED = 0.8  # how alike two keys are of which one is taken to be the other misspelled
 UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
+
+
+def records_of(source: Source, path: Path) -> Iterator[Record]:
+    """The records of one of the source's files. Raises: DataError where the file can't be read at all."""
+    records = read_records(path, source.layout)
+    return records if source.at is None else (inner for each in records for inner in records_within(each, source.at))
 
 
 def load_adapter(source: Source, folder: Path) -> Adapter | None:
@@ -36,8 +46,24 @@ def make_reader(source: Source, found: Input, adapter: Adapter | None, joined: J
 
 
 def pinned(source: Source, found: Input) -> Input:
-    """The file with the format that its records are in."""
+    """The file with the format that its records are in. Raises: ConfigError where a map misspells their keys."""
+    if source.map is not None:
+        _check_spelling(source.map.model_dump(exclude_none=True), source, found)
     return found if found.format is not None else replace(found, format=_format_name(source, found))
+
+
+def _check_spelling(fields: Mapping[str, str], source: Source, found: Input) -> None:
+    """Raises: ConfigError where a map names a key that no record has, and they have one that is spelled nearly so."""
+    sample = [_decoded(record) for record in itertools.islice(records_of(source, found.path), SAMPLE_RECORDS)]
+    keys = {key for record in sample if isinstance(record, dict) for key in record} | source.join.keys()
+    for path in paths_of(fields.values()):
+        name = path if path in keys else path.partition(".")[0]
+        if name not in keys and (near := difflib.get_close_matches(name, keys, 1, _MISSPELLED)):
+            raise ConfigError(
+                f"the map of source {source.name} names {name}, which none of the first {len(sample)} records has",
+                where=found.shown,
+                fix=f"did you mean {near[0]}? The keys are {', '.join(sorted(keys))}",
+            )
 
 
 def _format_name(source: Source, found: Input) -> str:
@@ -56,9 +82,9 @@ def _format(source: Source, found: Input) -> Format | None:
         return FORMATS[source.format]
     if found.format is not None:
         return FORMATS.get(found.format)
-    sample = [_decoded(record) for record in itertools.islice(read_records(found.path, source.layout), SAMPLE_RECORDS)]
+    sample = [_decoded(record) for record in itertools.islice(records_of(source, found.path), SAMPLE_RECORDS)]
     # Where nothing can be read at all, each record says so itself.
-    return detect(sample) if any(isinstance(value, dict) for value in sample) else FORMATS["chat"]
+    return detect(sample) if any(isinstance(as_record(value), dict) for value in sample) else FORMATS["chat"]
 
 
 def _decoded(record: Record) -> object:

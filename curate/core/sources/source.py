@@ -5,12 +5,14 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from curate.core.config_file import Config
+from curate.core.rows.formats.mapped import fault_of
 from curate.core.rows.row import Origin
 from curate.core.sources.layout import Layout
 
 FormatName = Literal[
-    "chat", "sharegpt", "preference", "alpaca", "dolly", "prompt-completion", "input-output"
-]  # the keys of curate.core.rows.formats.registry.FORMATS
+    "chat", "sharegpt", "preference", "alpaca", "dolly", "prompt-completion", "input-output",
+    "xlam", "glaive", "pairs",
+]  # fmt: skip  # the keys of curate.core.rows.formats.registry.FORMATS
 
 
 class Join(Config):
@@ -21,13 +23,29 @@ class Join(Config):
 
 
 class FieldMap(Config):
-    """Where a row's fields are in a record: dotted paths, such as `meta.question` or `turns.0.text`."""
+    """Where a row's fields are in a record: dotted paths, such as `meta.question` or `turns.0.text`, or templates.
+
+    A template is text with paths in braces: `"{subject}\\n\\n{body}"`; `{{` and `}}` are braces. A paragraph or line
+    of it is left out where all of its values are missing or empty.
+    """
 
     prompt: str | None = None
+    """Text, or messages."""
     answer: str | None = None
     system: str | None = None
+    """Goes first, where the record has one."""
     messages: str | None = None
+    history: str | None = None
+    """Earlier turns: pairs or messages."""
+    choices: str | None = None
+    """What there is to choose from: lettered lines below the prompt; the answer becomes the letter."""
+    reasoning: str | None = None
+    """What the model thought before the answer."""
     tools: str | None = None
+    tool_calls: str | None = None
+    """The answer's calls."""
+    rejected: str | None = None
+    """The answer that is worse than `answer`: kept in `meta.rejected`, as preference rows have it."""
     id: str | None = None
     label: str | None = None
     group: str | None = None
@@ -35,9 +53,14 @@ class FieldMap(Config):
 
     @model_validator(mode="after")
     def _makes_a_conversation(self) -> "FieldMap":
-        pair = self.prompt is not None and self.answer is not None
-        if pair == (self.messages is not None) or (self.messages is not None and (self.prompt or self.answer)):
+        answered = self.answer is not None or self.tool_calls is not None
+        if (self.prompt is None) == (self.messages is None) or (self.prompt is not None and not answered):
             raise ValueError("name either `prompt` and `answer`, or `messages`")
+        if self.choices is not None and (self.prompt is None or self.answer is None):
+            raise ValueError("`choices` stand beside `prompt` and `answer`")
+        for value in self.model_dump(exclude_none=True).values():
+            if (fault := fault_of(value)) is not None:
+                raise ValueError(fault)
         return self
 
 
@@ -52,7 +75,12 @@ class Source(Config):
     """A file, a folder, a glob, `package:NAME/inner/path`, or `hf:OWNER/NAME` of the Hugging Face Hub, with
     `@REVISION` and a pattern for its files where needed; relative ones start at the recipe's folder."""
     adapter: str | None = None
-    """`file.py:function`, called with each record (a dict, joined ones under their key); returns a row as a dict."""
+    """`file.py:function`, called with each record (joined ones under their key).
+
+    It returns a row as a dict, a list of rows, or None or an empty list for a record to leave out.
+    """
+    at: str | None = None
+    """Where in each line or file the records are: a dotted path, `*` for every item: `data`, `data.*.paragraphs.*`."""
     format: FormatName | None = None
     """What the records look like. Left out, it is found out from each file's first records; the manifest says."""
     map: FieldMap | None = None
@@ -90,6 +118,8 @@ class Source(Config):
 
     @model_validator(mode="after")
     def _one_way_to_read(self) -> "Source":
+        if self.at is not None and not all(self.at.split(".")):
+            raise ValueError(f"at: {self.at!r} is no dotted path, such as data or data.*.turns")
         given = [name for name in ("adapter", "format", "map") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other: each says how to read a record")

@@ -1,5 +1,6 @@
 """Roles, order and content: is the row a conversation that ends in an answer?"""
 
+from curate.core.rows.formats.guess import ANSWER_NAMES, map_line
 from curate.core.rows.row import SCENE, Message, Row
 from curate.recipe.rule_ids import RULES, Fault
 
@@ -33,8 +34,15 @@ def check_messages(row: Row) -> Fault | None:
             return "role-order", f"message {number} is by {role} after {previous or 'the start'}"
         previous = "assistant calling" if role == "assistant" and message.tool_calls else role
     if row.messages[-1].role != "assistant":
-        return "no-answer", f"the last message is by {row.messages[-1].role}"
+        return "no-answer", f"the last message is by {row.messages[-1].role}{_kept_answer(row)}"
     return None
+
+
+def _kept_answer(row: Row) -> str:
+    """Where the answer seems to stand, beside the messages."""
+    key = next((name for name in ANSWER_NAMES if isinstance(row.meta.get(name), str)), None)
+    fields = {"messages": "messages", "answer": str(key)}
+    return "" if key is None else f"; the answer may be what meta has under {key}: `{map_line(fields)}`"
 
 
 def _is_empty(message: Message) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.build import one_stage
 from curate.build.build import build
 from curate.build.dataset_folder import verify_dataset
 from curate.core.errors import DataError
@@ -20,6 +21,7 @@ from curate.core.files import decode_lines
 from curate.core.manifest import FactCount, Manifest
 from curate.core.rows.row import Row
 from curate.core.text.leaks.evidence import Evidence
+from curate.report.statistics import measure
 from curate.table.rejections import Rejection
 from curate.table.ties import merge_ties
 from tests.curate.row_makers import chat, write_recipe
@@ -380,3 +382,22 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path, run_cli: Run) ->
         result = run_cli("curate", *arguments)
         assert result.returncode == 2, result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_stats_says_why_nothing_could_be_read(tmp_path: Path, run_cli: Run) -> None:
+    unknown = {"riddle": "What sings at night?", "told": "A nightingale."}
+    rows = write_rows(tmp_path / "rows.jsonl", [unknown, unknown, 3])
+    shown = run_cli("curate", "stats", rows)
+    assert shown.returncode == 1
+    assert "1 file in no known format" in shown.stdout
+    assert f"unknown-format 2: {rows}:1: the keys riddle, told" in shown.stdout
+    assert "`map: {prompt: riddle, answer: told}`" in shown.stdout
+    assert "more to reach" not in shown.stdout
+
+
+def test_what_could_not_be_read_is_counted_by_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "rows.jsonl", [{"riddle": "What sings at night?", "told": "A nightingale."}, {"x": 1}, 3])
+    found = measure(one_stage.read_rows(["rows.jsonl"], {"dedup": {"on": "conversation"}}))
+    assert (found["rows"], found["unreadable"], found["formats"], found["advice"]) == (0, 3, {"unknown": 1}, [])
+    assert [(why["reason"], why["records"]) for why in found["unread"]] == [("unknown-format", 2), ("not-an-object", 1)]

@@ -157,6 +157,51 @@ def test_an_adapters_trouble_is_the_rows_not_the_jobs(tmp_path: Path, body: str,
     assert detail in item.detail
 
 
+@pytest.mark.parametrize(
+    ("body", "prompts", "unread"),
+    [
+        ("return [{'messages': [m]} for m in record['messages']]", ["q", "yes"], []),
+        ("return ({'messages': [m]} for m in record['messages'])", ["q", "yes"], []),
+        ("return []", [], ["adapter-returned-none"]),
+        ("return [{'messages': record['messages']}, 3, None]", ["q"], ["adapter-failed", "adapter-failed"]),
+        ("return [{'messages': record['messages']}, {'messages': 3}]", ["q"], ["not-a-row"]),
+    ],
+)
+def test_an_adapter_makes_several_rows_of_a_record(
+    tmp_path: Path, body: str, prompts: list[str], unread: list[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(chat("q", id="given")) + "\n")
+    found = read(tmp_path, adapter=adapter(tmp_path, body))
+    assert [each.row.messages[0].text for each in found if isinstance(each, RowRef)] == prompts
+    assert [(each.reason, each.line) for each in found if isinstance(each, Rejection)] == [(why, 1) for why in unread]
+
+
+def test_an_adapter_takes_records_that_are_no_objects(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('"one"\n["two", "three"]\n4\n')
+    body = "return {'messages': [{'role': 'user', 'content': str(record)}]}"
+    found = read(tmp_path, adapter=adapter(tmp_path, body))
+    texts = [each.row.messages[0].text for each in found if isinstance(each, RowRef)]
+    assert texts == ["one", "['two', 'three']", "4"]
+
+
+def test_a_bare_list_of_messages_and_messages_as_text_are_chat(tmp_path: Path) -> None:
+    talk = chat("q")["messages"]
+    lines = [talk, {"messages": json.dumps(talk)}, {"messages": talk}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = read(tmp_path)
+    assert [each.row.messages[0].text for each in found if isinstance(each, RowRef)] == ["q"] * 3
+
+
+@pytest.mark.parametrize("pinned", sorted(FORMATS))
+def test_only_what_a_pinned_format_does_not_fit_is_said_to_be_in_another(tmp_path: Path, pinned: str) -> None:
+    damaged: dict[str, Any] = {"messages": 3, "conversations": [{}], "prompt": "p", "chosen": [3], "rejected": "r"}
+    record = {**damaged, "instruction": {}, "output": {}, "completion": {}, "response": {}, "input": {}}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(record) + "\n")
+    for found in read(tmp_path, format=pinned):
+        assert isinstance(found, Rejection)
+        assert (found.reason == "other-format") == (not FORMATS[pinned].fits(record))
+
+
 def test_a_join_puts_the_other_files_record_under_its_key(tmp_path: Path) -> None:
     (tmp_path / "more.jsonl").write_text('{"id": "a", "text": "joined"}\n')
     (tmp_path / "rows.jsonl").write_text('{"id": "a"}\n{"id": "b"}\n')
