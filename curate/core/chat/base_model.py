@@ -88,7 +88,7 @@ def load_chat_format(base: BaseModel) -> ChatFormat:
         if parts is None:
             parts = chat_parts(_tokenizer(place), _generation_stop_ids(place))
             _keep_parts(kept, parts)
-        return ChatFormat(parts, functools.partial(_tokenizer, place))
+        return ChatFormat(parts, functools.partial(_tokenizer, place), base.id)
     except (OSError, ValueError, TemplateError) as error:
         raise ConfigError(
             f"the tokenizer can't be loaded: {first_line(error)}",
