@@ -143,6 +143,9 @@ class Recipe(Config):
     output: str
     base: str | None = None
     """The base model whose chat template and tokenizer every row has to get through: as in a training file."""
+    history: Literal["error", "last", "split"] = "error"
+    """What becomes of rows whose earlier turns the base's template rewrites once later ones follow, as in training: an
+    error, or a sample of the last answer, or one of each answer. The rows stay whole; it is the template check's."""
     seed: int = 0
     sources: list[Source] = Field(min_length=1)
     checks: Validate = Field(default=Validate(), alias="validate")

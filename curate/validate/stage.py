@@ -152,7 +152,8 @@ def _template_faults(rows: RowSelection, context: Context) -> Sequence[Fault | N
 
     if context.cache is None:
         return template_faults(rows.rows, context)
-    settings = [context.recipe.checks.model_dump(mode="json", by_alias=True), context.recipe.base]
+    recipe = context.recipe
+    settings = [recipe.checks.model_dump(mode="json", by_alias=True), recipe.base, recipe.history]
     new: list[Fault | None] = []
 
     def objected() -> list[int]:

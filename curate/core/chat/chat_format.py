@@ -369,7 +369,7 @@ class ChatFormat:
     def _refuse_missing(self, text: str, spans: Mapping[int, Span], messages: Sequence[Message], tools: Tools) -> None:
         if missing := find_missing(text, spans, messages, tools):
             rule, what = missing
-            raise _FaultError(rule, f"{what} from what the chat template of {self._name} makes of it")
+            raise _FaultError(rule, f"{what} is not in what the chat template of {self._name} makes of the row")
 
     def _refuse_control_tokens(self, messages: Sequence[Message], tools: Tools) -> None:
         """Text that spells a control token would become one: an end of turn inside a turn, or a forged turn."""
@@ -426,7 +426,8 @@ def _rewritten(shorter: str, text: str, index: int, place: int) -> _FaultError:
     return _FaultError(
         "history-rewritten",
         f"the template renders the start of the conversation differently once message {index} has followed:"
-        f" {shorter[place : place + 40]!r} became {text[place : place + 40]!r} at character {place}",
+        f" {shorter[place : place + 40]!r} became {text[place : place + 40]!r} at character {place};"
+        " `history: last` or `split` makes samples of single answers",
     )
 
 

@@ -94,20 +94,20 @@ def _missing_of(message: Message, rendering: _Rendering, *, is_learned: bool) ->
     if not isinstance(message.content, str):
         for part in message.content or ():
             if part.get("type", "text") != "text":
-                return "text-not-rendered", f"a part of type {part['type']!r} is no text, and only text is learned here"
+                return "text-not-rendered", f"its part of type {part['type']!r}, which is no text,"
     said = message.text
     if message.role == "assistant":
         if "</think>" in said and (found := _THOUGHT.match(said)):
             thought, said = found.groups()
             if is_learned and not rendering.says(thought):
-                return "reasoning-not-rendered", f"its thought {_shown(thought)} is missing"
+                return "reasoning-not-rendered", f"its thought {_shown(thought)}"
         reasoning = message.reasoning_content
         if is_learned and reasoning and not rendering.says(reasoning):
-            return "reasoning-not-rendered", f"its reasoning {_shown(reasoning)} is missing"
+            return "reasoning-not-rendered", f"its reasoning {_shown(reasoning)}"
         if message.tool_calls and (what := _missing_of_calls(message.tool_calls, rendering)):
             return "calls-not-rendered", what
     if not rendering.says(said):
-        return "text-not-rendered", f"its text {_shown(said)} is missing"
+        return "text-not-rendered", f"its text {_shown(said)}"
     return None
 
 
@@ -116,14 +116,14 @@ def _missing_of_calls(calls: Sequence[Mapping[str, Any]], rendering: _Rendering)
     names = [function.get("name") for function in functions if isinstance(function, dict)]
     for name in names:
         if isinstance(name, str) and rendering.text.count(name) < names.count(name):
-            return f"its call of {_shown(name)} is missing"
+            return f"its call of {_shown(name)}"
     for function in functions:
         arguments = function.get("arguments") if isinstance(function, dict) else None
         if isinstance(arguments, str) and rendering.says(arguments):
             continue
         for said in _leaves(_decoded(arguments)):
             if not rendering.says(said) and said.lower() not in rendering.text.lower():
-                return f"{_shown(said)} in the arguments of its call of {_shown(str(function.get('name')))} is missing"
+                return f"{_shown(said)} in the arguments of its call of {_shown(str(function.get('name')))}"
     return None
 
 
@@ -133,13 +133,13 @@ def _missing_of_tool(tool: Mapping[str, Any], rendering: _Rendering) -> str | No
         return None
     name, description, parameters = (function.get(key) for key in ("name", "description", "parameters"))
     if isinstance(name, str) and name not in rendering.text:
-        return f"the tool {_shown(name)} is missing"
+        return f"the tool {_shown(name)}"
     if isinstance(description, str) and not rendering.says_words(description):
-        return f"the description of the tool {_shown(str(name))} is missing"
+        return f"the description of the tool {_shown(str(name))}"
     properties = parameters.get("properties") if isinstance(parameters, dict) else None
     for key in properties if isinstance(properties, dict) else ():
         if not rendering.says(key):
-            return f"the parameter {_shown(key)} of the tool {_shown(str(name))} is missing"
+            return f"the parameter {_shown(key)} of the tool {_shown(str(name))}"
     return None
 
 
