@@ -1,6 +1,6 @@
 """What a training file says."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,6 +77,11 @@ class TrainConfig(Config):
     seed: int = Field(0, ge=0, lt=2**32)
 
     max_length: int = Field(2048, ge=2, description="The longest row in tokens.")
+    chat_template_kwargs: dict[str, Any] = Field(
+        {},
+        description="Settings for the base's chat template, such as {enable_thinking: false}; `evalkit run` renders"
+        " with those of the run.",
+    )
     history: Literal["error", "last", "split"] = Field(
         "error",
         description="What becomes of rows whose earlier turns the base's template rewrites once later ones follow, as"

@@ -45,7 +45,7 @@ class Inputs:
 
 def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
     """What `config`, from a file in `folder`, names. Raises: ConfigError, DataError, ServiceError, ProvenanceError."""
-    base = find_base(config.base, folder)
+    base = find_base(config.base, folder, config.chat_template_kwargs)
     files = find_files(config, folder)
     check_reachable(base)
     return Inputs(config, base, base.digest(), files, find_path(config.output, folder), folder)

@@ -58,7 +58,8 @@ def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
                 f"{name} was trained with another chat template than the one in use: its prompts would differ from"
                 " training",
                 where=run.path,
-                fix="train again with this base, or restore the base that it was trained on",
+                fix="train again with this base, restore the one that it was trained on, or give the suite the run's"
+                " `chat_template_kwargs`",
             )
 
 

@@ -103,7 +103,8 @@ def what_to_inspect(target: Path, base: str | None) -> Target:
         folder = target.absolute().parent
         place, named = find_path(config.dataset, folder), config.held_out and find_path(config.held_out, folder)
         files = [*_files(place), *([named] if named else [])]
-        return Target(find_base(base or config.base, folder), files, config.max_length, config.history)
+        model = find_base(base or config.base, folder, config.chat_template_kwargs)
+        return Target(model, files, config.max_length, config.history)
     if not base:
         raise ConfigError("a dataset needs --base", where=target, fix="name a base, or give the training file instead")
     return Target(find_base(base, Path.cwd()), _files(target))

@@ -114,9 +114,16 @@ class ChatFormat:
     """A tokenizer with its chat template.
 
     `load` gives the transformers tokenizer, for those who ask for it; faults call the template that of `name`.
+    `settings` go to the template, such as `enable_thinking`. Raises: ValueError for one that it doesn't read.
     """
 
-    def __init__(self, parts: ChatParts, load: Callable[[], Any], name: str = "this base") -> None:
+    def __init__(
+        self,
+        parts: ChatParts,
+        load: Callable[[], Any],
+        name: str = "this base",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         from tokenizers import Tokenizer
 
         self.template = parts.template
@@ -124,7 +131,11 @@ class ChatFormat:
         self.stop_ids = frozenset(parts.stop_ids)
         self._load = load
         self._name = name
-        self._compiled = ChatTemplate(parts.template, parts.special_tokens)
+        self._settings = dict(settings or {})
+        self._compiled = ChatTemplate(parts.template, parts.special_tokens, self._settings)
+        if self._settings and (unread := sorted(self._settings.keys() - set(self._known_settings))):
+            known = ", ".join(self._known_settings) or "no setting at all"
+            raise ValueError(f"its chat template reads no {', '.join(unread)}; what it reads: {known}")
         self._input = TemplateInput(parts.template, self._compiled.render)
         self._tokens = Tokenizer.from_str(parts.tokenizer)
         self._tokens.no_truncation()
@@ -146,9 +157,14 @@ class ChatFormat:
         return self._load()
 
     @cached_property
+    def _known_settings(self) -> list[str]:
+        return [name for name in self._compiled.settings() if name not in self.special_tokens]
+
+    @cached_property
     def digest(self) -> str:
-        """The digest of everything that turns messages into text: the template and the special tokens."""
-        return digest_json({"template": self.template, "special_tokens": self.special_tokens})
+        """The digest of everything that turns messages into text: the template, its settings, the special tokens."""
+        made_of = {"template": self.template, "special_tokens": self.special_tokens}
+        return digest_json(made_of | ({"settings": self._settings} if self._settings else {}))
 
     def render(self, messages: Sequence[Message], tools: Tools = None, *, answer_follows: bool = False) -> str:
         """The conversation as text; with `answer_follows`, ending where the model has to go on.
@@ -322,8 +338,19 @@ class ChatFormat:
         raise _FaultError(
             "prompt-differs",
             f"at use the model is asked for message {index} behind {prompt[seen:]!r}, where the row has"
-            f" {text[seen : same + 40]!r}" + _on_thoughts(prompt + text[same : same + 40]),
+            f" {text[seen : same + 40]!r}"
+            + self._on_thoughts(prompt + text[same : same + 40], thinks=_thinks(messages[index])),
         )
+
+    def _on_thoughts(self, text: str, *, thinks: bool) -> str:
+        """What to do, where it is a thought that the row has and the prompt promises not, or the other way round."""
+        if "<think" not in text[-80:] and "thought" not in text[-80:]:
+            return ""
+        has = "the answer has a thought" if thinks else "the answer has no thought"
+        switch = next((name for name in self._known_settings if "think" in name), None)
+        if switch is not None:
+            return f"; {has}: chat_template_kwargs: {{{switch}: {'true' if thinks else 'false'}}} may fit it"
+        return f"; {has}, and this template's prompt wants it otherwise: take answers or a base that fit"
 
     def _supervise(self, text: str, answers: list[_Answer], encoding: Any, ids: list[int]) -> Encoded:
         supervised = [False] * len(ids)
@@ -358,7 +385,8 @@ class ChatFormat:
         first, last = encoding.token_to_chars(inside[0])
         if first < answer.asked:
             detail = f"one token joins the prompt's end and the answer's start: {text[first:last]!r}"
-            raise _FaultError("boundary-token", detail + _on_thoughts(text[: answer.asked]))
+            thinks = _thinks({"content": text[answer.asked : answer.end]})
+            raise _FaultError("boundary-token", detail + self._on_thoughts(text[: answer.asked], thinks=thinks))
         end = inside[0]
         start = next((i for i in range(end - 1, -1, -1) if ids[i] in self._added_ids), 0)
         known = self._ids_of_turn(text[_ends(encoding, start)[0] if start else 0 : answer.asked])
@@ -431,11 +459,10 @@ def _rewritten(shorter: str, text: str, index: int, place: int) -> _FaultError:
     )
 
 
-def _on_thoughts(text: str) -> str:
-    """What to do, where it is a thought that the row has and the prompt promises not, or the other way round."""
-    if "<think" not in text[-80:]:
-        return ""
-    return "; the template opens a thought or says that there is none: give the row's answers reasoning, or none"
+def _thinks(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer says a thought, in its text or beside it."""
+    before, closed, _ = str(answer.get("content")).partition("</think>")
+    return bool(answer.get("reasoning_content")) or bool(closed and before.removeprefix("<think>").strip())
 
 
 def _difference(text: str, decoded: str) -> str | None:

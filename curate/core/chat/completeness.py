@@ -15,7 +15,7 @@ from curate.core.rows.row import Message
 
 _SHOWN = 40  # characters of what is missing: enough to find it in the row
 _ESCAPED_CODE = re.compile(r"\\+u([0-9a-fA-F]{4})")
-_SPACE = re.compile(r"\s+|\\+[nrt]|\\+")
+_SPACE = re.compile(r"[\s\x00-\x1f]+|\\+[bfnrt]|\\+")
 _NO_WORD = re.compile(r"[\W_]+")
 _THOUGHT = re.compile(r"\s*(?:<think>)?(.*)</think>(.*)", re.DOTALL)
 _TAGS = re.compile(r"\s+|</?think>")

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import msgspec
+
 from curate.core.chat.base_model import BaseModel, find_base, load_chat_format
 from curate.core.chat.chat_format import ChatFormat, Encoded, TemplateFault
 from curate.core.chat.history import History, samples_of
@@ -37,9 +39,12 @@ _TOKENIZER_FILES = (
 
 
 @functools.cache
-def chat_format(base: str, folder: Path) -> ChatFormat:
-    """The chat format of the base model that a recipe in `folder` names, loaded once."""
-    return load_chat_format(find_base(base, folder))
+def chat_format(base: str, folder: Path, template_kwargs: str = "{}") -> ChatFormat:
+    """The chat format of the base model that a recipe in `folder` names, loaded once.
+
+    Settings for its template are JSON.
+    """
+    return load_chat_format(find_base(base, folder, msgspec.json.decode(template_kwargs)))
 
 
 def base_files(base: str, folder: Path) -> list[Input]:
@@ -87,7 +92,9 @@ def _count(samples: Samples) -> int:
 
 def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Samples], T]) -> list[T]:
     """What `find` says of each row as tokens, worked out in processes where there are many rows."""
-    given = (str(context.recipe.base), context.folder, context.recipe.history, find)
+    recipe = context.recipe
+    settings = msgspec.json.encode(recipe.chat_template_kwargs).decode()
+    given = (str(recipe.base), context.folder, settings, recipe.history, find)
     pieces = (rows[first : first + _PIECE_ROWS] for first in range(0, len(rows), _PIECE_ROWS))
     look = _Look(*given)  # before the processes: where they begin as copies of this one, nothing is loaded twice
     found: list[T] = []
@@ -107,8 +114,8 @@ def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Sam
 class _Look(Generic[T]):
     """Encodes rows and says what `find` does of each, whatever process it is in."""
 
-    def __init__(self, base: str, folder: Path, history: History, find: Callable[[Samples], T]) -> None:
-        self._form, self._history, self._find = chat_format(base, folder), history, find
+    def __init__(self, base: str, folder: Path, settings: str, history: History, find: Callable[[Samples], T]) -> None:
+        self._form, self._history, self._find = chat_format(base, folder, settings), history, find
 
     def __call__(self, rows: Sequence[Row]) -> list[T]:
         found = self._form.encode_many((row.messages, row.tools) for row in rows)
@@ -118,6 +125,8 @@ class _Look(Generic[T]):
         ]
 
 
-def _look_beside_others(base: str, folder: Path, history: History, find: Callable[[Samples], T]) -> _Look[T]:
+def _look_beside_others(
+    base: str, folder: Path, settings: str, history: History, find: Callable[[Samples], T]
+) -> _Look[T]:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every processor has a process already
-    return _Look(base, folder, history, find)
+    return _Look(base, folder, settings, history, find)

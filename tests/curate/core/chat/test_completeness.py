@@ -158,6 +158,27 @@ def test_marks_do_not_hide_that_the_prompt_at_use_is_another() -> None:
     assert "<think>" in detail
 
 
+def test_a_template_is_given_its_settings_and_faults_name_the_one_for_thoughts() -> None:
+    template = (
+        f"{{% for m in messages %}}{TURN}{{% if m.thinking %}}<think>\n{{{{ m.thinking }}}}\n</think>\n{{% endif %}}"
+        "{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+        "{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}{% endif %}"
+    )
+    fast = chat_format_of(template).tokenizer
+
+    def chat(**settings: Any) -> ChatFormat:
+        return ChatFormat(chat_parts(fast), lambda: fast, settings=settings)
+
+    plain = [ASK, Message("assistant", "Yes.")]
+    thinks = [ASK, Message("assistant", "Yes.", reasoning_content="It is January.")]
+    assert fault_of(chat(), plain)[1].endswith("chat_template_kwargs: {enable_thinking: false} may fit it")
+    assert learned(chat(), thinks) == "It is January.\n</think>\nYes.<|im_end|>"
+    assert learned(chat(enable_thinking=False), plain) == "Yes.<|im_end|>"
+    assert chat().digest == chat_format_of(template).digest != chat(enable_thinking=False).digest
+    with pytest.raises(ValueError, match="reads no enable_thought; what it reads: enable_thinking"):
+        chat(enable_thought=False)
+
+
 def test_marks_may_begin_in_the_prompt_and_be_several() -> None:
     template = (
         "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}<|im_start|>assistant\n{{ m.content }}"
