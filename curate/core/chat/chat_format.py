@@ -13,9 +13,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
+from jinja2 import TemplateError
 
 from curate.core.chat.completeness import find_missing, says_nothing
-from curate.core.chat.jinja_template import ChatTemplate, Span, Tools
+from curate.core.chat.jinja_template import CLOCK, ChatTemplate, Span, Tools
 from curate.core.chat.template_input import TemplateInput
 from curate.core.chat.token_text import Spelling
 from curate.core.digests import digest_json
@@ -65,6 +66,12 @@ class _Answer:
 _Rendered = tuple[str, list[_Answer]] | TemplateFault
 _Plain = list[dict[str, Any]]
 _KEPT_TURNS = 256  # how turns begin: a few texts in all rows, but for templates without control tokens
+_WAYS_ON = {
+    "reasoning-not-rendered": "; take a base that thinks, or leave the reasoning out",
+    "calls-not-rendered": "; take a base whose template knows tools, or write calls as text",
+    "tools-not-rendered": "; take a base whose template knows tools, or describe them in the system message",
+}
+_TODAY = "2026-01-01"  # any day would do: what matters is that it stays
 _PLAIN = "Plain words, 123."
 _WITHOUT_SPACE = re.compile(r"\s+").sub
 
@@ -114,7 +121,10 @@ class ChatFormat:
     """A tokenizer with its chat template.
 
     `load` gives the transformers tokenizer, for those who ask for it; faults call the template that of `name`.
-    `settings` go to the template, such as `enable_thinking`. Raises: ValueError for one that it doesn't read.
+    `settings` go to the template, such as `enable_thinking`. Where it asks for today's date, that is the same day in
+    training, evaluation and after midnight: `strftime_now` among the settings, or a fixed one.
+
+    Raises: ValueError for a setting that the template doesn't read, or a day that is none.
     """
 
     def __init__(
@@ -132,6 +142,8 @@ class ChatFormat:
         self._load = load
         self._name = name
         self._settings = dict(settings or {})
+        if CLOCK in self.template:
+            self._settings[CLOCK] = str(self._settings.get(CLOCK, _TODAY))
         self._compiled = ChatTemplate(parts.template, parts.special_tokens, self._settings)
         if self._settings and (unread := sorted(self._settings.keys() - set(self._known_settings))):
             known = ", ".join(self._known_settings) or "no setting at all"
@@ -184,7 +196,7 @@ class ChatFormat:
             try:
                 text = self.render(messages, tools, answer_follows=True)
             except Exception as error:  # a template can raise anything for messages that it does not take
-                raise self._refusal(error) from error
+                raise self._refusal(error, messages, tools) from error
             self._refuse_missing(text, {}, messages, tools)
         except _FaultError as faulty:
             return faulty.fault
@@ -286,10 +298,20 @@ class ChatFormat:
         except _FaultError:
             raise
         except Exception as error:  # a template can raise anything for messages that it does not take
-            raise self._refusal(error) from error
+            raise self._refusal(error, messages, tools) from error
 
-    def _refusal(self, error: Exception) -> _FaultError:
-        return _FaultError("template-error", f"{type(error).__name__}: {error}")
+    def _refusal(self, error: Exception, messages: Sequence[Message], tools: Tools) -> _FaultError:
+        """What a template's exception means: it knows no tools, or says itself what it doesn't take, or can't go on."""
+        said = f"{type(error).__name__}: {error}"
+        whose = f"the chat template of {self._name}"
+        if tools and "tools" not in self.template:
+            return _FaultError("tools-not-rendered", f"{whose} knows no tools ({said})")
+        if any(one.tool_calls for one in messages) and "tool_call" not in self.template:
+            return _FaultError("calls-not-rendered", f"{whose} knows no tool calls ({said})")
+        how = (
+            "refuses the conversation" if isinstance(error, TemplateError) else "can't be rendered for the conversation"
+        )
+        return _FaultError("template-error", f"{whose} {how}: {error if isinstance(error, TemplateError) else said}")
 
     def _answer_by_prefix(self, text: str, messages: _Plain, tools: Tools, index: int) -> _Answer:
         asked = self._asked(text, messages, tools, index)
@@ -397,7 +419,8 @@ class ChatFormat:
     def _refuse_missing(self, text: str, spans: Mapping[int, Span], messages: Sequence[Message], tools: Tools) -> None:
         if missing := find_missing(text, spans, messages, tools):
             rule, what = missing
-            raise _FaultError(rule, f"{what} is not in what the chat template of {self._name} makes of the row")
+            way = _WAYS_ON.get(rule, "")
+            raise _FaultError(rule, f"{what} is not in what the chat template of {self._name} makes of the row{way}")
 
     def _refuse_control_tokens(self, messages: Sequence[Message], tools: Tools) -> None:
         """Text that spells a control token would become one: an end of turn inside a turn, or a forged turn."""

@@ -21,11 +21,16 @@ from jinja2.utils import Namespace
 Span = tuple[int, int]
 Messages = Sequence[Mapping[str, Any]]
 Tools = list[dict[str, Any]] | None
+CLOCK = "strftime_now"
+"""The function that templates ask for today's date."""
 _CONVERSATION = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 
 
 class ChatTemplate:
-    """A compiled chat template. Raises: jinja2.TemplateError where the source is no template."""
+    """A compiled chat template, with its settings; that called `strftime_now` is the day that it takes for today.
+
+    Raises: jinja2.TemplateError where the source is no template, ValueError where a day is none.
+    """
 
     def __init__(
         self, source: str, special_tokens: Mapping[str, str], settings: Mapping[str, Any] | None = None
@@ -33,12 +38,13 @@ class ChatTemplate:
         self._template = _environment().from_string(source)
         self._source = source
         self._named = dict(special_tokens) | dict(settings or {})
+        if CLOCK in self._named:
+            self._named[CLOCK] = datetime.fromisoformat(self._named[CLOCK]).strftime
 
     def settings(self) -> list[str]:
         """The names that the template reads and a conversation doesn't give: its settings, and its special tokens."""
-        environment = _environment()
-        read = meta.find_undeclared_variables(environment.parse(self._source))
-        return sorted(read - environment.globals.keys() - _CONVERSATION)
+        read = meta.find_undeclared_variables(_environment().parse(self._source))
+        return sorted((read | {CLOCK} if CLOCK in self._source else read) - _CONVERSATION)
 
     def render(self, messages: Messages, tools: Tools, *, answer_follows: bool = False) -> str:
         """The conversation as text; with `answer_follows`, ending where the model has to go on.

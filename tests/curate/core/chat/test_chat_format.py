@@ -149,7 +149,7 @@ def test_content_in_parts_is_what_the_template_makes_of_it() -> None:
     assert joined.text == "<bos><turn>user\nq<end>\n<turn>model\nIt is été 😀.<end>\n"
     refused = chat_format("strict-turns").encode([messages[0], Message("user", "q"), messages[1]])
     assert isinstance(refused, TemplateFault)
-    assert refused.detail == "TemplateError: roles must alternate"
+    assert refused.detail == "the chat template of this base refuses the conversation: roles must alternate"
 
 
 @pytest.mark.parametrize("family", TRAINABLE)

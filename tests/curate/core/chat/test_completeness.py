@@ -49,7 +49,7 @@ def test_what_a_template_has_no_place_for_is_named() -> None:
     assert rule == "reasoning-not-rendered"
     assert detail == (
         "message 1 (assistant): its reasoning 'It is January.' is not in what the chat template of this base makes of"
-        " the row"
+        " the row; take a base that thinks, or leave the reasoning out"
     )
     calls = Message("assistant", "Looking.", tool_calls=[CALL])
     assert fault_of(chat, [ASK, calls])[0] == "calls-not-rendered"
@@ -177,6 +177,33 @@ def test_a_template_is_given_its_settings_and_faults_name_the_one_for_thoughts()
     assert chat().digest == chat_format_of(template).digest != chat(enable_thinking=False).digest
     with pytest.raises(ValueError, match="reads no enable_thought; what it reads: enable_thinking"):
         chat(enable_thought=False)
+
+
+def test_today_is_one_day_in_training_and_at_use_whatever_the_clock_says() -> None:
+    fast = turns("{{ m.content }}", head="{{ strftime_now('%d %b %Y') }}").tokenizer
+
+    def chat(**settings: Any) -> ChatFormat:
+        return ChatFormat(chat_parts(fast), lambda: fast, settings=settings)
+
+    assert chat().render([ASK]).startswith("01 Jan 2026<|im_start|>")
+    set_to = chat(strftime_now="2026-11-30")
+    assert set_to.render([ASK]).startswith("30 Nov 2026<|im_start|>")
+    assert set_to.digest != chat().digest
+    with pytest.raises(ValueError, match="isoformat"):
+        chat(strftime_now="yesterday")
+    with pytest.raises(ValueError, match="reads no strftime_now"):
+        fast.chat_template = turns("{{ m.content }}").template
+        chat(strftime_now="2026-11-30")
+
+
+def test_a_template_without_tools_that_refuses_a_row_with_tools_is_said_to_have_none() -> None:
+    chat = chat_format("strict-turns")
+    called = [ASK, Message("assistant", None, tool_calls=[CALL]), Message("tool", "3"), Message("assistant", "Yes.")]
+    assert fault_of(chat, called, TOOLS) == (
+        "tools-not-rendered",
+        "the chat template of this base knows no tools (TemplateError: roles must alternate)",
+    )
+    assert fault_of(chat, called)[0] == "calls-not-rendered"
 
 
 def test_marks_may_begin_in_the_prompt_and_be_several() -> None:
