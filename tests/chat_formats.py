@@ -112,7 +112,17 @@ def chat_format(family: str, merges: tuple[tuple[str, str], ...] = (), without: 
 
     It can't spell the bytes in `without`.
     """
-    template, specials, stop = FAMILIES[family]
+    return chat_format_of(*FAMILIES[family], merges, without)
+
+
+def chat_format_of(
+    template: str,
+    specials: tuple[str, ...] = ("<|im_start|>", "<|im_end|>"),
+    stop: str = "<|im_end|>",
+    merges: tuple[tuple[str, str], ...] = (),
+    without: str = "",
+) -> ChatFormat:
+    """The chat format of a template, over the tokenizer that `chat_format` says."""
     alphabet = sorted(set(pre_tokenizers.ByteLevel.alphabet()) - set(without))
     vocabulary = {token: i for i, token in enumerate([*alphabet, *("".join(pair) for pair in merges)])}
     tokenizer = Tokenizer(BPE(vocabulary, list(merges)))

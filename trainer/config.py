@@ -1,6 +1,6 @@
 """What a training file says."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,6 +77,17 @@ class TrainConfig(Config):
     seed: int = Field(0, ge=0, lt=2**32)
 
     max_length: int = Field(2048, ge=2, description="The longest row in tokens.")
+    chat_template_kwargs: dict[str, Any] = Field(
+        {},
+        description="Settings for the base's chat template, such as {enable_thinking: false}; `evalkit run` renders"
+        " with those of the run.",
+    )
+    history: Literal["error", "last", "split"] = Field(
+        "error",
+        description="What becomes of rows whose earlier turns the base's template rewrites once later ones follow, as"
+        " many do that leave out old thoughts: last: only the last answer is learned; split: each answer is a sample of"
+        " its own, rendered as at use. For sft.",
+    )
     over_length: Literal["error", "drop", "truncate"] = Field(
         "error",
         description="What happens to longer rows, always counted; truncate: the end is cut off, and a row that would"

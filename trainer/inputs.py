@@ -48,7 +48,7 @@ class Inputs:
 
 def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
     """What `config`, from a file in `folder`, names. Raises: ConfigError, DataError, ServiceError, ProvenanceError."""
-    base = find_base(config.base, folder)
+    base = find_base(config.base, folder, config.chat_template_kwargs)
     files = find_files(config, folder)
     check_reachable(base)
     output = find_path(config.output, folder)

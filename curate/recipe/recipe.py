@@ -1,7 +1,7 @@
 """The recipe: what a dataset is made of and how."""
 
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -158,6 +158,11 @@ class Recipe(Config):
     output: str
     base: str | None = None
     """The base model whose chat template and tokenizer every row has to get through: as in a training file."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Settings for the base's chat template, as `{enable_thinking: false}`: the same in training."""
+    history: Literal["error", "last", "split"] = "error"
+    """What becomes of rows whose earlier turns the base's template rewrites once later ones follow, as in training: an
+    error, or a sample of the last answer, or one of each answer. The rows stay whole; it is the template check's."""
     seed: int = 0
     sources: list[Source] = Field(min_length=1)
     checks: Validate = Field(default=Validate(), alias="validate")

@@ -177,7 +177,13 @@ def _template_faults(rows: RowSelection, context: Context) -> Sequence[Fault | N
 
     if context.cache is None:
         return template_faults(rows.rows, context)
-    settings = [context.recipe.checks.model_dump(mode="json", by_alias=True), context.recipe.base]
+    recipe = context.recipe
+    settings = [
+        recipe.checks.model_dump(mode="json", by_alias=True),
+        recipe.base,
+        recipe.history,
+        recipe.chat_template_kwargs,
+    ]
     new: list[Fault | None] = []
 
     def objected() -> list[int]:

@@ -58,7 +58,8 @@ def _check_template(inputs: Inputs, chat: ChatFormat) -> None:
                 f"{name} was trained with another chat template than the one in use: its prompts would differ from"
                 " training",
                 where=run.path,
-                fix="train again with this base, or restore the base that it was trained on",
+                fix="train again with this base, restore the one that it was trained on, or give the suite the run's"
+                " `chat_template_kwargs`",
             )
 
 
@@ -95,20 +96,19 @@ def _ask_local(
     """Messages rendered by the base's template; those that it refuses go to `faults`."""
     model_key = _model_key(contender, inputs)
     for item, messages in asked:
-        fault = _template_fault(chat, messages, item)
-        if fault:
-            faults[item.id] = failed(fault)
+        prompt = chat.prompt(messages, item.tools)
+        if isinstance(prompt, TemplateFault):
+            faults[item.id] = failed(f"the prompt can't be rendered: {prompt.rule}: {prompt.detail}")
             continue
-        prompt = chat.render(messages, item.tools, answer_follows=True)
         yield Request(
             item=item.id,
             contender=contender.name,
             messages=messages,
             tools=item.tools,
-            prompt=prompt,
-            prompt_digest=digest_text(prompt),
-            prompt_ids=chat.prompt_ids(messages, item.tools),
-            key=digest_json([model_key, digest_text(prompt)]),
+            prompt=prompt.text,
+            prompt_digest=digest_text(prompt.text),
+            prompt_ids=prompt.ids,
+            key=digest_json([model_key, digest_text(prompt.text)]),
         )
 
 
@@ -197,11 +197,3 @@ def _retrieved(contender: Contender, inputs: Inputs, folder: Path | None) -> Ret
         return None
     source = load_function(config.function, inputs.folder) if config.function else inputs.documents[contender.name]
     return retrieve(inputs.items, config, source, inputs.embedder, folder)
-
-
-def _template_fault(chat: ChatFormat, messages: list[Message], item: Row) -> str | None:
-    """Why these messages can't be asked. The checks are those of training, so they are made with an answer."""
-    encoded = chat.encode([*messages, Message("assistant", "-")], item.tools)
-    if isinstance(encoded, TemplateFault):
-        return f"the prompt can't be rendered: {encoded.rule}: {encoded.detail}"
-    return None

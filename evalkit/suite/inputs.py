@@ -131,7 +131,7 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
     train = _read_rows(find_path(suite.train, folder)) if suite.train else None
     runs = {c.name: read_run(find_path(c.run, folder)) for c in contenders if c.run}
     local = [c for c in contenders if c.is_local]
-    base = find_base(suite.base, folder) if local or runs else None
+    base = find_base(suite.base, folder, _template_kwargs(suite, runs)) if local or runs else None
     if base and local:
         check_reachable(base)
     base_digest = base.digest() if base else None
@@ -161,6 +161,13 @@ def read_inputs(path: Path, *, limit: int | None = None, only: Sequence[str] = (
         quantisation=_quantisation(suite, runs),
         embedder=find_embedder(suite.embedder, folder) if retrieves else None,
     )
+
+
+def _template_kwargs(suite: Suite, runs: Mapping[str, Run]) -> dict[str, Any]:
+    """The suite's word, else what the runs were trained with; of runs that differ, those of the others are refused."""
+    if suite.chat_template_kwargs is not None:
+        return suite.chat_template_kwargs
+    return next((dict(run.record.config.get("chat_template_kwargs") or {}) for run in runs.values()), {})
 
 
 def _chosen(suite: Suite, only: Sequence[str]) -> list[Contender]:

@@ -74,6 +74,8 @@ class Suite(Config):
     behaviour: str = ""
     """What the adapter is to learn, in a sentence: what the items measure."""
     base: str = "embedded:smollm2-135m"
+    chat_template_kwargs: dict[str, Any] | None = None
+    """Settings for the base's chat template, such as `{enable_thinking: false}`; by default those of the runs."""
     quantisation: Literal["none", "nf4"] | None = None
     """Of the base's weights; by default what the run trained on, so that all contenders share one base."""
     items: str

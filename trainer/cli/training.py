@@ -32,8 +32,9 @@ def inspect(target: Path, base: str | None, ids: tuple[str, ...], first: int, *,
     from curate.core.chat.base_model import load_chat_format
     from trainer.data.inspection import inspect_files, lines, what_to_inspect
 
-    found, max_length, paths = what_to_inspect(target, base)
-    inspected = inspect_files(paths, load_chat_format(found), max_length, ids=ids, first=first)
+    asked = what_to_inspect(target, base)
+    chat = load_chat_format(asked.base)
+    inspected = inspect_files(asked.paths, chat, asked.max_length, ids=ids, first=first, history=asked.history)
     if as_json:
         console.print_json(inspected)
     else:

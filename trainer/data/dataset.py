@@ -21,7 +21,7 @@ from curate.core.rows.formats.registry import FORMATS, find_format
 from curate.core.rows.row import Row, content_id
 from curate.core.seeding import stable_seed
 from trainer.config import TrainConfig
-from trainer.data.tokenized_row import TokenizedRow, tokenize, tokenize_judged, tokenize_pair
+from trainer.data.tokenized_row import TokenizedRow, tokenize_judged, tokenize_pair, tokenize_samples
 
 _ROW_KEYS = frozenset(Row.__struct_fields__)
 _UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
@@ -151,22 +151,34 @@ def read_tokenized_rows(path: Path, chat: ChatFormat, config: TrainConfig) -> To
     if not read:
         fix = "give its side a share in the recipe's `split`, or name another file"
         raise DataError("the file holds no rows", where=path, fix=fix)
-    make = {"sft": tokenize, "kto": tokenize_judged}.get(config.objective, tokenize_pair)
-    rows, faults = [], []
+    rows: list[TokenizedRow] = []
+    faults: list[tuple[str, TemplateFault]] = []
+    rewritten = 0
     with progress(f"tokenising {path.name}", len(read)) as advance:
         for name, row in read:
-            made = row if isinstance(row, TemplateFault) else make(chat, row)
+            made = row if isinstance(row, TemplateFault) else _samples(chat, row, config)
             if isinstance(made, TemplateFault):
                 faults.append((name, made))
             else:
-                rows.append(made)
+                rows += made
+                rewritten += made[0].name != name
             advance()
     if faults:
         raise _refusal(path, faults, len(read))
+    if rewritten:
+        what = "only their last answer is learned" if config.history == "last" else "each answer is a sample of its own"
+        warn(f"{path.name}: the template rewrites earlier turns of {rewritten} of {len(read)} rows: {what}")
     found = _within(rows, path, chat, config)
     if not found.rows:
         raise DataError("there are no rows to train on", where=path)
     return found
+
+
+def _samples(chat: ChatFormat, row: Row, config: TrainConfig) -> list[TokenizedRow] | TemplateFault:
+    if config.objective == "sft":
+        return tokenize_samples(chat, row, config.history)
+    made = tokenize_judged(chat, row) if config.objective == "kto" else tokenize_pair(chat, row)
+    return made if isinstance(made, TemplateFault) else [made]
 
 
 def _within(rows: list[TokenizedRow], path: Path, chat: ChatFormat, config: TrainConfig) -> TokenizedRows:

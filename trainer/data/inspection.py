@@ -1,7 +1,7 @@
 """`trainer inspect`: rows as the model will see them, and what is wrong with those that can't be trained on."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import click
 
 from curate.core.chat.base_model import BaseModel, find_base
 from curate.core.chat.chat_format import ChatFormat, Encoded, TemplateFault
+from curate.core.chat.history import History, samples_of
 from curate.core.config_file import load_config
 from curate.core.console import progress
 from curate.core.errors import ConfigError, DataError
@@ -76,13 +77,24 @@ class InspectedFile:
 
 @dataclass(frozen=True, slots=True)
 class _EncodedRow:
+    place: int
     name: str
     row: Row | None
     encoded: Encoded | TemplateFault
 
 
-def what_to_inspect(target: Path, base: str | None) -> tuple[BaseModel, int, list[Path]]:
-    """The base, the longest length and the files that `target`, a training file or a dataset, stands for.
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to inspect, and the settings of the training that it is for."""
+
+    base: BaseModel
+    paths: list[Path]
+    max_length: int = TrainConfig.model_fields["max_length"].default
+    history: History = "error"
+
+
+def what_to_inspect(target: Path, base: str | None) -> Target:
+    """The files that `target`, a training file or a dataset, stands for, with base and settings.
 
     Raises: ConfigError where a dataset comes without a base.
     """
@@ -91,10 +103,11 @@ def what_to_inspect(target: Path, base: str | None) -> tuple[BaseModel, int, lis
         folder = target.absolute().parent
         place, named = find_path(config.dataset, folder), config.held_out and find_path(config.held_out, folder)
         files = [*_files(place), *([named] if named else [])]
-        return find_base(base or config.base, folder), config.max_length, files
+        model = find_base(base or config.base, folder, config.chat_template_kwargs)
+        return Target(model, files, config.max_length, config.history)
     if not base:
         raise ConfigError("a dataset needs --base", where=target, fix="name a base, or give the training file instead")
-    return find_base(base, Path.cwd()), TrainConfig.model_fields["max_length"].default, _files(target)
+    return Target(find_base(base, Path.cwd()), _files(target))
 
 
 def _files(place: Path) -> list[Path]:
@@ -105,31 +118,45 @@ def _files(place: Path) -> list[Path]:
 
 
 def inspect_files(
-    paths: Sequence[Path], chat: ChatFormat, max_length: int, *, ids: Sequence[str] = (), first: int = 0
+    paths: Sequence[Path],
+    chat: ChatFormat,
+    max_length: int,
+    *,
+    ids: Sequence[str] = (),
+    first: int = 0,
+    history: History = "error",
 ) -> list[InspectedFile]:
     """Each file's numbers, and the rows called `ids`, or without any the `first` ones of the first file.
 
-    A row with a fault is shown with it. Raises: DataError for a missing file, or an id that no row has.
+    A row with a fault is shown with it; of one that becomes several samples, each is.
+
+    Raises: DataError for a missing file, or an id that no row has.
     """
     found: list[InspectedFile] = []
     for path in paths:
-        found.append(_inspect(path, chat, max_length, frozenset(ids), 0 if ids or found else first))
+        found.append(
+            _inspect(
+                _read_all(path, chat, history), path, chat, max_length, frozenset(ids), 0 if ids or found else first
+            )
+        )
     shown = {seen.row for inspected in found for seen in inspected.rows}
     if missing := [name for name in ids if name not in shown]:
         raise DataError(f"no row is called {', '.join(missing)}", where=", ".join(map(str, paths)))
     return found
 
 
-def _inspect(path: Path, chat: ChatFormat, max_length: int, ids: frozenset[str], first: int) -> InspectedFile:
+def _inspect(
+    rows: Iterable[_EncodedRow], path: Path, chat: ChatFormat, max_length: int, ids: frozenset[str], first: int
+) -> InspectedFile:
     lengths: list[int] = []
     supervised, faults, shown = 0, Counter[str](), []
-    for number, read in enumerate(_read_all(path, chat)):
+    for read in rows:
         if isinstance(read.encoded, Encoded):
             lengths.append(len(read.encoded.ids))
             supervised += sum(read.encoded.supervised[1:])
         else:
             faults[read.encoded.rule] += 1
-        if read.name in ids or number < first:
+        if read.name in ids or read.place < first:
             shown.append(_seen(read, chat))
     summary = Summary(
         path=str(path),
@@ -146,15 +173,19 @@ def _inspect(path: Path, chat: ChatFormat, max_length: int, ids: frozenset[str],
     return InspectedFile(summary, shown)
 
 
-def _read_all(path: Path, chat: ChatFormat) -> Iterator[_EncodedRow]:
+def _read_all(path: Path, chat: ChatFormat, history: History) -> Iterator[_EncodedRow]:
     if not path.is_file():
         raise DataError("no such file of rows", where=path, fix="build it first: curate build RECIPE.yaml")
     with progress(f"tokenising {path.name}", sum(1 for _ in read_lines(path))) as advance:
-        for name, row in read_rows(path):
+        for place, (name, row) in enumerate(read_rows(path)):
             if isinstance(row, TemplateFault):
-                yield _EncodedRow(name.replace(f"{path}:", "line "), None, row)  # the file is named beside them all
+                yield _EncodedRow(
+                    place, name.replace(f"{path}:", "line "), None, row
+                )  # the file is named beside them all
             else:
-                yield _EncodedRow(name, row, chat.encode(row.messages, row.tools))
+                found = samples_of(chat.encode(row.messages, row.tools), chat, row.messages, row.tools, history)
+                for encoded in found if isinstance(found, list) else [found]:
+                    yield _EncodedRow(place, name, row, encoded)
             advance()
 
 

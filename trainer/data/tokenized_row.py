@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from curate.core.chat.chat_format import ChatFormat, TemplateFault
+from curate.core.chat.history import History, parts_instead
 from curate.core.rows.preference_pair import rejected_conversation
 from curate.core.rows.row import Row
 
@@ -106,6 +107,23 @@ def tokenize(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
             return marked
         weights = [weight or 0.0 if here else known for here, known in zip(marked.supervised, weights, strict=True)]
     return TokenizedRow(row.id, encoded.ids, encoded.supervised, weights)
+
+
+def tokenize_samples(chat: ChatFormat, row: Row, history: History) -> list[TokenizedRow] | TemplateFault:
+    """The row as one sample or, where the template rewrites its earlier turns, as `history` says.
+
+    A sample of one answer among several is called `ID#N` where N is the answer's place among the messages.
+    """
+    whole = tokenize(chat, row)
+    if isinstance(whole, TokenizedRow):
+        return [whole]
+    samples: list[TokenizedRow] = []
+    for messages in parts_instead(whole, row.messages, history):
+        sample = tokenize(chat, replace(row, id=f"{row.id}#{len(messages) - 1}", messages=messages))
+        if isinstance(sample, TemplateFault):
+            return sample
+        samples.append(sample)
+    return samples or whole
 
 
 def tokenize_pair(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:

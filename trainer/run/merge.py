@@ -73,7 +73,8 @@ def find_merge(
             where=run_folder,
             fix="merge with --into original",
         )
-    found = find_base(base, Path.cwd()) if base else find_base(config.base, run.paths_from)
+    place, kwargs = (Path.cwd() if base else run.paths_from), config.chat_template_kwargs
+    found = find_base(base or config.base, place, kwargs)
     check_reachable(found)
     if found.digest() != run.record.base.digest:
         raise ProvenanceError(

@@ -5,8 +5,8 @@ Only the tokenizer is loaded here; weights are the trainer's (`trainer.model`), 
 
 import functools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,16 @@ _LOCK_WAIT_S = 600.0  # a conversion takes half a minute; after ten, something i
 
 @dataclass(frozen=True)
 class BaseModel:
-    """Where a base model is. Exactly one of `gguf` (a file to convert), `folder` and `hub_id` is set."""
+    """Where a base model is. Exactly one of `gguf` (a file to convert), `folder` and `hub_id` is set.
+
+    `template_kwargs` are settings for its chat template, such as `enable_thinking`.
+    """
 
     id: str
     gguf: Path | None = None
     folder: Path | None = None
     hub_id: str | None = None
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def digest(self) -> str:
         """The digest of the weights: of the GGUF file or the folder's files; for a hub id, its commit."""
@@ -82,8 +86,8 @@ def card_license(card: Path) -> str | None:
     return ", ".join(str(name) for name in names if name) or None
 
 
-def find_base(base_id: str, folder: Path) -> BaseModel:
-    """The base model that a config value names; a local path is relative to `folder`.
+def find_base(base_id: str, folder: Path, template_kwargs: Mapping[str, Any] | None = None) -> BaseModel:
+    """The base model that a config value names, with settings for its chat template; a path is relative to `folder`.
 
     Raises: ConfigError for an unknown name or a folder without a model, DataError where a package isn't installed.
     """
@@ -92,15 +96,15 @@ def find_base(base_id: str, folder: Path) -> BaseModel:
             known = ", ".join(sorted(EMBEDDED_BASES))
             raise ConfigError(f"no embedded base model is called {base_id}", where="base", fix=f"known: {known}")
         package, name = EMBEDDED_BASES[base_id]
-        return BaseModel(base_id, gguf=package_folder(package) / name)
+        return BaseModel(base_id, gguf=package_folder(package) / name, template_kwargs=template_kwargs or {})
     local = find_path(base_id, folder)
     if local.is_dir():
         if not (local / "config.json").is_file():
             raise ConfigError("this folder holds no model: it has no config.json", where=local)
-        return BaseModel(base_id, folder=local)
+        return BaseModel(base_id, folder=local, template_kwargs=template_kwargs or {})
     if base_id.startswith((".", "/", "~")) or base_id.count("/") > 1:
         raise ConfigError("no such base model folder", where=local, fix="check `base`; a hub id looks like owner/name")
-    return BaseModel(base_id, hub_id=base_id)
+    return BaseModel(base_id, hub_id=base_id, template_kwargs=template_kwargs or {})
 
 
 def load_chat_format(base: BaseModel) -> ChatFormat:
@@ -109,7 +113,8 @@ def load_chat_format(base: BaseModel) -> ChatFormat:
     What decides about tokens is kept in the cache folder, so that transformers is loaded once for each state of the
     tokenizer's files and not for each dataset. A hub id is not kept: only the hub knows whether its files have changed.
 
-    Raises: ConfigError where the tokenizer can't be had or has no usable chat template.
+    Raises: ConfigError where the tokenizer can't be had, has no usable chat template, or one that doesn't read what it
+    is given.
     """
     from jinja2 import TemplateError
 
@@ -120,7 +125,7 @@ def load_chat_format(base: BaseModel) -> ChatFormat:
         if parts is None:
             parts = chat_parts(_tokenizer(place), _generation_stop_ids(place))
             _keep_parts(kept, parts)
-        return ChatFormat(parts, functools.partial(_tokenizer, place))
+        return ChatFormat(parts, functools.partial(_tokenizer, place), base.id, base.template_kwargs)
     except (OSError, ValueError, TemplateError) as error:
         raise ConfigError(
             f"the tokenizer can't be loaded: {first_line(error)}",

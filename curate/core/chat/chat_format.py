@@ -6,18 +6,21 @@ there is no second place where it could differ.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
+from jinja2 import TemplateError
 
-from curate.core.chat.jinja_template import ChatTemplate, Span, Tools
+from curate.core.chat.completeness import find_missing, says_nothing
+from curate.core.chat.jinja_template import CLOCK, ChatTemplate, Span, Tools
+from curate.core.chat.template_input import TemplateInput
 from curate.core.chat.token_text import Spelling
 from curate.core.digests import digest_json
-from curate.core.rows.row import Message, message_dicts
+from curate.core.rows.row import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,33 @@ class TemplateFault:
     detail: str
 
 
-_Rendered = tuple[str, list[Span]] | TemplateFault
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is asked, as text and as tokens."""
+
+    text: str
+    ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Where in a text a message's answer stands. `asked`: where the prompt ends that the model answers at use."""
+
+    message: int
+    asked: int
+    start: int
+    end: int
+
+
+_Rendered = tuple[str, list[_Answer]] | TemplateFault
+_Plain = list[dict[str, Any]]
+_KEPT_TURNS = 256  # how turns begin: a few texts in all rows, but for templates without control tokens
+_WAYS_ON = {
+    "reasoning-not-rendered": "; take a base that thinks, or leave the reasoning out",
+    "calls-not-rendered": "; take a base whose template knows tools, or write calls as text",
+    "tools-not-rendered": "; take a base whose template knows tools, or describe them in the system message",
+}
+_TODAY = "2026-01-01"  # any day would do: what matters is that it stays
 _PLAIN = "Plain words, 123."
 _WITHOUT_SPACE = re.compile(r"\s+").sub
 
@@ -89,16 +118,37 @@ class _FaultError(Exception):
 
 
 class ChatFormat:
-    """A tokenizer with its chat template. `load` gives the transformers tokenizer, for those who ask for it."""
+    """A tokenizer with its chat template.
 
-    def __init__(self, parts: ChatParts, load: Callable[[], Any]) -> None:
+    `load` gives the transformers tokenizer, for those who ask for it; faults call the template that of `name`.
+    `settings` go to the template, such as `enable_thinking`. Where it asks for today's date, that is the same day in
+    training, evaluation and after midnight: `strftime_now` among the settings, or a fixed one.
+
+    Raises: ValueError for a setting that the template doesn't read, or a day that is none.
+    """
+
+    def __init__(
+        self,
+        parts: ChatParts,
+        load: Callable[[], Any],
+        name: str = "this base",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         from tokenizers import Tokenizer
 
         self.template = parts.template
         self.special_tokens = parts.special_tokens
         self.stop_ids = frozenset(parts.stop_ids)
         self._load = load
-        self._compiled = ChatTemplate(parts.template, parts.special_tokens)
+        self._name = name
+        self._settings = dict(settings or {})
+        if CLOCK in self.template:
+            self._settings[CLOCK] = str(self._settings.get(CLOCK, _TODAY))
+        self._compiled = ChatTemplate(parts.template, parts.special_tokens, self._settings)
+        if self._settings and (unread := sorted(self._settings.keys() - set(self._known_settings))):
+            known = ", ".join(self._known_settings) or "no setting at all"
+            raise ValueError(f"its chat template reads no {', '.join(unread)}; what it reads: {known}")
+        self._input = TemplateInput(parts.template, self._compiled.render)
         self._tokens = Tokenizer.from_str(parts.tokenizer)
         self._tokens.no_truncation()
         self._tokens.no_padding()
@@ -107,8 +157,11 @@ class ChatFormat:
         plain = self._tokens.encode(_PLAIN, add_special_tokens=False).ids
         self._tells_loss = _difference(_PLAIN, self._tokens.decode(plain, skip_special_tokens=False)) is None
         self._spelling = Spelling(parts.tokenizer)
-        added = self._tokens.get_added_tokens_decoder().values()
-        self._control_tokens = [token.content for token in added if token.special and token.content.strip()]
+        added = self._tokens.get_added_tokens_decoder()
+        self._control_tokens = [token.content for token in added.values() if token.special and token.content.strip()]
+        self._added_ids = frozenset(added)
+        self._stop_texts = [added[one].content for one in self.stop_ids if one in added]
+        self._ids_of_turn = lru_cache(_KEPT_TURNS)(self._ids)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -116,22 +169,41 @@ class ChatFormat:
         return self._load()
 
     @cached_property
+    def _known_settings(self) -> list[str]:
+        return [name for name in self._compiled.settings() if name not in self.special_tokens]
+
+    @cached_property
     def digest(self) -> str:
-        """The digest of everything that turns messages into text: the template and the special tokens."""
-        return digest_json({"template": self.template, "special_tokens": self.special_tokens})
+        """The digest of everything that turns messages into text: the template, its settings, the special tokens."""
+        made_of = {"template": self.template, "special_tokens": self.special_tokens}
+        return digest_json(made_of | ({"settings": self._settings} if self._settings else {}))
 
     def render(self, messages: Sequence[Message], tools: Tools = None, *, answer_follows: bool = False) -> str:
         """The conversation as text; with `answer_follows`, ending where the model has to go on.
 
         Raises: whatever the template raises for messages it refuses (jinja2.TemplateError, TypeError and the like).
         """
-        return self._compiled.render(_for_template(messages), tools, answer_follows=answer_follows)
+        return self._compiled.render(self._input.messages(messages), tools, answer_follows=answer_follows)
 
     def prompt_ids(self, messages: Sequence[Message], tools: Tools = None) -> list[int]:
         """The tokens of a prompt that the model has to answer."""
-        text = self.render(messages, tools, answer_follows=True)
-        ids: list[int] = self._tokens.encode(text, add_special_tokens=False).ids
-        return ids
+        return self._ids(self.render(messages, tools, answer_follows=True))
+
+    def prompt(self, messages: Sequence[Message], tools: Tools = None) -> Prompt | TemplateFault:
+        """A prompt that the model has to answer, or why it can't be asked: what `encode` checks, without an answer."""
+        try:
+            self._refuse_control_tokens(messages, tools)
+            try:
+                text = self.render(messages, tools, answer_follows=True)
+            except Exception as error:  # a template can raise anything for messages that it does not take
+                raise self._refusal(error, messages, tools) from error
+            self._refuse_missing(text, {}, messages, tools)
+        except _FaultError as faulty:
+            return faulty.fault
+        ids = self._ids(text)
+        if detail := self._lost(text, ids):
+            return TemplateFault("lossy-tokens", detail)
+        return Prompt(text, ids)
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """What each token says on its own; a part of a character is a replacement character."""
@@ -171,19 +243,38 @@ class ChatFormat:
             for text in texts
         ]
 
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokens.encode(text, add_special_tokens=False).ids
+        return ids
+
     def _rendered(self, messages: Sequence[Message], tools: Tools) -> "_Rendered":
         try:
-            self._refuse_special_tokens(messages)
-            return self._answer_spans(messages, tools)
+            return self._learned_answers(messages, tools)
         except _FaultError as faulty:
             return faulty.fault
 
-    def _supervised(self, text: str, spans: list[Span], encoding: Any) -> Encoded | TemplateFault:
+    def _learned_answers(self, messages: Sequence[Message], tools: Tools) -> tuple[str, list[_Answer]]:
+        """The whole text, and where each answer stands that the loss counts. Both say all that the messages say."""
+        answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+        learned = [index for index in answers if messages[index].weight != 0]
+        if not answers:
+            raise _FaultError("no-answer", "there is no assistant message")
+        self._refuse_control_tokens(messages, tools)
+        text, found = self._answer_spans(messages, tools, answers, learned)
+        if not learned:
+            raise _FaultError("nothing-supervised", "every answer has weight 0")
+        self._refuse_missing(text, {one.message: (one.start, one.end) for one in found}, messages, tools)
+        for index in learned:
+            if says_nothing(messages[index]):
+                raise _FaultError("empty-answer", f"message {index} says nothing")
+        return text, found
+
+    def _supervised(self, text: str, answers: list[_Answer], encoding: Any) -> Encoded | TemplateFault:
         ids: list[int] = encoding.ids
         try:
             if detail := self._lost(text, ids):
                 return TemplateFault("lossy-tokens", detail)
-            return self._supervise(text, spans, encoding, ids)
+            return self._supervise(text, answers, encoding, ids)
         except _FaultError as faulty:
             return faulty.fault
 
@@ -193,74 +284,208 @@ class ChatFormat:
             return None
         return _difference(text, self._tokens.decode(ids, skip_special_tokens=False))
 
-    def _answer_spans(self, messages: Sequence[Message], tools: Tools) -> tuple[str, list[Span]]:
-        """The whole text, and the character span of every answer that the loss counts."""
-        answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
-        if not answers:
-            raise _FaultError("no-answer", "there is no assistant message")
+    def _answer_spans(
+        self, messages: Sequence[Message], tools: Tools, answers: list[int], learned: list[int]
+    ) -> tuple[str, list[_Answer]]:
+        """The whole text, and where each answer stands that the loss counts."""
         try:
-            plain = _for_template(messages)
+            plain = self._input.messages(messages)
             if "generation" in self.template and "endgeneration" in self.template:
-                text, spans = self._compiled.render_marked(plain, tools)
-            else:
-                text = self._compiled.render(plain, tools)
-                spans = [self._span_by_prefix(text, plain, tools, index) for index in answers]
+                text, marks = self._compiled.render_marked(plain, tools)
+                return text, self._marked_answers(text, marks, plain, tools, answers, learned)
+            text = self._compiled.render(plain, tools)
+            return text, [self._answer_by_prefix(text, plain, tools, index) for index in learned]
         except _FaultError:
             raise
         except Exception as error:  # a template can raise anything for messages that it does not take
-            raise _FaultError("template-error", f"{type(error).__name__}: {error}") from error
-        if len(spans) != len(answers):
-            raise _FaultError("template-error", f"the template marks {len(spans)} answers of {len(answers)}")
-        return text, [span for span, index in zip(spans, answers, strict=True) if messages[index].weight != 0]
+            raise self._refusal(error, messages, tools) from error
 
-    def _span_by_prefix(self, text: str, messages: list[dict[str, Any]], tools: Tools, index: int) -> Span:
-        before = self._compiled.render(messages[:index], tools, answer_follows=True)
-        after = text if index + 1 == len(messages) else self._compiled.render(messages[: index + 1], tools)
-        for shorter in (before, after):
-            if not text.startswith(shorter):
-                place = next((i for i, (a, b) in enumerate(zip(shorter, text, strict=False)) if a != b), len(text))
-                raise _FaultError(
-                    "history-rewritten",
-                    f"the template renders the start of the conversation differently once message {index} has followed:"
-                    f" {shorter[place : place + 40]!r} became {text[place : place + 40]!r} at character {place}",
-                )
-        return len(before), len(after)
+    def _refusal(self, error: Exception, messages: Sequence[Message], tools: Tools) -> _FaultError:
+        """What a template's exception means: it knows no tools, or says itself what it doesn't take, or can't go on."""
+        said = f"{type(error).__name__}: {error}"
+        whose = f"the chat template of {self._name}"
+        if tools and "tools" not in self.template:
+            return _FaultError("tools-not-rendered", f"{whose} knows no tools ({said})")
+        if any(one.tool_calls for one in messages) and "tool_call" not in self.template:
+            return _FaultError("calls-not-rendered", f"{whose} knows no tool calls ({said})")
+        how = (
+            "refuses the conversation" if isinstance(error, TemplateError) else "can't be rendered for the conversation"
+        )
+        return _FaultError("template-error", f"{whose} {how}: {error if isinstance(error, TemplateError) else said}")
 
-    def _supervise(self, text: str, spans: list[Span], encoding: Any, ids: list[int]) -> Encoded:
+    def _answer_by_prefix(self, text: str, messages: _Plain, tools: Tools, index: int) -> _Answer:
+        asked = self._asked(text, messages, tools, index)
+        if index + 1 == len(messages):
+            return _Answer(index, asked, asked, len(text))
+        alone = self._compiled.render(messages[: index + 1], tools)
+        end = _common(alone, text)
+        if end < len(alone):
+            # What follows a stop token is never generated, and may differ.
+            ends = [at + len(stop) for stop in self._stop_texts if (at := text.rfind(stop, asked, end)) >= 0]
+            if not ends:
+                raise _rewritten(alone, text, index, end)
+            end = max(ends)
+        return _Answer(index, asked, asked, end)
+
+    def _marked_answers(
+        self, text: str, marks: list[Span], messages: _Plain, tools: Tools, answers: list[int], learned: list[int]
+    ) -> list[_Answer]:
+        """Where the template's own marks stand. An answer may have several, and a mark may hold its prompt's end."""
+        found: dict[int, list[Span]] = {index: [] for index in answers}
+        if len(marks) == len(answers):
+            found = {index: [mark] for index, mark in zip(answers, marks, strict=True)}
+            asked = {index: self._asked(text, messages, tools, index) for index in learned}
+        else:
+            asked = {index: self._asked(text, messages, tools, index) for index in answers}
+            for mark in marks:
+                if behind := [index for index in answers if asked[index] < mark[1]]:
+                    found[behind[-1]].append(mark)
+        if not all(found.values()):
+            raise _FaultError("template-error", f"the template marks {len(marks)} answers of {len(answers)}")
+        return [
+            _Answer(index, asked[index], max(asked[index], found[index][0][0]), found[index][-1][1])
+            for index in learned
+        ]
+
+    def _asked(self, text: str, messages: _Plain, tools: Tools, index: int) -> int:
+        """Where the prompt ends that message `index` answers: what the model is given at use is how the text starts."""
+        prompt = self._compiled.render(messages[:index], tools, answer_follows=True)
+        if text.startswith(prompt):
+            return len(prompt)
+        same = _common(prompt, text)
+        earlier = self._compiled.render(messages[:index], tools)
+        if same < len(earlier) and not any(text.rfind(stop, 0, same) + len(stop) == same for stop in self._stop_texts):
+            raise _rewritten(prompt, text, index, same)
+        seen = max(same - 20, 0)
+        raise _FaultError(
+            "prompt-differs",
+            f"at use the model is asked for message {index} behind {prompt[seen:]!r}, where the row has"
+            f" {text[seen : same + 40]!r}"
+            + self._on_thoughts(prompt + text[same : same + 40], thinks=_thinks(messages[index])),
+        )
+
+    def _on_thoughts(self, text: str, *, thinks: bool) -> str:
+        """What to do, where it is a thought that the row has and the prompt promises not, or the other way round."""
+        if "<think" not in text[-80:] and "thought" not in text[-80:]:
+            return ""
+        has = "the answer has a thought" if thinks else "the answer has no thought"
+        switch = next((name for name in self._known_settings if "think" in name), None)
+        if switch is not None:
+            return f"; {has}: chat_template_kwargs: {{{switch}: {'true' if thinks else 'false'}}} may fit it"
+        return f"; {has}, and this template's prompt wants it otherwise: take answers or a base that fit"
+
+    def _supervise(self, text: str, answers: list[_Answer], encoding: Any, ids: list[int]) -> Encoded:
         supervised = [False] * len(ids)
-        for start, end in spans:
-            inside = _tokens_inside(encoding, start, end)
-            if inside:
-                first, last = encoding.token_to_chars(inside[0])
-                if first < start:
-                    raise _FaultError(
-                        "boundary-token",
-                        f"one token joins the prompt's end and the answer's start: {text[first:last]!r}",
-                    )
+        for answer in answers:
+            inside = _tokens_inside(encoding, answer.start, answer.end)
+            self._refuse_other_prompt(text, answer, inside, encoding, ids)
             last_stop = next((i for i in reversed(inside) if ids[i] in self.stop_ids), None)
             if last_stop is None:
-                raise _FaultError("no-stop-token", f"the answer {text[start:end][-40:]!r} does not end in a stop token")
+                ending = text[answer.start : answer.end][-40:]
+                raise _FaultError("no-stop-token", f"the answer {ending!r} does not end in a stop token")
             if ids[inside[0]] in self.stop_ids:
-                raise _FaultError("empty-answer", "an answer has no token but its stop token")
+                raise _FaultError("empty-answer", "an answer begins with its stop token")
             learned = inside[: inside.index(last_stop) + 1]
             if isinstance(learned, range):
                 supervised[learned.start : learned.stop] = [True] * len(learned)
             else:
                 for i in learned:
                     supervised[i] = True
-        if not any(supervised):
-            raise _FaultError("nothing-supervised", "every answer has weight 0")
         return Encoded(text, ids, supervised)
 
-    def _refuse_special_tokens(self, messages: Sequence[Message]) -> None:
+    def _refuse_other_prompt(
+        self, text: str, answer: _Answer, inside: Sequence[int], encoding: Any, ids: list[int]
+    ) -> None:
+        """The tokens before an answer have to be those of the prompt at use: text that goes on may be cut elsewhere.
+
+        A control token is a cut for certain, so what stands behind the last one before the answer is enough.
+        """
+        if answer.start > answer.asked:
+            inside = _tokens_inside(encoding, answer.asked, answer.end)
+        if not inside:
+            return
+        first, last = encoding.token_to_chars(inside[0])
+        if first < answer.asked:
+            detail = f"one token joins the prompt's end and the answer's start: {text[first:last]!r}"
+            thinks = _thinks({"content": text[answer.asked : answer.end]})
+            raise _FaultError("boundary-token", detail + self._on_thoughts(text[: answer.asked], thinks=thinks))
+        end = inside[0]
+        start = next((i for i in range(end - 1, -1, -1) if ids[i] in self._added_ids), 0)
+        known = self._ids_of_turn(text[_ends(encoding, start)[0] if start else 0 : answer.asked])
+        if known != ids[start:end]:
+            here, there = (self.token_texts(some[-8:]) for some in (known, ids[start:end]))
+            raise _FaultError("prompt-differs", f"at use the prompt ends in the tokens {here}, in the row in {there}")
+
+    def _refuse_missing(self, text: str, spans: Mapping[int, Span], messages: Sequence[Message], tools: Tools) -> None:
+        if missing := find_missing(text, spans, messages, tools):
+            rule, what = missing
+            way = _WAYS_ON.get(rule, "")
+            raise _FaultError(rule, f"{what} is not in what the chat template of {self._name} makes of the row{way}")
+
+    def _refuse_control_tokens(self, messages: Sequence[Message], tools: Tools) -> None:
         """Text that spells a control token would become one: an end of turn inside a turn, or a forged turn."""
-        texts = [message.text for message in messages]
+        texts = [_all_text(message) for message in messages]
+        if tools:
+            texts.append("\n".join(_strings(tools)))
         whole = "\n".join(texts)  # one search per token; where one is found, which message it is in matters
         found = [token for token in self._control_tokens if token in whole]
         for index, text in enumerate(texts):
             for token in found:
                 if token in text:
-                    raise _FaultError("control-token-in-text", f"message {index} contains {token!r}")
+                    where = f"message {index} contains" if index < len(messages) else "the tools contain"
+                    raise _FaultError("control-token-in-text", f"{where} {token!r}")
+
+
+def _all_text(message: Message) -> str:
+    """Everything in a message that a template may put into its text."""
+    if isinstance(message.content, str) and not (message.tool_calls or message.reasoning_content or message.name):
+        return message.content
+    calls = [*(message.tool_calls or ())]
+    for call in message.tool_calls or ():
+        function = call.get("function", call)
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        if isinstance(arguments, str):
+            try:
+                calls.append(msgspec.json.decode(arguments))
+            except msgspec.DecodeError:
+                continue  # looked through as it is
+    rest = [message.reasoning_content, message.name, message.tool_call_id, message.content, calls]
+    return "\n".join([message.text, *_strings(rest)])
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Each text in a JSON value, its keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _common(a: str, b: str) -> int:
+    """How many characters both texts begin with."""
+    if b.startswith(a):
+        return len(a)
+    return next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+
+
+def _rewritten(shorter: str, text: str, index: int, place: int) -> _FaultError:
+    return _FaultError(
+        "history-rewritten",
+        f"the template renders the start of the conversation differently once message {index} has followed:"
+        f" {shorter[place : place + 40]!r} became {text[place : place + 40]!r} at character {place};"
+        " `history: last` or `split` makes samples of single answers",
+    )
+
+
+def _thinks(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer says a thought, in its text or beside it."""
+    before, closed, _ = str(answer.get("content")).partition("</think>")
+    return bool(answer.get("reasoning_content")) or bool(closed and before.removeprefix("<think>").strip())
 
 
 def _difference(text: str, decoded: str) -> str | None:
@@ -293,19 +518,3 @@ def _tokens_inside(encoding: Any, start: int, end: int) -> Sequence[int]:
 def _ends(encoding: Any, token: int) -> Span:
     found: Span | None = encoding.token_to_chars(token)
     return found or (0, 0)
-
-
-def _for_template(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """The messages as templates expect them: `content` always there, tool-call arguments as objects, no loss weight."""
-    plain = message_dicts(list(messages))
-    for message in plain:
-        message.pop("weight", None)
-        message.setdefault("content", "")
-        for call in message.get("tool_calls") or ():
-            function = call.get("function", call)
-            if isinstance(function.get("arguments"), str):
-                try:
-                    function["arguments"] = msgspec.json.decode(function["arguments"])
-                except msgspec.DecodeError:
-                    continue  # not JSON: the template shows it as it is, and validation says so
-    return plain

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from jinja2 import Template, nodes
+from jinja2 import Template, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -21,14 +21,30 @@ from jinja2.utils import Namespace
 Span = tuple[int, int]
 Messages = Sequence[Mapping[str, Any]]
 Tools = list[dict[str, Any]] | None
+CLOCK = "strftime_now"
+"""The function that templates ask for today's date."""
+_CONVERSATION = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 
 
 class ChatTemplate:
-    """A compiled chat template. Raises: jinja2.TemplateError where the source is no template."""
+    """A compiled chat template, with its settings; that called `strftime_now` is the day that it takes for today.
 
-    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+    Raises: jinja2.TemplateError where the source is no template, ValueError where a day is none.
+    """
+
+    def __init__(
+        self, source: str, special_tokens: Mapping[str, str], settings: Mapping[str, Any] | None = None
+    ) -> None:
         self._template = _environment().from_string(source)
-        self._special_tokens = dict(special_tokens)
+        self._source = source
+        self._named = dict(special_tokens) | dict(settings or {})
+        if CLOCK in self._named:
+            self._named[CLOCK] = datetime.fromisoformat(self._named[CLOCK]).strftime
+
+    def settings(self) -> list[str]:
+        """The names that the template reads and a conversation doesn't give: its settings, and its special tokens."""
+        read = meta.find_undeclared_variables(_environment().parse(self._source))
+        return sorted((read | {CLOCK} if CLOCK in self._source else read) - _CONVERSATION)
 
     def render(self, messages: Messages, tools: Tools, *, answer_follows: bool = False) -> str:
         """The conversation as text; with `answer_follows`, ending where the model has to go on.
@@ -48,7 +64,7 @@ class ChatTemplate:
 
     def _names(self, messages: Messages, tools: Tools, *, answer_follows: bool) -> dict[str, Any]:
         given = {"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": answer_follows}
-        return {**given, **self._special_tokens}
+        return {**given, **self._named}
 
 
 class _Marks(Extension):

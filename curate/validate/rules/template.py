@@ -7,8 +7,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import msgspec
+
 from curate.core.chat.base_model import BaseModel, find_base, load_chat_format
 from curate.core.chat.chat_format import ChatFormat, Encoded, TemplateFault
+from curate.core.chat.history import History, samples_of
 from curate.core.console import progress
 from curate.core.rows.row import Row
 from curate.core.sources.records import Input
@@ -17,6 +20,8 @@ from curate.recipe.rule_ids import Fault
 from curate.table.stage import Context
 
 T = TypeVar("T")
+Samples = list[Encoded] | TemplateFault
+"""What a row becomes in training."""
 _PIECE_ROWS = 1024  # rows that are checked at once
 _POOL_ROWS = 8192  # starting processes takes as long as checking this many
 # What of a model's folder decides how a conversation becomes tokens; its weights do not.
@@ -34,9 +39,12 @@ _TOKENIZER_FILES = (
 
 
 @functools.cache
-def chat_format(base: str, folder: Path) -> ChatFormat:
-    """The chat format of the base model that a recipe in `folder` names, loaded once."""
-    return load_chat_format(find_base(base, folder))
+def chat_format(base: str, folder: Path, template_kwargs: str = "{}") -> ChatFormat:
+    """The chat format of the base model that a recipe in `folder` names, loaded once.
+
+    Settings for its template are JSON.
+    """
+    return load_chat_format(find_base(base, folder, msgspec.json.decode(template_kwargs)))
 
 
 def base_files(base: str, folder: Path) -> list[Input]:
@@ -69,21 +77,24 @@ def token_counts(rows: Sequence[Row], context: Context) -> list[int]:
     return _found(rows, context, "tokens", _count)
 
 
-def _fault(encoded: Encoded | TemplateFault, limit: int | None) -> Fault | None:
-    if isinstance(encoded, TemplateFault):
-        return encoded.rule, encoded.detail
-    if limit is not None and len(encoded.ids) > limit:
-        return "too-many-tokens", f"{len(encoded.ids)} tokens, {limit} allowed"
+def _fault(samples: Samples, limit: int | None) -> Fault | None:
+    if isinstance(samples, TemplateFault):
+        return samples.rule, samples.detail
+    longest = max(len(sample.ids) for sample in samples)
+    if limit is not None and longest > limit:
+        return "too-many-tokens", f"{longest} tokens, {limit} allowed"
     return None
 
 
-def _count(encoded: Encoded | TemplateFault) -> int:
-    return 1 if isinstance(encoded, TemplateFault) else len(encoded.ids)
+def _count(samples: Samples) -> int:
+    return 1 if isinstance(samples, TemplateFault) else sum(len(sample.ids) for sample in samples)
 
 
-def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Encoded | TemplateFault], T]) -> list[T]:
+def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Samples], T]) -> list[T]:
     """What `find` says of each row as tokens, worked out in processes where there are many rows."""
-    given = (str(context.recipe.base), context.folder, find)
+    recipe = context.recipe
+    settings = msgspec.json.encode(recipe.chat_template_kwargs).decode()
+    given = (str(recipe.base), context.folder, settings, recipe.history, find)
     pieces = (rows[first : first + _PIECE_ROWS] for first in range(0, len(rows), _PIECE_ROWS))
     look = _Look(*given)  # before the processes: where they begin as copies of this one, nothing is loaded twice
     if len(rows) == 1:
@@ -105,13 +116,19 @@ def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Enc
 class _Look(Generic[T]):
     """Encodes rows and says what `find` does of each, whatever process it is in."""
 
-    def __init__(self, base: str, folder: Path, find: Callable[[Encoded | TemplateFault], T]) -> None:
-        self._form, self._find = chat_format(base, folder), find
+    def __init__(self, base: str, folder: Path, settings: str, history: History, find: Callable[[Samples], T]) -> None:
+        self._form, self._history, self._find = chat_format(base, folder, settings), history, find
 
     def __call__(self, rows: Sequence[Row]) -> list[T]:
-        return list(map(self._find, self._form.encode_many((row.messages, row.tools) for row in rows)))
+        found = self._form.encode_many((row.messages, row.tools) for row in rows)
+        return [
+            self._find(samples_of(encoded, self._form, row.messages, row.tools, self._history))
+            for encoded, row in zip(found, rows, strict=True)
+        ]
 
 
-def _look_beside_others(base: str, folder: Path, find: Callable[[Encoded | TemplateFault], T]) -> _Look[T]:
+def _look_beside_others(
+    base: str, folder: Path, settings: str, history: History, find: Callable[[Samples], T]
+) -> _Look[T]:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every processor has a process already
-    return _Look(base, folder, find)
+    return _Look(base, folder, settings, history, find)

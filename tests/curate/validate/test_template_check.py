@@ -48,6 +48,31 @@ def test_rows_that_cannot_be_trained_on_are_rejected_with_the_templates_rule(bas
     assert set(expected.values()) <= set(RULES)
 
 
+def test_rows_of_which_the_template_rewrites_earlier_turns_stay_where_their_answers_are_learned_alone(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    chat_format("forgets-reasoning").tokenizer.save_pretrained(str(folder))
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    turn = [Message("user", "q"), Message("assistant", "<think>t</think>a")]
+    rows = [Row(id="long", messages=turn * 3), Row(id="short", messages=turn)]
+
+    def gone(history: str, limit: int) -> dict[str, str]:
+        context = make_context(tmp_path, base="base", history=history, validate={"max_tokens": limit})
+        rejected = Validation().run(select(rows), context, {}).rejections
+        return {str(item.id): item.reason for item in rejected}
+
+    assert gone("error", 500) == {"long": "history-rewritten"}
+    assert gone("last", 500) == gone("split", 500) == {}
+    rendered = [
+        template.token_counts(rows, make_context(tmp_path, base="base", history=way)) for way in ("last", "split")
+    ]
+    (last, short), (split, _) = rendered
+    assert short < last < split
+    assert gone("last", 60) == gone("split", 60) == {"long": "too-many-tokens"}
+
+
 def test_processes_find_what_one_does(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [make_row("q", "a <|im_end|> b" if n % 7 == 3 else "x" * (n % 90), id=str(n)) for n in range(1, 1500)]
     context = replace(make_context(base.parent, base=base.name, validate={"max_tokens": 60}), threads=2)

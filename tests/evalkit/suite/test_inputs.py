@@ -68,6 +68,22 @@ def test_an_adapter_trained_with_another_template(world: Path) -> None:
     assert "another chat template" in refusal(world / "suite.yaml", ProvenanceError)
 
 
+def test_prompts_are_rendered_with_the_settings_that_the_run_was_trained_with(world: Path) -> None:
+    suite, run = world / "suite.yaml", read_record(world / "run" / "run.json")
+
+    def settings() -> Any:
+        base = read_inputs(suite).base
+        assert base is not None
+        return base.template_kwargs
+
+    assert settings() == {}
+    change_run(world, config={**run["config"], "chat_template_kwargs": {"enable_thinking": False}})
+    assert settings() == {"enable_thinking": False}
+    assert "reads no enable_thinking" in refusal(suite, ConfigError)
+    suite.write_text(suite.read_text() + "chat_template_kwargs: {}\n")
+    assert settings() == {}
+
+
 def test_an_adapter_changed_after_training(world: Path) -> None:
     with (world / "run" / "adapter" / "adapter_model.safetensors").open("ab") as file:
         file.write(b"\0")

@@ -56,6 +56,33 @@ def test_a_template_without_a_stop_token_is_refused(tmp_path: Path) -> None:
         read_tokenized_rows(path, chat_format("never-stops"), make_config())
 
 
+def test_where_the_template_rewrites_earlier_turns_the_last_answer_or_each_is_a_sample(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forgets = chat_format("forgets-reasoning")
+    asked = Message("user", "1+1?")
+    first, second = (Message("assistant", f"<think>{n}</think>{n + 1}.", weight=w) for n, w in ((1, 0.5), (2, None)))
+    rewritten = Row(id="long", messages=[asked, first, asked, second])
+    path = write_rows(tmp_path / "rows.jsonl", [rewritten, Row(id="short", messages=[asked, second])])
+    with pytest.raises(DataError, match=r"1 x history-rewritten\n.*`history: last` or `split`"):
+        read_tokenized_rows(path, forgets, make_config())
+
+    def learned(history: str) -> dict[str, str]:
+        rows = read_tokenized_rows(path, forgets, make_config(history=history)).rows
+        pairs = ((row, [one for one, on in zip(row.ids, row.supervised, strict=True) if on]) for row in rows)
+        return {row.name: forgets.tokenizer.decode(ids) for row, ids in pairs}
+
+    last = {"long#3": "<think>2</think>3.<|im_end|>", "short": "<think>2</think>3.<|im_end|>"}
+    assert learned("last") == last
+    said = "the template rewrites earlier turns of 1 of 2 rows: "
+    assert said + "only their last answer is learned" in capsys.readouterr().err
+    assert learned("split") == {"long#1": "<think>1</think>2.<|im_end|>", **last}
+    assert said + "each answer is a sample of its own" in capsys.readouterr().err
+    [halved, *_] = read_tokenized_rows(path, forgets, make_config(history="split")).rows
+    assert halved.weights is not None
+    assert set(halved.weights) == {0.0, 0.5}
+
+
 def test_over_length_rows_are_an_error_or_dropped_and_counted(tmp_path: Path, chat: ChatFormat) -> None:
     rows = [make_row(0), make_row(1), Row(id="long", messages=[Message("user", "x" * 300), Message("assistant", "y")])]
     path = write_rows(tmp_path / "rows.jsonl", rows)

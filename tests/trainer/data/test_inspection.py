@@ -136,12 +136,24 @@ def test_rows_by_id_are_looked_for_in_every_file(tmp_path: Path, chat: ChatForma
         inspect_files([train, val], chat, 2048, ids=["row-9"])
 
 
+def test_of_a_row_in_several_samples_each_is_shown(tmp_path: Path) -> None:
+    forgets = chat_format("forgets-reasoning")
+    turns = [Message("user", "1+1?"), Message("assistant", "<think>1</think>2.")]
+    path = write_rows(tmp_path / "rows.jsonl", [Row(id="long", messages=turns * 2)])
+    (whole,) = inspect_files([path], forgets, 2048, first=1)
+    assert whole.summary.faults == {"history-rewritten": 1}
+    (found,) = inspect_files([path], forgets, 2048, first=1, history="split")
+    assert [(seen.row, seen.fault) for seen in found.rows] == [("long", None)] * 2
+    assert found.summary.rows == 2
+
+
 def test_a_training_file_or_a_dataset_with_a_base(make_inputs: MakeInputs, tmp_path: Path, tiny: BaseModel) -> None:
     make_inputs()
     (tmp_path / "train.yaml").write_text(f"base: {tiny.folder}\ndataset: data\noutput: run\nmax_length: 64\n")
-    base, longest, paths = what_to_inspect(tmp_path / "train.yaml", None)
-    assert (base.folder, longest, [path.name for path in paths]) == (tiny.folder, 64, ["train.jsonl", "val.jsonl"])
-    assert what_to_inspect(tmp_path / "data", str(tiny.folder))[2] == paths
+    found = what_to_inspect(tmp_path / "train.yaml", None)
+    assert (found.base.folder, found.max_length, found.history) == (tiny.folder, 64, "error")
+    assert [path.name for path in found.paths] == ["train.jsonl", "val.jsonl"]
+    assert what_to_inspect(tmp_path / "data", str(tiny.folder)).paths == found.paths
     with pytest.raises(ConfigError, match="needs --base"):
         what_to_inspect(tmp_path / "data", None)
 

@@ -144,12 +144,12 @@ def test_content_in_parts_is_what_the_template_makes_of_it() -> None:
     forged = chat.encode([messages[0], Message("assistant", [*parts, {"type": "text", "text": "<|im_end|>"}])])
     assert isinstance(forged, TemplateFault)
     assert forged.rule == "control-token-in-text"
-    refused = chat_format("model-turns").encode(messages)  # it puts the list into the text, as templates for text do
-    assert isinstance(refused, Encoded)
-    assert "'type': 'text'" in refused.text
+    joined = chat_format("model-turns").encode(messages)  # it would put a list into the text, as templates for text do
+    assert isinstance(joined, Encoded)
+    assert joined.text == "<bos><turn>user\nq<end>\n<turn>model\nIt is été 😀.<end>\n"
     refused = chat_format("strict-turns").encode([messages[0], Message("user", "q"), messages[1]])
     assert isinstance(refused, TemplateFault)
-    assert refused.detail == "TemplateError: roles must alternate"
+    assert refused.detail == "the chat template of this base refuses the conversation: roles must alternate"
 
 
 @pytest.mark.parametrize("family", TRAINABLE)
@@ -168,11 +168,13 @@ def test_of_many_turns_those_with_weight_zero_are_context(family: str) -> None:
     assert encoded.supervised_count == 3 * (len("Answer 0.") + 1)
 
 
-def test_a_thought_where_the_prompt_promises_none_is_a_rewritten_history() -> None:
+def test_a_thought_where_the_prompt_promises_none_is_another_prompt() -> None:
     chat = chat_format("empty-thought")
     fault = chat.encode([CONVERSATION[0], Message("assistant", "<think>2 + 2</think>Four.")])
     assert isinstance(fault, TemplateFault)
-    assert fault.rule == "history-rewritten"
+    assert fault.rule == "prompt-differs"
+    assert "assistant\\n<think>\\n\\n</think>" in fault.detail
+    assert "assistant\\n<think>2 + 2" in fault.detail
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "refuses-system"])
