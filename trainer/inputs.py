@@ -52,11 +52,11 @@ def find_inputs(config: TrainConfig, folder: Path) -> Inputs:
     files = find_files(config, folder)
     check_reachable(base)
     output = find_path(config.output, folder)
-    _check_output(output, [path for path in (base.gguf or base.folder, files.train, files.held_out) if path])
+    check_output(output, [path for path in (base.gguf or base.folder, files.train, files.held_out) if path])
     return Inputs(config, base, base.digest(), files, output, folder)
 
 
-def _check_output(output: Path, read: Sequence[Path]) -> None:
+def check_output(output: Path, read: Sequence[Path]) -> None:
     """Raises: ConfigError where the weights' folder would take the place of what is read, or of one of the user's."""
     for name in (ADAPTER, MODEL):
         check_apart(output / name, read)

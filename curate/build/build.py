@@ -28,7 +28,6 @@ from curate.build.stages import DUPLICATES, all_makers, wanted_stages
 from curate.compose.balance import dominant_class
 from curate.compose.sides import Sides, compose
 from curate.compose.split import count_labels
-from curate.core.chat.base_model import find_base
 from curate.core.config_file import load_config
 from curate.core.console import progress, say
 from curate.core.digests import digest_file, digest_json
@@ -235,7 +234,11 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[StagesRun, 
 
 def _licenses(recipe: Recipe, folder: Path) -> Licenses:
     named = {source.name: source.license for source in recipe.sources}
-    return Licenses(sources=named, base=find_base(recipe.base, folder).license() if recipe.base else UNSET)
+    if recipe.base is None:
+        return Licenses(sources=named)
+    from curate.core.chat.base_model import find_base  # loads what renders templates
+
+    return Licenses(sources=named, base=find_base(recipe.base, folder).license())
 
 
 def _source_counts(run: StagesRun, read: dict[str, int]) -> list[SourceCount]:

@@ -14,7 +14,7 @@ from curate.core.errors import ConfigError
 KeyPath = tuple[str | int, ...]
 
 MAX_CHARACTERS = 1_000_000
-_MAX_NODES = 20_000  # a hundred times what a long file has; as many take a second to read
+_MAX_NODES = 10_000  # fifty times what a long file has; as many take a quarter of a second to read
 _MAX_DEPTH = 64
 _MAX_INTEGER = 2**63  # what JSON, in which settings are kept, and machine code take
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")  # no path and no file in UTF-8 can hold these

@@ -26,9 +26,9 @@ def repeated(leaf: str, link: str, levels: int = 12) -> str:
 
 
 HOSTILE = {
-    "aliases of aliases": (repeated("[1, 2]", "[{}]"), "more than 20000 values"),
-    "merges of merges": (repeated("{a: 1, b: 2}", "{{<<: [{}]}}"), "more than 20000 values"),
-    "many values": ("a: [" + "1, " * 30_000 + "1]", "more than 20000 values"),
+    "aliases of aliases": (repeated("[1, 2]", "[{}]"), "more than 10000 values"),
+    "merges of merges": (repeated("{a: 1, b: 2}", "{{<<: [{}]}}"), "more than 10000 values"),
+    "many values": ("a: [" + "1, " * 30_000 + "1]", "more than 10000 values"),
     "a list in itself": ("a: 1\nb: &b [*b]", "the value *b holds itself"),
     "a mapping merged into itself": ("a: 1\nb: &b {<<: *b}", "the value *b holds itself"),
     "2,000 levels": ("a: " + "[" * 2000 + "]" * 2000, "more than 64 levels"),
@@ -59,10 +59,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("text", "fault"), HOSTILE.values(), ids=HOSTILE)
 def test_what_cannot_be_used_is_one_error_at_once(text: str, fault: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ConfigError) as caught:
         parse_yaml(text, HERE)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 2  # a tenth of it, where nothing else runs
     assert fault in caught.value.what
     assert str(caught.value.where).startswith(str(HERE))
     assert caught.value.fix

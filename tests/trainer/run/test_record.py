@@ -65,4 +65,5 @@ def test_a_record_of_another_schema_is_refused(tmp_path: Path, changes: dict[str
 
 def test_every_field_of_the_file_is_one_of_the_record() -> None:
     document = msgspec.json.decode(STORED.read_bytes())
-    assert list(document) == list(RunRecord.__struct_fields__)
+    later = {"licenses"}  # the stored run is older
+    assert list(document) == [name for name in RunRecord.__struct_fields__ if name not in later]
