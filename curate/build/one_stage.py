@@ -13,11 +13,12 @@ from curate.build.run_stages import StagesRun, run_stages
 from curate.build.stages import all_makers, wanted_stages
 from curate.compose.split import count_labels, split_rows
 from curate.core.config_file import load_config
+from curate.core.console import warn
 from curate.core.errors import ConfigError, DataError
 from curate.core.files import atomic_write
 from curate.core.manifest import MANIFEST
 from curate.core.output_folder import check_apart, check_unclaimed
-from curate.core.sources.records import find_inputs
+from curate.core.sources.records import find_inputs, passed_over, reading_notes
 from curate.core.sources.source import LooseFiles
 from curate.core.worker_processes import usable_processors
 from curate.dedup.near import NearDuplicates
@@ -85,6 +86,9 @@ def read_rows(
     source = {"name": SOURCE, "path": list(paths), "format": form}
     merged = _over(base, {**(settings or {}), "sources": [source]})
     made = _checked(merged)
+    for note in [*filter(None, (passed_over(path, Path()) for path in paths)),
+                 *(note for file in shown for note in reading_notes(file, made.sources[0].layout))]:  # fmt: skip
+        warn(note)
     context = Context(made, folder, usable_processors(), read=read_earlier)
     loose = LooseFiles.model_validate(made.sources[0].model_dump())
     return Given(*read_source(context, loose, shown, all_makers(context)), context, tuple(file.path for file in shown))
