@@ -27,7 +27,10 @@ _RULES: dict[str, tuple[Severity, str]] = {
     "arguments-not-json": ("error", "the arguments of a tool call are not a JSON object"),
     "arguments-schema": ("error", "the arguments of a tool call do not satisfy the tool's JSON schema"),
     "bad-tool-schema": ("warning", "the JSON schema of a called tool can't be used, so its arguments go unchecked"),
-    "placeholder": ("error", "a placeholder was never filled: {{name}}, <INSERT ...>, [YOUR NAME]; code is left alone"),
+    "placeholder": (
+        "error",
+        "a placeholder was left that nobody asked for: {{name}}, <INSERT ...>, [YOUR NAME]; code is left alone",
+    ),
     "mojibake": ("error", "UTF-8 that was once read as Latin-1 or Windows-1252"),
     "lost-characters": ("warning", "the replacement character stands where a character was lost"),
     "nul-character": ("error", "a NUL character in the text"),

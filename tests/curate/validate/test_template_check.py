@@ -73,6 +73,28 @@ def test_rows_of_which_the_template_rewrites_earlier_turns_stay_where_their_answ
     assert gone("last", 60) == gone("split", 60) == {"long": "too-many-tokens"}
 
 
+REFUSING = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+PASSING_OVER = "{% for m in messages if m.role != 'system' %}"
+TURN = "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+
+
+@pytest.mark.parametrize("loop", [REFUSING, PASSING_OVER])
+def test_a_repair_keeps_the_system_message_of_a_template_without_a_place_for_it(loop: str, tmp_path: Path) -> None:
+    tokenizer = chat_format("chatml").tokenizer
+    before, tokenizer.chat_template = tokenizer.chat_template, loop + TURN
+    tokenizer.save_pretrained(str(tmp_path / "own"))
+    tokenizer.chat_template = before
+    (tmp_path / "own" / "config.json").write_text('{"model_type": "llama"}')
+    scene = Row(id="s", messages=[Message("system", "Be brief."), Message("user", "q"), Message("assistant", "a")])
+    context = make_context(tmp_path, base="own", validate={"fix": True})
+    done = Validation().run(select([scene, make_row("q", "a")]), context, {})
+    assert [row.messages for row in done.kept.rows] == [
+        [Message("user", "Be brief.\n\nq"), Message("assistant", "a")],
+        [Message("user", "q"), Message("assistant", "a")],
+    ]
+    assert done.counts == {"repairs": {"system-to-user": 1}}
+
+
 def test_processes_find_what_one_does(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [make_row("q", "a <|im_end|> b" if n % 7 == 3 else "x" * (n % 90), id=str(n)) for n in range(1, 1500)]
     context = replace(make_context(base.parent, base=base.name, validate={"max_tokens": 60}), threads=2)

@@ -63,6 +63,7 @@ def assert_same_with_a_column(rows: RowSelection, done: StageResult, **checks: A
         ([Message("user", " \n"), A], "empty-turn"),
         ([U, Message("assistant", None)], "empty-turn"),
         ([Message("user", [{"type": "text", "text": ""}]), A], "empty-turn"),
+        ([Message("user", [{"type": "text", "text": None}]), A], "empty-turn"),
         ([U], "no-answer"),
         ([S], "no-answer"),
         ([U, CALL, TOOL], "no-answer"),

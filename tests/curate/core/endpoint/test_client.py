@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from curate.core.endpoint.client import _proxy
+from curate.core.endpoint.wire import Reply, read_reply
 from tests.curate.synthesize.endpoint import completion
 
 ASK = """
@@ -92,3 +93,10 @@ def test_a_proxy_is_taken_from_the_environment_but_never_for_this_machine(monkey
     assert _proxy("https://api.example/v1") == "http://proxy.example:3128"
     assert _proxy("https://inside.example/v1") is None
     assert _proxy("http://127.0.0.1:8000/v1") is None
+
+
+def test_a_part_whose_text_is_null_adds_none() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": None}, {"type": "image_url"}, {"text": "b"}]
+    reply = read_reply(json.dumps({"choices": [{"message": {"content": parts}}]}).encode(), "")
+    assert isinstance(reply, Reply)
+    assert reply.text == "ab"
