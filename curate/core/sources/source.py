@@ -8,7 +8,7 @@ from curate.core.config_file import Config
 from curate.core.rows.row import Origin
 
 FormatName = Literal[
-    "chat", "sharegpt", "preference", "alpaca", "dolly", "prompt-completion", "input-output"
+    "preference", "chat", "sharegpt", "gemini", "alpaca", "dolly", "prompt-completion", "input-output"
 ]  # the keys of curate.core.rows.formats.registry.FORMATS
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from curate.core.rows.formats.format import Fields, Format, UnfitError, as_text, as_turns, without
+from curate.core.rows.formats.format import Fields, Format, UnfitError, as_text, without
+from curate.core.rows.formats.messages import as_turns
 
 
 def _has(*keys: str) -> Callable[[Mapping[str, Any]], bool]:

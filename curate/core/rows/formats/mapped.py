@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.core.digests import canonical_json
-from curate.core.rows.formats.format import Fields, Format, UnfitError, as_messages, as_tools
+from curate.core.rows.formats.format import Fields, Format, UnfitError
+from curate.core.rows.formats.messages import as_messages
+from curate.core.rows.formats.tools import as_tools
 
 _MISSING = object()
 

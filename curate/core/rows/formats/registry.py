@@ -5,14 +5,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from curate.core.rows.formats.chat import CHAT
-from curate.core.rows.formats.format import Format
+from curate.core.rows.formats.format import Fields, Format, UnfitError
+from curate.core.rows.formats.gemini import GEMINI
 from curate.core.rows.formats.instructions import ALPACA, DOLLY, INPUT_OUTPUT, PROMPT_COMPLETION
 from curate.core.rows.formats.preference import PREFERENCE
 from curate.core.rows.formats.sharegpt import SHAREGPT
 
 # In the order in which they are tried: a record with the keys of two is in the earlier one.
 FORMATS: dict[str, Format] = {
-    form.name: form for form in (CHAT, SHAREGPT, PREFERENCE, ALPACA, DOLLY, PROMPT_COMPLETION, INPUT_OUTPUT)
+    form.name: form for form in (PREFERENCE, CHAT, SHAREGPT, GEMINI, ALPACA, DOLLY, PROMPT_COMPLETION, INPUT_OUTPUT)
 }
 SAMPLE_RECORDS = 100  # a file that starts with this many records of one kind is taken to be of that kind
 
@@ -29,3 +30,14 @@ def detect(records: Iterable[object]) -> Format | None:
     if not counts:
         return None
     return FORMATS[max(counts, key=lambda name: (counts[name], -list(FORMATS).index(name)))]
+
+
+def _convert_any(record: Fields) -> Fields:
+    form = find_format(record)
+    if form is None:
+        raise UnfitError("no format fits")
+    return form.convert(record)
+
+
+# Of files whose records may each be in another format.
+ANY = Format("any", "any", lambda record: find_format(record) is not None, _convert_any)
