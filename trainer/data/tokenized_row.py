@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from curate.core.chat.chat_format import ChatFormat, TemplateFault
-from curate.core.rows.row import SCENE, Message, Row
+from curate.core.rows.row import DESIRABLE, REJECTED, SCENE, Message, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,13 @@ def tokenize(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
     return TokenizedRow(row.id, encoded.ids, encoded.supervised, weights)
 
 
+def tokenize_answered(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
+    """The row as tokens, or why it can't be trained on: an answer that people found bad is none to learn, either."""
+    if row.meta.get(DESIRABLE) is False and REJECTED not in row.meta:
+        return TemplateFault("undesirable-answer", "people found the answer bad: train with `objective: kto`")
+    return tokenize(chat, row)
+
+
 def tokenize_pair(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
     """The row as tokens, with its rejected answer, which `meta.rejected` holds. Or why it can't be trained on.
 
@@ -135,8 +142,8 @@ def tokenize_pair(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
 
 def tokenize_judged(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
     """The row as tokens, with both its answers, or with one and whether `meta.desirable` says that it is good."""
-    desirable = row.meta.get("desirable")
-    if "rejected" in row.meta or not isinstance(desirable, bool):
+    desirable = row.meta.get(DESIRABLE)
+    if REJECTED in row.meta or not isinstance(desirable, bool):
         made = tokenize_pair(chat, row)
         if isinstance(made, TemplateFault) and made.rule == "no-rejected-answer":
             return TemplateFault("no-judgement", "kto needs meta.rejected, or meta.desirable: true or false")
@@ -147,7 +154,7 @@ def tokenize_judged(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
 
 def _other_conversation(row: Row) -> list[Message]:
     """The messages with the rejected answer: given as its text, as messages of its own, or as a whole conversation."""
-    rejected: Any = row.meta.get("rejected")
+    rejected: Any = row.meta.get(REJECTED)
     if isinstance(rejected, str):
         return [*row.prompt, Message("assistant", rejected)]
     messages = msgspec.convert(rejected or [], list[Message])

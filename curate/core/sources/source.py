@@ -9,7 +9,7 @@ from curate.core.rows.formats.mapped import fault_of
 from curate.core.rows.row import Origin
 
 FormatName = Literal[
-    "chat", "sharegpt", "preference", "alpaca", "dolly", "prompt-completion", "input-output",
+    "preference", "chat", "sharegpt", "gemini", "alpaca", "dolly", "prompt-completion", "input-output",
     "xlam", "glaive", "pairs",
 ]  # fmt: skip  # the keys of curate.core.rows.formats.registry.FORMATS
 

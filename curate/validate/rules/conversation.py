@@ -11,7 +11,7 @@ _FOLLOWS: dict[str | None, frozenset[str]] = {
     "user": frozenset({"assistant"}),
     "assistant": frozenset({"user"}),
     "assistant calling": frozenset({"tool"}),
-    "tool": frozenset({"tool", "assistant"}),
+    "tool": frozenset({"tool", "assistant", "user"}),  # results and what the user adds to them come as one turn
 }
 
 
@@ -51,4 +51,4 @@ def _is_empty(message: Message) -> bool:
         return (not content or content.isspace()) and not message.tool_calls
     if message.tool_calls:
         return False
-    return not any(part.get("type", "text") != "text" or str(part.get("text", "")).strip() for part in content or ())
+    return not any(part.get("type", "text") != "text" or str(part.get("text") or "").strip() for part in content or ())

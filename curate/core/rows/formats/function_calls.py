@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from curate.core.rows.formats.conversation import as_calls
-from curate.core.rows.formats.format import Fields, Format, UnfitError, as_text, as_tools, without
+from curate.core.rows.formats.format import Fields, Format, UnfitError, as_text, without
+from curate.core.rows.formats.tools import as_calls, as_tools
 
 # What Python calls the types of JSON schema, in the definitions of xLAM's tools.
 _TYPES = {
