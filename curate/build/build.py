@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +47,7 @@ from curate.core.manifest import (
 from curate.core.parquet import parquet_bytes
 from curate.core.paths import find_path
 from curate.core.records import environment, versions
+from curate.core.sources.record_to_row import key_counts
 from curate.core.sources.records import passed_over, reading_notes
 from curate.core.worker_processes import usable_processors
 from curate.dedup.cluster_table import ClusterTable, renamed
@@ -143,7 +144,7 @@ def curate_rows(
     Raises: DataError where no row is left for train, or where a guard stops the build.
     """
     recipe = context.recipe
-    run, records, check = _read_all(context, files)
+    run, records, kept_keys, check = _read_all(context, files)
     read = {source.name: records[source.name] for source in recipe.sources}
     cache = StageCache(folder, recipe, files, run.rows) if folder is not None else None
 
@@ -182,7 +183,7 @@ def curate_rows(
         inputs=[_describe(file, records) for file in files],
         stages=run.counts,
         reports=run.reports,
-        sources=_source_counts(run, read),
+        sources=_source_counts(run, read, kept_keys),
         licenses=_licenses(recipe, context.folder),
         split=count_labels(sides.rows),
         conflicts=run.conflicts,
@@ -191,7 +192,12 @@ def curate_rows(
         added=sides.added or UNSET,
         canaries=UNSET if sides.canaries is None else msgspec.convert(sides.canaries, CanaryCount),
         fit=fit,
-        warnings=[*signs.warnings, *_warnings(recipe, run, sides), *_of_files(context, files)],
+        warnings=[
+            *signs.warnings,
+            *_warnings(recipe, run, sides),
+            *_of_files(context, files),
+            *_kept_texts(kept_keys),
+        ],
     )
     return Dataset(sides.rows, run.rejections, manifest, {**run.files, **sides.files}, check)
 
@@ -214,11 +220,14 @@ def _hide_ids(run: StagesRun, fit: FactCount, signs: Signs, context: Context) ->
         )
 
 
-def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[StagesRun, Counter[str], Callable[[], None]]:
-    """What was read; how many records each source and each of its files (`source\\0path`) has; and a function that
-    raises where a file has changed since.
+def _read_all(
+    context: Context, files: Sequence[InputFile]
+) -> tuple[StagesRun, Counter[str], dict[str, Counter[str]], Callable[[], None]]:
+    """What was read; how many records each source and each of its files (`source\\0path`) has; in how many rows of a
+    source which key was kept in `meta`, of sources that have any; and a function that raises where a file has changed.
     """
     rejections = Rejections()
+    kept_keys: dict[str, Counter[str]] = {}
     records: Counter[str] = Counter()
     total = sum(file.input.path.stat().st_size for file in files if file.kind == "source")
     with reading(context, all_makers(context), total) as reader, progress("read", total) as advance:
@@ -229,7 +238,9 @@ def _read_all(context: Context, files: Sequence[InputFile]) -> tuple[StagesRun, 
                 rejections += chunk.unread
                 records[f"{source.name}\0{chunk.input.shown}"] += chunk.records
                 records[source.name] += chunk.records
-    return StagesRun(RowSelection.all_of(reader.table), rejections), records, reader.check
+                if chunk.kept_keys:
+                    kept_keys.setdefault(source.name, Counter()).update(chunk.kept_keys)
+    return StagesRun(RowSelection.all_of(reader.table), rejections), records, kept_keys, reader.check
 
 
 def _licenses(recipe: Recipe, folder: Path) -> Licenses:
@@ -241,11 +252,29 @@ def _licenses(recipe: Recipe, folder: Path) -> Licenses:
     return Licenses(sources=named, base=find_base(recipe.base, folder).license())
 
 
-def _source_counts(run: StagesRun, read: dict[str, int]) -> list[SourceCount]:
+def _source_counts(run: StagesRun, read: dict[str, int], kept_keys: Mapping[str, Counter[str]]) -> list[SourceCount]:
     kept = _by_source(run.rows)
     return [
-        SourceCount(name=name, read=total, kept=kept[name], rejected=total - kept[name]) for name, total in read.items()
+        SourceCount(
+            name=name,
+            read=total,
+            kept=kept[name],
+            rejected=total - kept[name],
+            kept_keys=_most_common(kept_keys[name]) if name in kept_keys else UNSET,
+        )
+        for name, total in read.items()
     ]
+
+
+def _kept_texts(kept_keys: Mapping[str, Counter[str]]) -> list[str]:
+    return [
+        f"source {source}: keys kept in meta and not trained on: {key_counts(keys)}"
+        for source, keys in kept_keys.items()
+    ]
+
+
+def _most_common(keys: Counter[str]) -> dict[str, int]:
+    return dict(sorted(keys.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _by_source(rows: RowSelection) -> Counter[str]:

@@ -45,12 +45,17 @@ class StageCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many records of a source were read, kept and rejected."""
+    """How many records of a source were read, kept and rejected.
+
+    `kept_keys` is there where a source has keys that rows and messages have no field for: in how many rows each was
+    kept in `meta`, the most common first. Nothing is trained on that stands under them.
+    """
 
     name: str
     read: int
     kept: int
     rejected: int
+    kept_keys: dict[str, int] | UnsetType = UNSET
 
 
 class CanaryCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from curate.core.errors import DataError, os_errors
 from curate.core.sources.json_values import read_json_lines
 from curate.core.sources.known_folders import index_folder
 from curate.core.sources.record import MAX_LINE_BYTES, Record
-from curate.core.sources.record_to_row import STAGE, Adapter, Joined
+from curate.core.sources.record_to_row import STAGE, Adapter, Joined, RowReader
 from curate.core.sources.records import Input, find_inputs, is_plain_lines
 from curate.core.sources.row_readers import load_adapter, load_joined, make_reader, pinned, records_of
 from curate.core.sources.source import Source
@@ -48,12 +48,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ReadChunk:
-    """What came of a chunk: what is no row, how many records it has, and its size in bytes."""
+    """What came of a chunk: what is no row, how many records it has, its size in bytes, and keys kept in `meta`."""
 
     input: Input
     unread: Rejections
     records: int
     size: int
+    kept_keys: Mapping[str, int]
 
 
 class ChunkReader:
@@ -65,6 +66,11 @@ class ChunkReader:
     def read(self, chunk: Chunk, adapter: Adapter | None = None, joined: Joined | None = None) -> ChunkColumns:
         """The columns of a chunk."""
         reader = make_reader(chunk.source, chunk.input, adapter, joined or {})
+        columns = self._columns(chunk, reader, adapter)
+        columns.kept_keys = dict(reader.kept_keys)
+        return columns
+
+    def _columns(self, chunk: Chunk, reader: RowReader, adapter: Adapter | None) -> ChunkColumns:
         if self._is_fast and adapter is None:  # a function may make several rows of a record
             from curate.read.fast.read import read_fast
 
@@ -137,7 +143,8 @@ class SourceReader:
                 total += columns.records
                 size = chunk.end - chunk.start if chunk.records is None else int(columns.columns["raw_size"].sum())
                 self.table.append(columns, source.name, found.shown, file, first_line)
-                yield ReadChunk(found, self._unread(columns.unread, found.shown, first_line), columns.records, size)
+                unread = self._unread(columns.unread, found.shown, first_line)
+                yield ReadChunk(found, unread, columns.records, size, columns.kept_keys)
                 first_line += columns.lines_read
             if not total:
                 raise DataError(

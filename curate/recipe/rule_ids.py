@@ -11,6 +11,11 @@ Fault = tuple[str, str]
 Rule = Callable[[Row], Fault | None]
 
 _RULES: dict[str, tuple[Severity, str]] = {
+    "media": ("error", "images, sound and video can't be trained on or compared here"),
+    "unread-content": (
+        "error",
+        "what the model should see or learn stands under a key that no field of a message takes",
+    ),
     "no-messages": ("error", "the row has no messages"),
     "unknown-role": ("error", "a role is none of system, developer, user, assistant, tool"),
     "system-not-first": ("error", "a system or developer message stands after another role"),
@@ -34,6 +39,7 @@ _RULES: dict[str, tuple[Severity, str]] = {
     "mojibake": ("error", "UTF-8 that was once read as Latin-1 or Windows-1252"),
     "lost-characters": ("warning", "the replacement character stands where a character was lost"),
     "nul-character": ("error", "a NUL character in the text"),
+    "undesirable-answer": ("warning", "people found the answer bad: train with `objective: kto`, or leave the row out"),
     "target-not-json": ("error", "the answer is not one JSON value"),
     "no-schema": ("error", "the row lacks the schema that its answer has to satisfy"),
     "bad-schema": ("error", "the schema that the answer has to satisfy can't be used"),

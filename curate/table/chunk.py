@@ -163,6 +163,8 @@ class ChunkColumns:
     unread: list[UnreadRecord] = field(default_factory=list)
     lines_read: int = 0
     records: int = 0
+    kept_keys: Mapping[str, int] = field(default_factory=dict)
+    """In how many rows a key was kept in `meta` because rows have no field for it, by its name."""
 
 
 def make_columns(

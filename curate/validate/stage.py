@@ -16,12 +16,13 @@ from curate.core.rows.preference_pair import is_pair
 from curate.core.rows.row import Message, Row
 from curate.core.sources.records import Input
 from curate.recipe.recipe import Recipe, Validate
-from curate.recipe.rule_ids import SEVERITY, Fault, Rule, Severity
+from curate.recipe.rule_ids import RULES, SEVERITY, Fault, Rule, Severity
 from curate.table.chunk import ChunkRows, Makers
 from curate.table.rejections import Rejections
 from curate.table.selection import RowSelection
 from curate.table.stage import Context, Measured, Stage, StageResult
 from curate.validate.repairs import repair
+from curate.validate.rules.contents import check_contents, check_judgement
 from curate.validate.rules.conversation import check_messages
 from curate.validate.rules.preference import check_pair
 from curate.validate.rules.target import target_rule
@@ -61,7 +62,12 @@ class Validation(Stage):
         rejections = Rejections.of_rows(self.name, rows.take(gone), [faults[at] for at in gone])
         counts = {"repairs": dict(sorted(repairs.items())), "warnings": dict(sorted(warnings.items()))}
         told = {name: found for name, found in counts.items() if found}
-        return StageResult(rows.without(gone), rejections, counts=told)
+        return StageResult(rows.without(gone), rejections, counts=told, warnings=_bad_answers(warnings))
+
+
+def _bad_answers(warnings: Counter[str]) -> list[str]:
+    found = warnings["undesirable-answer"]
+    return [f"undesirable-answer, {found} rows: {RULES['undesirable-answer']}"] if found else []
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,8 @@ class Soundness:
 def make_rules(checks: Validate, folder: Path) -> list[Rule]:
     """The rules that look at one row alone; with a base, its chat template comes after them."""
     schemas = Schemas()
-    return [check_messages, check_pair, tool_rule(schemas), check_text, *further_rules(checks, folder, schemas)]
+    usual = [check_contents, check_messages, check_pair, tool_rule(schemas), check_text, check_judgement]
+    return [*usual, *further_rules(checks, folder, schemas)]
 
 
 def further_rules(checks: Validate, folder: Path, schemas: Schemas) -> list[Rule]:

@@ -1,19 +1,36 @@
-"""Items from files that hold prompts alone: tables of a benchmark's prompts, lists of attacks, planted canaries."""
+"""Items: rows in any format that curation reads, and files of prompts alone, such as tables of a benchmark.
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
+An item's target is its last answer. Where a file has it in a column of its own, it becomes that.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from curate.core.errors import DataError, os_errors
+from curate.core.errors import DataError
 from curate.core.files import read_lines
-from curate.core.rows.row import Message, Row
+from curate.core.rows.formats.blocks import is_empty
+from curate.core.rows.formats.chat import with_system
+from curate.core.rows.formats.format import json_text
+from curate.core.rows.formats.registry import ANY
+from curate.core.rows.row import DESIRABLE, REJECTED, Message, Row
+from curate.core.sources.record import Record
+from curate.core.sources.record_to_row import RowReader, Unread
+from curate.core.sources.records import read_records
+from curate.core.sources.source import LooseFiles
 from evalkit.records.disk_list import Spool
 
-_PROMPTS = ("prompt", "question", "text", "instruction", "goal")  # what such files call the column, in this order
+# What files of prompts call the column, in this order, and what they call that of the answer.
+_PROMPTS = ("prompt", "question", "text", "instruction", "goal", "input", "query", "problem")
+_ANSWERS = (
+    *("answer", "answers", "expected", "expected_output", "expected_answer", "target", "reference", "references"),
+    *("reference_answer", "ground_truth", "gold", "gold_answer", "correct_answer", "final_answer", "ideal"),
+    *("solution", "completion", "output", "response", "sql"),
+)
+_SHOWN_KEYS = 8
+_CONVERSATIONS = frozenset({"messages", "conversations", "contents"})
 # What tables of attacks and look-alikes call a prompt that should be refused, and one that should not.
 _SHOULD_REFUSE = {"unsafe": True, "harmful": True, "safe": False, "harmless": False, "benign": False}
 # Of canaries: the strings themselves would reach the results, which more people read. Their `text` is left out below.
@@ -21,83 +38,116 @@ _LEFT_OUT = frozenset({"fill", "format", "digest", "rows"})
 
 
 def read_items(path: Path) -> Spool[Row]:
-    """The items of a file: rows (.jsonl), or prompts in a CSV or TSV table, in JSON lines, or one a line (.txt).
+    """The items of a file: rows as `curate` reads them, prompts with or without an answer, or one a line (.txt).
 
-    A prompt's `id` and `label` are used, other plain columns go to `meta`; without an id it is numbered by its line. A
-    label of `unsafe` or `safe` (`harmful`, `harmless`, `benign`) also sets `meta.should_refuse`.
+    A prompt's `id` and `label` are used, other columns go to `meta`; without an id it is numbered by its line. A
+    label of `unsafe` or `safe` (`harmful`, `harmless`, `benign`) also sets `meta.should_refuse`. A column such as
+    `answer` or `expected` is the target, and a list of answers `meta.answers`.
     Raises: DataError naming the line of one that can't be used.
     """
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        return Spool(Row, _from_table(path, "\t" if suffix == ".tsv" else ","))
-    return Spool(Row, _from_text(path) if suffix == ".txt" else _from_lines(path))
+    return Spool(Row, _from_text(path) if path.suffix.lower() == ".txt" else _from_records(path))
 
 
 def _from_text(path: Path) -> Iterator[Row]:
     for line in read_lines(path):
-        yield _row({"prompt": line.raw.decode("utf-8", "replace")}, path, line.number)
+        yield _of_prompt({"prompt": line.raw.decode("utf-8", "replace")}, path, line.number)
 
 
-def _from_lines(path: Path) -> Iterator[Row]:
-    decoder = msgspec.json.Decoder(Row)
-    for line in read_lines(path):
-        try:
-            yield decoder.decode(line.raw)
-        except msgspec.MsgspecError as error:
-            record = _record(line.raw)
-            if "messages" in record or not any(isinstance(record.get(name), str) for name in _PROMPTS):
-                raise DataError(f"not a Row: {error}", where=f"{path}:{line.number}") from error
-            yield _row(record, path, line.number)
+def _from_records(path: Path) -> Iterator[Row]:
+    reader = RowReader(LooseFiles(name=path.stem, path=str(path)), ANY, None, {})
+    for record in read_records(path):
+        found = reader.find(record)
+        # A row of ours that says its id and source holds nothing beside them.
+        fields = {} if not isinstance(found, Unread) and found[1] else _fields(record)
+        is_conversation = not _CONVERSATIONS.isdisjoint(fields)
+        if not isinstance(found, Unread):
+            row = found[0]
+            if fields and fields.get("id") in (None, ""):
+                row = msgspec.structs.replace(row, id=f"{path.stem}-{record.number}")
+            if is_conversation and fields.get("source") is None:
+                row = msgspec.structs.replace(row, source=None)  # a row names its source itself
+        elif is_conversation or _prompt_column(fields) is None:
+            raise DataError(
+                f"neither a row nor a prompt: {_why(found, fields)}",
+                where=f"{path}:{record.number}",
+                fix=f"repair it, or give it a prompt under one of: {', '.join(_PROMPTS)}",
+            )
+        else:
+            row = _of_prompt(fields, path, record.number)
+        yield _with_target(row, fields)
 
 
-def _record(raw: bytes) -> dict[str, Any]:
+def _why(found: Unread, fields: Mapping[str, Any]) -> str:
+    if found.reason == "unknown-format":
+        return f"its keys are {', '.join(sorted(fields)[:_SHOWN_KEYS])}"
+    return f"{found.reason}: {found.detail}"
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    if record.fault is not None:
+        return {}
+    if record.fields is not None:
+        return record.fields
     try:
-        value = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        value = msgspec.json.decode(record.raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
-def _from_table(path: Path, delimiter: str) -> Iterator[Row]:
-    with os_errors(path):
-        data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 text: {error.reason} at byte {error.start}", where=path) from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    try:
-        columns = reader.fieldnames or []
-        if not set(columns) & set(_PROMPTS):
-            known = ", ".join(_PROMPTS)
-            raise DataError("no column holds the prompts", where=path, fix=f"call it one of: {known}")
-        for record in reader:
-            yield _row({key: value for key, value in record.items() if key}, path, reader.line_num)
-    except csv.Error as error:
-        raise DataError(f"not a table: {error}", where=f"{path}:{reader.line_num}") from error
+def _prompt_column(fields: Mapping[str, Any]) -> str | None:
+    return next((name for name in _PROMPTS if isinstance(fields.get(name), str)), None)
 
 
-def _row(record: dict[str, Any], path: Path, line: int) -> Row:
-    column = next((name for name in _PROMPTS if isinstance(record.get(name), str)), None)
-    prompt = record[column] if column else ""
+def _of_prompt(fields: dict[str, Any], path: Path, line: int) -> Row:
+    column = _prompt_column(fields)
+    prompt = fields[column] if column else ""
+    used = {column, "id", "label", *_LEFT_OUT}
+    if column == "instruction" and isinstance(fields.get("input"), str):
+        prompt = "\n\n".join(part for part in (prompt, fields["input"]) if part.strip())
+        used.add("input")
     if not prompt.strip():
         raise DataError("a row without a prompt", where=f"{path}:{line}", fix="remove it, or give it one")
-    used = {column, "id", "label", *_LEFT_OUT}
-    plain: dict[str, Any] = {
-        key: value for key, value in record.items() if key not in used and isinstance(value, str | int | float)
-    }
-    if "fill" in record:
-        plain.pop("text", None)
-    label = str(record["label"]) if record.get("label") not in (None, "") else None
+    meta = {key: value for key, value in fields.items() if key not in used and value is not None}
+    messages = with_system(meta, [{"role": "user", "content": prompt}])
+    if "fill" in fields:
+        meta.pop("text", None)
+    label = str(fields["label"]) if fields.get("label") not in (None, "") else None
     if label and label.lower() in _SHOULD_REFUSE:
-        plain.setdefault("should_refuse", _SHOULD_REFUSE[label.lower()])
+        meta.setdefault("should_refuse", _SHOULD_REFUSE[label.lower()])
     return Row(
-        id=str(record["id"]) if record.get("id") not in (None, "") else f"{path.stem}-{line}",
-        messages=[Message("user", prompt)],
+        id=str(fields["id"]) if fields.get("id") not in (None, "") else f"{path.stem}-{line}",
+        messages=msgspec.convert(messages, list[Message]),
         label=label,
         source=path.stem,
-        meta=plain,
+        meta=meta,
     )
+
+
+def _with_target(row: Row, fields: Mapping[str, Any]) -> Row:
+    """The row with the answer that stands beside its prompt, and without one that people found bad."""
+    if row.meta.get(DESIRABLE) is False and REJECTED not in row.meta:
+        return msgspec.structs.replace(row, messages=row.prompt)
+    if row.messages and row.messages[-1].role == "assistant":
+        return row
+    # What tables of attacks call a target is what an attack wants to hear.
+    is_attack = "goal" in fields or "should_refuse" in row.meta
+    name = next((name for name in _ANSWERS if name in fields and not is_empty(row.meta.get(name))), None)
+    if name is None or is_attack:
+        return row
+    meta, answers = dict(row.meta), _answers(row.meta[name])
+    del meta[name]
+    if len(answers) > 1:
+        meta["answers"] = answers
+    return msgspec.structs.replace(row, messages=[*row.messages, Message("assistant", answers[0])], meta=meta)
+
+
+def _answers(value: Any) -> list[str]:
+    """The answers that count as right; SQuAD has them as {"text": [...]}."""
+    if isinstance(value, dict) and isinstance(value.get("text"), list) and value["text"]:
+        value = value["text"]
+    several = value if isinstance(value, list) and not any(isinstance(one, dict | list) for one in value) else [value]
+    return [json_text(one) for one in several]
 
 
 def question_text(row: Row) -> str:

@@ -1,6 +1,7 @@
 """Questions with an answer: records of `ask` and `tell`."""
 
-from curate.core.rows.formats.format import Fields, Format, as_turns, without
+from curate.core.rows.formats.format import Fields, Format, without
+from curate.core.rows.formats.messages import as_turns
 
 
 def _convert(record: Fields) -> Fields:

@@ -5,26 +5,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from curate.core.chat.chat_format import ChatFormat, TemplateFault
 from curate.core.console import progress, warn
 from curate.core.digests import digest_file, digest_json
 from curate.core.errors import ConfigError, DataError, ProvenanceError
-from curate.core.files import Line, read_lines
+from curate.core.files import read_lines
 from curate.core.manifest import MANIFEST, Licenses, read_manifest
 from curate.core.paths import find_path
-from curate.core.rows.formats.format import UnfitError
-from curate.core.rows.formats.registry import FORMATS, find_format
-from curate.core.rows.row import Row, content_id
+from curate.core.rows.formats.registry import ANY
+from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
+from curate.core.sources.record_to_row import RowReader, Unread, key_counts
+from curate.core.sources.records import read_records
+from curate.core.sources.source import LooseFiles
 from trainer.config import TrainConfig
 from trainer.data.tokenized_row import TokenizedRow, tokenize_judged, tokenize_pair, tokenize_samples
 
-_ROW_KEYS = frozenset(Row.__struct_fields__)
-_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _SHOWN_FAULTS = 10  # enough to see a pattern, few enough to read
 
 
@@ -69,42 +66,16 @@ class TokenizedRows:
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row | TemplateFault]]:
-    """Each line's name (the row's id, or file and line) and the row, or why it is none."""
-    decode = msgspec.json.Decoder(Row).decode
-    for line in read_lines(path):
-        try:
-            row = decode(line.raw)
-        except _UNREADABLE:
-            found = _converted(line)
-            yield (found.id if isinstance(found, Row) else f"{path}:{line.number}"), found
+    """Each record's name (the row's id, or file and line) and the row as `curate` reads it, or why it is none."""
+    reader = RowReader(LooseFiles(name=path.stem, path=str(path)), ANY, None, {})
+    for record in read_records(path):
+        found = reader.find(record)
+        if isinstance(found, Unread):
+            yield f"{path}:{record.number}", TemplateFault(found.reason, found.detail)
         else:
-            yield row.id, row
-
-
-def _judged(values: dict[str, Any]) -> dict[str, Any]:
-    """A `label` that is true or false judges the row's answer, as TRL's rows for KTO have it."""
-    label, meta = values.get("label"), values.get("meta")
-    if not isinstance(label, bool):
-        return values
-    return {**values, "label": None, "meta": {**(meta if isinstance(meta, dict) else {}), "desirable": label}}
-
-
-def _converted(line: Line) -> Row | TemplateFault:
-    try:
-        fields: Any = msgspec.json.decode(line.raw)
-    except _UNREADABLE as error:
-        return TemplateFault("not-a-row", str(error))
-    form = find_format(fields) if isinstance(fields, dict) else None
-    if form is None:
-        known = "; ".join(f"{known.name} ({known.keys})" for known in FORMATS.values())
-        return TemplateFault("unknown-format", f"the line is in no format that we know: {known}")
-    try:
-        values = _judged(form.convert(fields))
-        known_values = {key: value for key, value in values.items() if key in _ROW_KEYS and value is not None}
-        row = msgspec.convert({"id": "", **known_values}, Row)
-    except (UnfitError, *_UNREADABLE, TypeError) as error:
-        return TemplateFault("not-a-row", str(error))
-    return row if row.id else msgspec.structs.replace(row, id=content_id(row.messages, row.tools))
+            yield found[0].id, found[0]
+    if reader.kept_keys:
+        warn(f"{path.name}: keys that are not trained on: {key_counts(reader.kept_keys)}")
 
 
 def find_files(config: TrainConfig, folder: Path) -> RowFiles:

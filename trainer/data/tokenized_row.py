@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from curate.core.chat.chat_format import ChatFormat, TemplateFault
 from curate.core.chat.history import History, parts_instead
 from curate.core.rows.preference_pair import rejected_conversation
-from curate.core.rows.row import Row
+from curate.core.rows.row import DESIRABLE, REJECTED, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,11 @@ def tokenize(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
 def tokenize_samples(chat: ChatFormat, row: Row, history: History) -> list[TokenizedRow] | TemplateFault:
     """The row as one sample or, where the template rewrites its earlier turns, as `history` says.
 
-    A sample of one answer among several is called `ID#N` where N is the answer's place among the messages.
+    A sample of one answer among several is called `ID#N` where N is the answer's place among the messages. An answer
+    that people found bad is none to learn.
     """
+    if row.meta.get(DESIRABLE) is False and REJECTED not in row.meta:
+        return TemplateFault("undesirable-answer", "people found the answer bad: train with `objective: kto`")
     whole = tokenize(chat, row)
     if isinstance(whole, TokenizedRow):
         return [whole]
@@ -153,8 +156,8 @@ def tokenize_pair(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
 
 def tokenize_judged(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
     """The row as tokens, with both its answers, or with one and whether `meta.desirable` says that it is good."""
-    desirable = row.meta.get("desirable")
-    if "rejected" in row.meta or not isinstance(desirable, bool):
+    desirable = row.meta.get(DESIRABLE)
+    if REJECTED in row.meta or not isinstance(desirable, bool):
         made = tokenize_pair(chat, row)
         if isinstance(made, TemplateFault) and made.rule == "no-rejected-answer":
             return TemplateFault("no-judgement", "kto needs meta.rejected, or meta.desirable: true or false")

@@ -10,6 +10,9 @@ from curate.core.digests import digest_json
 Origin = Literal["gold", "synthetic"]
 # The roles that set the scene. A template there is the same for a whole source and says nothing about a row.
 SCENE = frozenset({"system", "developer"})
+# Keys of `meta` that say more of the conversation: the answer of a pair that was rejected (text or messages), whether
+# people found the answer good (true or false), and what keys of messages held that no field takes: {"0": {key: value}}.
+REJECTED, DESIRABLE, MESSAGE_EXTRAS = "rejected", "desirable", "message_extras"
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 

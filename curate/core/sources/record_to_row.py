@@ -4,16 +4,20 @@ import itertools
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
+from curate.core.rows.formats.blocks import is_empty
 from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.formats.format import Fields, Format, UnfitError
 from curate.core.rows.formats.guess import guess_map, map_line
-from curate.core.rows.formats.registry import FORMATS, as_record, find_format
-from curate.core.rows.row import Message, Origin, Row, content_id
+from curate.core.rows.formats.messages import MESSAGE_KEYS, are_ours
+from curate.core.rows.formats.registry import ANY, FORMATS, as_record, find_format
+from curate.core.rows.formats.tools import CALL_TAG, as_tools
+from curate.core.rows.row import DESIRABLE, MESSAGE_EXTRAS, REJECTED, SCENE, Message, Origin, Row, content_id
 from curate.core.sources.json_values import explain
 from curate.core.sources.record import Record
 from curate.core.sources.repeated_keys import may_repeat, repeated_key
@@ -31,6 +35,14 @@ _NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(?:NaN|-?Infinity)\b")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ROW_KEYS = frozenset(Row.__struct_fields__)
 _TEXT_KEYS = ("id", "label", "source", "group")
+_TALK = SCENE | {"user", "assistant"}
+# Rows for KTO as TRL has them hold nothing else: there a label is a judgement however it is written. Elsewhere it is
+# one where it is a boolean, and these keys are.
+_KTO_KEYS = frozenset({"prompt", "completion", "label", "id"})
+_JUDGEMENTS = frozenset({"label", "desirable", "kto_tag", "kto_label"})
+_SAID: Mapping[object, bool] = {"true": True, "false": False, "1": True, "0": False, 1: True, 0: False}
+_CALL_TAG = CALL_TAG.encode()
+_SHOWN_KEYS = 8  # enough to see what was not read; manifest.json has all of them
 Adapter = Callable[[Any], Any]
 Joined = Mapping[str, Mapping[str, dict[str, Any]]]
 
@@ -68,7 +80,9 @@ class RowReader:
         # One object with the default of rows: encoding leaves defaults out, and knows them by identity.
         self._origin: Origin = "gold" if source.origin == "gold" else source.origin
         self._decode = msgspec.json.Decoder(_Given).decode
-        self.direct = form is CHAT and adapter is None and not joined
+        self.kept_keys: Counter[str] = Counter()
+        """In how many rows a key was kept in `meta`, by its name, because rows have no field for it."""
+        self.direct = form in (CHAT, ANY) and adapter is None and not joined
         """Are records rows as they are, so that what fits (`curate.read.fast.chat_lines`) needs no closer look?"""
 
     def find_all(self, record: Record) -> Iterator[tuple[Row, bool] | Unread]:
@@ -99,12 +113,15 @@ class RowReader:
             return None
         more_than_text = bool(given.tools or given.meta)
         for message in given.messages:
-            if message.tool_calls or not (message.content is None or isinstance(message.content, str)):
+            content = message.content
+            if message.tool_calls or message.role not in _TALK or not (content is None or isinstance(content, str)):
                 more_than_text = True
         # Where there is nothing but text, digits and brackets are text: the search is spared.
         if may_repeat(raw, _least_keys(given)) and repeated_key(raw) is not None:
             return None
         if more_than_text and (raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or _LONG_NUMBER.search(raw) is not None):
+            return None
+        if more_than_text and not _is_ours(given, raw):
             return None
         source = self._source
         name, meta = self._named(given.source, given.meta)
@@ -177,7 +194,7 @@ class RowReader:
         """The row that these fields are, or why they are none."""
         name = given_id or _id_of(fields)
         try:
-            return self._make_row(self._converted(fields))
+            return self._make_row(self._converted(fields), fields)
         except UnfitError as error:
             return Unread(*self._why_unfit(fields, str(error)), name)
         except KeyError as error:  # of a format that takes for granted what this record doesn't have
@@ -202,7 +219,7 @@ class RowReader:
     def _why_unfit(self, fields: Fields, detail: str) -> tuple[str, str]:
         if self._adapter is None:
             other = find_format(fields)
-            if self._form is None:
+            if self._form is None or (self._form is ANY and other is None):
                 return "unknown-format", unknown_format(fields) if other is None else (
                     f"the file's first records are in no known format, and this one looks like {other.name}: "
                     f"name `format: {other.name}`"
@@ -213,11 +230,17 @@ class RowReader:
                 return "not-a-row", f"{detail}; `{map_line(found)}` might read it"
         return "not-a-row", detail
 
-    def _make_row(self, values: Fields) -> Row:
-        """The row for these values, with what the source says where the row doesn't; unknown keys go into `meta`."""
+    def _make_row(self, values: Fields, record: Fields) -> Row:
+        """The row for these values of a record, with what the source says where the row doesn't.
+
+        Keys that rows and messages don't have go into `meta`, and are counted.
+        """
         source = self._source
+        values = _judged(_without_extras(values), is_kto=record.keys() <= _KTO_KEYS)
         known = {key: value for key, value in values.items() if key in _ROW_KEYS and value is not None}
         extra = {key: value for key, value in values.items() if key not in _ROW_KEYS}
+        if "tools" in known:
+            known["tools"] = as_tools(known["tools"])
         for key in _TEXT_KEYS:
             if isinstance(known.get(key), int | float):
                 known[key] = _group_name(known[key]) if key == "group" else str(known[key])
@@ -232,7 +255,67 @@ class RowReader:
         if self._adapter is not None:
             # What comes from JSON can be written as JSON; what a function returns may hold anything.
             msgspec.json.encode(row)
+        self._count_kept(row, record)
         return row
+
+    def _count_kept(self, row: Row, record: Fields) -> None:
+        if not row.meta:
+            return
+        own = record.get("meta")
+        known = own.keys() if isinstance(own, dict) else ()
+        names = {key for key in row.meta if key in record and key not in known and not is_empty(record[key])}
+        extras = row.meta.get(MESSAGE_EXTRAS)
+        if isinstance(extras, dict) and MESSAGE_EXTRAS not in known:
+            names |= {f"messages[].{key}" for more in extras.values() for key in more}
+        # Half a character can't be written into a manifest.
+        self.kept_keys.update(
+            name.encode("utf-8", "backslashreplace").decode() for name in names - {REJECTED, DESIRABLE}
+        )
+
+
+def key_counts(keys: Mapping[str, int]) -> str:
+    """The keys with the most rows, in words, the most common first."""
+    common = sorted(keys.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{key} ({count} row{'s' if count > 1 else ''})" for key, count in common[:_SHOWN_KEYS]]
+    return ", ".join([*shown, *([f"and {len(keys) - _SHOWN_KEYS} more"] if len(keys) > _SHOWN_KEYS else [])])
+
+
+def _is_ours(given: _Given, raw: bytes) -> bool:
+    """Is what the row holds beside text as our rows have it?"""
+    if given.tools and (not all(isinstance(tool.get("function"), dict) for tool in given.tools) or _CALL_TAG in raw):
+        return False
+    return are_ours(given.messages)
+
+
+def _without_extras(values: Fields) -> Fields:
+    """The values with the keys of messages that no field takes moved to `meta`, under the message's number from 0."""
+    messages = values.get("messages")
+    if not isinstance(messages, list) or all(message.keys() <= MESSAGE_KEYS for message in messages):
+        return values
+    kept, extras = [], {}
+    for index, message in enumerate(messages):
+        kept.append({key: value for key, value in message.items() if key in MESSAGE_KEYS})
+        if more := {k: v for k, v in message.items() if k not in MESSAGE_KEYS and not is_empty(v)}:
+            extras[str(index)] = more
+    return {**values, "messages": kept, **({MESSAGE_EXTRAS: extras} if extras else {})}
+
+
+def _judged(values: Fields, *, is_kto: bool) -> Fields:
+    """The values with a judgement of the answer, as rows for KTO have one, as `meta.desirable`: it is no class."""
+    if _JUDGEMENTS.isdisjoint(values):
+        return values
+    said: dict[str, bool] = {key: values[key] for key in sorted(_JUDGEMENTS) if isinstance(values.get(key), bool)}
+    label = values.get("label")
+    if is_kto and "label" not in said:
+        written = _SAID.get(label.strip().lower() if isinstance(label, str) else label)
+        said |= {} if written is None else {"label": written}
+    if not said:
+        return values
+    if len(set(said.values())) > 1:
+        raise UnfitError(f"{' and '.join(said)} judge the answer differently")
+    meta = values.get("meta")
+    meta = {**(meta if isinstance(meta, dict) else {}), DESIRABLE: next(iter(said.values()))}
+    return {**{key: value for key, value in values.items() if key not in said}, "meta": meta}
 
 
 def _repeated(record: Record) -> tuple[str, str] | None:

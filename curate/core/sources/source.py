@@ -10,7 +10,7 @@ from curate.core.rows.row import Origin
 from curate.core.sources.layout import Layout
 
 FormatName = Literal[
-    "chat", "sharegpt", "preference", "alpaca", "dolly", "prompt-completion", "input-output",
+    "preference", "chat", "sharegpt", "gemini", "alpaca", "dolly", "prompt-completion", "input-output",
     "xlam", "glaive", "pairs",
 ]  # fmt: skip  # the keys of curate.core.rows.formats.registry.FORMATS
 

@@ -14,6 +14,7 @@ from curate.read.fast.json_scan import is_null, past_blanks, past_value, string_
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """The roles that have a number; what has another is left to those who look closer."""
+_TOOL_ROLE = ROLES.index("tool")
 OTHER = len(ROLES)
 """What stands for the role of the one message that a line which was not taken apart is said to have."""
 ID, LABEL, SOURCE, GROUP = range(4)
@@ -226,7 +227,7 @@ def _message(
         if key == _ROLE and not tail and role < 0:
             head, tail, at = word(data, at, end)
             role = _role(head, tail)
-            if role < 0:
+            if role < 0 or (strict and role == _TOOL_ROLE):  # what a tool's result answers takes a closer look
                 return -1, used
         elif key == _CONTENT and not tail and not has_text:
             at, used = _content(data, eights, (at, end), messages, (count, used))

@@ -25,6 +25,7 @@ from curate.read.fast.write_lines import is_verbatim, rewritten
 from curate.table.byte_store import ByteSpool
 from curate.table.chunk import ChunkColumns, ChunkRows, Makers, UnreadRecord
 from curate.table.text_buffer import TextBuffer
+from curate.validate.rules.contents import LOOKED_AT
 
 _LINE_END = 10
 
@@ -131,6 +132,7 @@ class FastRows(ChunkRows):
         is_made[list(objects)] = True
         self.objects, self.is_plain = objects, scanned.fits
         self.is_clear = plain.is_clear & scanned.fits
+        self.is_clear[[number for number, row in objects.items() if not LOOKED_AT.isdisjoint(row.meta)]] = False
         synthetic = scanned.origins == GIVEN_SYNTHETIC
         self.is_synthetic = synthetic | ((scanned.origins == 0) & (source.origin == "synthetic"))
         self.keys, self.lengths = plain.keys, plain.lengths

@@ -11,7 +11,7 @@ _FOLLOWS: dict[str | None, frozenset[str]] = {
     "user": frozenset({"assistant"}),
     "assistant": frozenset({"user"}),
     "assistant calling": frozenset({"tool"}),
-    "tool": frozenset({"tool", "assistant"}),
+    "tool": frozenset({"tool", "assistant", "user"}),  # results and what the user adds to them come as one turn
 }
 
 

@@ -42,7 +42,7 @@ def _pairs_fault(messages: list[Message]) -> Fault | None:
             return "call-without-result", f"message {number} follows before the call {open_ids[0]!r} has its result"
         for call in message.tool_calls or ():
             name = call.get("id")
-            if name is not None and name in seen:
+            if isinstance(name, str) and name in seen:
                 return "duplicate-call-id", f"message {number} makes a second call with the id {name!r}"
             if isinstance(name, str):
                 seen.add(name)

@@ -279,7 +279,7 @@ def test_lengths_are_counted_once_for_each_record(tmp_path: Path) -> None:
 def test_parquet_holds_the_same_rows_and_reads_back(tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
-    parts = [{"type": "text", "text": "what is this picture"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    parts = [{"type": "text", "text": "what is this"}, {"type": "text", "text": "in two parts"}]
     called = [
         {"role": "user", "content": "please call the function f for me"},
         {"role": "assistant", "tool_calls": [call]},

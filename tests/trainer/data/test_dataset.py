@@ -138,6 +138,30 @@ def test_wherever_a_row_is_cut_the_counts_say_whether_its_answer_ends(
     assert (counted[-1] in chat.stop_ids) == (found.unstopped == 0)
 
 
+def test_turns_of_every_shape_are_trained_as_curation_reads_them(
+    tmp_path: Path, chat: ChatFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask, again = {"role": "user", "content": "a"}, {"role": "user", "content": "b"}
+    plain = [ask, {"role": "assistant", "content": "c", "weight": 0}, again, {"role": "assistant", "content": "d"}]
+    rows = [
+        {"messages": plain},
+        {"messages": [ask, {"role": "assistant", "content": "c", "train": False, "uuid": "u"}, again, plain[3]]},
+        {"conversations": [ask, {"from": "gpt", "value": "c", "loss": 0}, again, {"from": "gpt", "value": "d"}]},
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    first, *others = read_tokenized_rows(tmp_path / "rows.json", chat, make_config()).rows
+    assert [(row.ids, row.supervised) for row in others] == [(first.ids, first.supervised)] * 2
+    assert "keys that are not trained on: messages[].uuid (1 row)" in capsys.readouterr().err
+
+
+def test_an_answer_that_people_found_bad_is_not_learned(tmp_path: Path, chat: ChatFormat) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b", "label": false}\n')
+    with pytest.raises(DataError, match="undesirable-answer"):
+        read_tokenized_rows(tmp_path / "rows.jsonl", chat, make_config())
+    (row,) = read_tokenized_rows(tmp_path / "rows.jsonl", chat, make_config(objective="kto")).rows
+    assert row.desirable is False
+
+
 def test_each_message_counts_in_the_loss_by_its_weight(tmp_path: Path, chat: ChatFormat) -> None:
     messages = [Message("user", "a"), Message("assistant", "none", weight=0), Message("user", "b")]
     messages += [Message("assistant", "half", weight=0.5), Message("user", "c"), Message("assistant", "whole")]

@@ -85,7 +85,7 @@ def test_rows_that_cannot_be_trained_on_are_shown_with_their_fault_and_counted(
     ]
     summary = found.summary
     assert (summary.rows, summary.all_masked, summary.without_stop, summary.over_length) == (5, 2, 0, 1)
-    assert summary.faults == {"control-token-in-text": 1, "no-answer": 1, "not-a-row": 1, "nothing-supervised": 1}
+    assert summary.faults == {"control-token-in-text": 1, "no-answer": 1, "not-json": 1, "nothing-supervised": 1}
     text = plain(found)
     assert text[0] == "unanswered: can't be trained on: no-answer: there is no assistant message"
     assert "  ? hello<|im_end|>" in text

@@ -1,55 +1,67 @@
-"""OpenAI chat: `messages` of role and content (text or parts), with `tools` and `tool_calls`. Our own rows too."""
+"""OpenAI chat: `messages` of role and content (text or parts), with `tools` and `tool_calls`. Our own rows too.
+
+So are those of Anthropic and Bedrock, whose system prompt and tools stand beside the messages.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
+from curate.core.rows.formats.blocks import is_empty, text_of
+from curate.core.rows.formats.format import Fields, Format, UnfitError, from_json, without
+from curate.core.rows.formats.messages import as_messages
+from curate.core.rows.formats.tools import as_tools, tools_in
+from curate.core.rows.row import SCENE
 
-from curate.core.rows.formats.format import Fields, Format, UnfitError, as_messages, as_tools, without
-from curate.core.rows.row import Message
+_SYSTEM = ("system", "system_prompt", "systemInstruction", "system_instruction")
+_TOOLS = ("tools", "functions", "toolConfig")
 
-MESSAGE_KEYS = frozenset(Message.__struct_fields__)
-# Where keys of messages that rows have no field for are kept: {number of the message from 0: {key: value}}.
-EXTRAS = "message_extras"
+
+def conversation(record: Fields, key: str) -> Fields:
+    """The row values of a record whose turns are under `key`, with the system prompt and the tools beside them.
+
+    Raises: UnfitError where the turns can't be read, or say something else than what stands beside them.
+    """
+    values, tools = without(record, (key,)), None
+    for name in _TOOLS:
+        if name not in values:
+            continue
+        if not is_empty(values[name]):
+            found = as_tools(values[name], name)
+            if tools is not None and found != tools:
+                raise UnfitError(f"{name} holds other tools than the key before it: leave one out")
+            tools = found
+        del values[name]
+    messages = with_system(values, as_messages(record.get(key), key, has_tools=tools is not None))
+    if tools is None and any(message.get("tool_calls") for message in messages):
+        tools = tools_in("\n".join(str(message.get("content")) for message in messages if message["role"] in SCENE))
+    if isinstance(values.get("meta"), str):
+        values["meta"] = from_json(values["meta"], "meta", dict)
+    return {**values, "tools": tools, "messages": messages}
+
+
+def with_system(values: Fields, messages: list[Fields]) -> list[Fields]:
+    """The messages behind the system prompt that stands beside them, which is taken out of the values.
+
+    Raises: UnfitError where they begin with another system prompt: which of them was meant can't be known.
+    """
+    for key in _SYSTEM:
+        if key not in values:
+            continue
+        given = values[key]
+        text = text_of(given["parts"] if isinstance(given, dict) and "parts" in given else given)
+        if text is None:  # not text: it stays where it is
+            continue
+        del values[key]
+        first = messages[0] if messages and messages[0].get("role") in SCENE else None
+        if first is None and text.strip():
+            messages = [{"role": "system", "content": text}, *messages]
+        elif first is not None and text.strip() and text.strip() != (text_of(first.get("content")) or "").strip():
+            raise UnfitError(f"{key} and the first message are different system prompts: leave one out")
+    return messages
 
 
 def _fits(record: Mapping[str, Any]) -> bool:
     return isinstance(record.get("messages"), list)
 
 
-def convert(record: Fields) -> Fields:
-    """The record with the extra keys of its messages moved to `meta`."""
-    messages, extras = [], {}
-    for index, given in enumerate(as_messages(record.get("messages"), "messages")):
-        message = _unpacked(given)
-        messages.append({key: value for key, value in message.items() if key in MESSAGE_KEYS})
-        if more := {key: value for key, value in message.items() if key not in MESSAGE_KEYS and value is not None}:
-            extras[str(index)] = more
-    values = {**record, "messages": messages}
-    if isinstance(record.get("tools"), str | list):
-        values["tools"] = as_tools(record["tools"])
-    if isinstance(record.get("meta"), str):
-        values["meta"] = _decoded(record["meta"], "meta", dict)
-    if extras:
-        values[EXTRAS] = extras
-    return values
-
-
-def _unpacked(message: Fields) -> Fields:
-    """The message with the lists that a table holds as JSON text; the same one where it has none."""
-    if isinstance(message.get("tool_calls"), str):
-        message = {**message, "tool_calls": _decoded(message["tool_calls"], "tool_calls", list)}
-    if message.get("content") is None and isinstance(message.get("content_parts"), str):
-        parts = _decoded(message["content_parts"], "content_parts", list)
-        message = {**without(message, ["content_parts"]), "content": parts}
-    return message
-
-
-def _decoded(text: str, name: str, kind: type) -> Any:
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.MsgspecError as error:
-        raise UnfitError(f"{name} is text that is no JSON {kind.__name__}: {error}") from error
-
-
-CHAT = Format("chat", "messages", _fits, convert)
+CHAT = Format("chat", "messages", _fits, lambda record: conversation(record, "messages"))

@@ -147,25 +147,3 @@ def chosen(answer: object, letters: list[str], texts: list[str]) -> str:
             return letters[int(given)]
     shown = "missing" if answer is None else canonical_json(answer).decode()
     raise UnfitError(f"the answer {shown} is none of the {len(letters)} choices")
-
-
-def as_calls(value: object, name: str) -> list[Fields]:
-    """Calls of tools as a message has them, from `{name, arguments}` or OpenAI's. Raises: UnfitError."""
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value) if value.strip() else []
-        except msgspec.MsgspecError as error:
-            raise UnfitError(f"{name} is text that is not JSON: {error}") from error
-    items = [value] if isinstance(value, dict) else [] if value is None else value
-    if not isinstance(items, list):
-        raise UnfitError(f"{name} is not a list of calls")
-    calls: list[Fields] = []
-    for number, item in enumerate(items, start=1):
-        inner = item.get("function", item) if isinstance(item, dict) else None
-        if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
-            raise UnfitError(f"item {number} of {name} is no call with a name")
-        given = inner.get("arguments", inner.get("parameters"))
-        arguments = given if isinstance(given, str) else msgspec.json.encode({} if given is None else given).decode()
-        call_id = item.get("id") if isinstance(item.get("id"), str) else f"call_{number}"
-        calls.append({"id": call_id, "type": "function", "function": {"name": inner["name"], "arguments": arguments}})
-    return calls

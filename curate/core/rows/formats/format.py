@@ -15,6 +15,9 @@ ROLES = {
     "prompter": "user",
     "gpt": "assistant",
     "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "ai": "assistant",
     "assistant": "assistant",
     "bot": "assistant",
     "model": "assistant",
@@ -22,7 +25,11 @@ ROLES = {
     "developer": "developer",
     "tool": "tool",
     "observation": "tool",
+    "function": "tool",
     "function_response": "tool",
+    "tool_response": "tool",
+    "tool_result": "tool",
+    "ipython": "tool",
 }
 
 
@@ -55,40 +62,24 @@ def as_text(value: object, name: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UnfitError(f"{name} is {_kind(value)}, not text")
+        raise UnfitError(f"{name} is {kind_of(value)}, not text")
     return str(value)
 
 
-def as_turns(value: object, role: str, name: str) -> list[Fields]:
-    """A field that holds one turn's text, or messages. Raises: UnfitError."""
-    if isinstance(value, list):
-        return as_messages(value, name)
-    return [{"role": role, "content": as_text(value, name)}]
-
-
-def as_messages(value: object, name: str) -> list[Fields]:
-    """A list of objects. Raises: UnfitError where it is something else."""
-    if not isinstance(value, list):
-        raise UnfitError(f"{name} is {_kind(value)}, not a list of messages")
-    for number, item in enumerate(value, start=1):
-        if not isinstance(item, dict):
-            raise UnfitError(f"item {number} of {name} is {_kind(item)}, not a message")
-    return value
-
-
-def as_tools(value: object) -> list[Fields] | None:
-    """Tool definitions, given as a list or as the JSON text of one. Raises: UnfitError."""
-    if isinstance(value, str):
-        try:
-            value = msgspec.json.decode(value) if value.strip() else None
-        except msgspec.MsgspecError as error:
-            raise UnfitError(f"tools is text that is not JSON: {error}") from error
-    if value is None or value == []:
-        return None
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise UnfitError("tools is not a list of objects")
-    return value
-
-
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What a value is, as messages call it."""
     return "missing" if value is None else f"a {type(value).__name__}"
+
+
+def json_text(value: object) -> str:
+    """The value as JSON text, keys in their order; text as it is."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def from_json(text: str, name: str, kind: type = object) -> Any:
+    """What a field that is JSON text holds. Raises: UnfitError where it is no JSON, or no `kind`."""
+    try:
+        return msgspec.json.decode(text, type=Any if kind is object else kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        what = "JSON" if kind is object else f"JSON {kind.__name__}"
+        raise UnfitError(f"{name} is text that is no {what}: {error}") from error

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from curate.core.rows.formats.conversation import as_calls
-from curate.core.rows.formats.format import Fields, Format, UnfitError, as_text, as_tools, without
+from curate.core.rows.formats.format import Fields, Format, UnfitError, as_text, without
+from curate.core.rows.formats.tools import as_calls, as_tools
 
 # What Python calls the types of JSON schema, in the definitions of xLAM's tools.
 _TYPES = {
@@ -37,14 +37,12 @@ def _convert_xlam(record: Fields) -> Fields:
 
 def as_function_tool(tool: Fields) -> Fields:
     """OpenAI's definition of a tool that is given without its frame, or with parameters named one by one."""
-    if "function" in tool:
-        return tool
-    given = tool.get("parameters")
-    if not isinstance(given, dict) or isinstance(given.get("properties"), dict):
-        return {"type": "function", "function": tool}
-    properties = {name: _xlam_parameter(value) for name, value in given.items() if isinstance(value, dict)}
-    if len(properties) < len(given):
-        raise UnfitError(f"the parameters of the tool {tool.get('name')} are not objects")
+    framed = isinstance(tool.get("function"), dict)
+    function: Fields = tool["function"] if framed else tool
+    given = function.get("parameters")
+    if not isinstance(given, dict) or not given or isinstance(given.get("properties"), dict) or not _are_objects(given):
+        return tool if framed else {"type": "function", "function": tool}
+    properties = {name: _xlam_parameter(value) for name, value in given.items()}
     needed = [
         name
         for name, value in given.items()
@@ -53,7 +51,11 @@ def as_function_tool(tool: Fields) -> Fields:
     schema: Fields = {"type": "object", "properties": properties}
     if needed:
         schema["required"] = needed
-    return {"type": "function", "function": {**tool, "parameters": schema}}
+    return {"type": "function", "function": {**function, "parameters": schema}}
+
+
+def _are_objects(values: Fields) -> bool:
+    return all(isinstance(value, dict) for value in values.values())
 
 
 def _xlam_parameter(value: Fields) -> Fields:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from curate.core.rows.formats.conversation import as_history
-from curate.core.rows.formats.format import Fields, Format, as_text, as_turns, without
+from curate.core.rows.formats.format import Fields, Format, as_text, without
+from curate.core.rows.formats.messages import as_turns
 
 _CONTEXTS = ("context", "input")
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from curate.core.digests import canonical_json
 from curate.core.rows.formats.chat import CHAT
-from curate.core.rows.formats.conversation import as_calls, as_choices, as_history, as_message_list, chosen, role_of
-from curate.core.rows.formats.format import Fields, Format, UnfitError, as_tools
+from curate.core.rows.formats.conversation import as_choices, as_history, as_message_list, chosen, role_of
+from curate.core.rows.formats.format import Fields, Format, UnfitError
 from curate.core.rows.formats.function_calls import as_function_tool
+from curate.core.rows.formats.tools import as_calls, as_tools
 
 _MISSING = object()
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")

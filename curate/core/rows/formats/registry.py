@@ -6,22 +6,23 @@ from typing import Any
 
 from curate.core.rows.formats.chat import CHAT
 from curate.core.rows.formats.conversation import as_json_list, as_message_list, is_messages
-from curate.core.rows.formats.format import Format
+from curate.core.rows.formats.format import Fields, Format, UnfitError
 from curate.core.rows.formats.function_calls import GLAIVE, XLAM
+from curate.core.rows.formats.gemini import GEMINI
 from curate.core.rows.formats.instructions import ALPACA, DOLLY, INPUT_OUTPUT, PROMPT_COMPLETION
 from curate.core.rows.formats.pairs import PAIRS
 from curate.core.rows.formats.preference import PREFERENCE
 from curate.core.rows.formats.sharegpt import SHAREGPT
 
+_CONVERSATIONS = (PREFERENCE, CHAT, SHAREGPT, GEMINI)
 # In the order in which they are tried: a record with the keys of two is in the earlier one.
 FORMATS: dict[str, Format] = {
-    form.name: form
-    for form in (CHAT, SHAREGPT, PREFERENCE, ALPACA, DOLLY, PROMPT_COMPLETION, INPUT_OUTPUT, XLAM, GLAIVE, PAIRS)
+    form.name: form for form in (*_CONVERSATIONS, ALPACA, DOLLY, PROMPT_COMPLETION, INPUT_OUTPUT, XLAM, GLAIVE, PAIRS)
 }
 SAMPLE_RECORDS = 100  # a file that starts with this many records of one kind is taken to be of that kind
 
 
-_CONVERSATIONS = ("messages", "conversations")
+_TALKS = ("messages", "conversations")
 
 
 def as_record(value: object) -> object:
@@ -29,7 +30,7 @@ def as_record(value: object) -> object:
     if is_messages(value):
         return {"messages": value}
     if isinstance(value, dict):
-        for key in _CONVERSATIONS:
+        for key in _TALKS:
             if value.get(key) and not is_messages(value[key]):
                 given = as_json_list(value[key])
                 talk = as_message_list(given, can_alternate=True) or given
@@ -49,3 +50,14 @@ def detect(records: Iterable[object]) -> Format | None:
     if not counts:
         return None
     return FORMATS[max(counts, key=lambda name: (counts[name], -list(FORMATS).index(name)))]
+
+
+def _convert_any(record: Fields) -> Fields:
+    form = find_format(record)
+    if form is None:
+        raise UnfitError("no format fits")
+    return form.convert(record)
+
+
+# Of files whose records may each be in another format.
+ANY = Format("any", "any", lambda record: find_format(record) is not None, _convert_any)

@@ -64,6 +64,15 @@ def told(made: ChunkColumns, table: RowTable) -> tuple[object, ...]:
 
 
 LINES = st.lists(USUAL, min_size=1, max_size=4) | st.lists(USUAL | records() | JUNK, min_size=1, max_size=8)
+# Plain text, and yet not trained on: what is in `meta` says so.
+TURNS = b'"messages": [{"role": "user", "content": "what is on it"}, {"role": "assistant", "content": "a heron"}]'
+NOT_CLEAR = [
+    b'{"id": "a", %s, "images": ["heron.png"]}' % TURNS,
+    b'{"id": "b", %s, "label": false}' % TURNS,
+    b'{"id": "c", "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "text": "b"}]}',
+    b'{"id": "d", "messages": [{"role": "user", "content": "q"}, {"role": "tool", "content": "a"}]}',
+    b'{"id": "e", "messages": [{"role": "human", "content": "q"}, {"from": "gpt", "value": "a"}]}',
+]
 WITHOUT_ID = b'{"messages": [{"role": "user", "content": "said without an id"}]}'
 
 
@@ -71,6 +80,7 @@ WITHOUT_ID = b'{"messages": [{"role": "user", "content": "said without an id"}]}
 @pytest.mark.parametrize("form", [FORMATS["chat"], None], ids=["chat", "unknown"])
 @given(LINES, st.sampled_from(SETTINGS))
 @example([WITHOUT_ID], {})
+@example(NOT_CLEAR, {})
 def test_both_ways_to_read_say_the_same(source: Source, form: Format | None, lines: list[bytes], settings: Any) -> None:
     makers = all_makers(make_context(**settings))
     given_records = [Record(number, 100 * number, line) for number, line in enumerate(lines, 1)]

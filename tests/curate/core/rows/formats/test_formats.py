@@ -23,6 +23,12 @@ RECORDS: dict[str, dict[str, Any]] = {
     "chat": {"messages": [{"role": "user", "content": "What is up?"}, {"role": "assistant", "content": "The sky."}]},
     "sharegpt": {"conversations": [{"from": "human", "value": "What is up?"}, {"from": "gpt", "value": "The sky."}]},
     "preference": {"prompt": "What is up?", "chosen": "The sky.", "rejected": "The sea."},
+    "gemini": {
+        "contents": [
+            {"role": "user", "parts": [{"text": "What is up?"}]},
+            {"role": "model", "parts": [{"text": "The sky."}]},
+        ]
+    },
     "alpaca": {"instruction": "What is up?", "input": "", "output": "The sky."},
     "dolly": {"instruction": "What is up?", "context": "", "response": "The sky."},
     "prompt-completion": {"prompt": "What is up?", "completion": "The sky."},

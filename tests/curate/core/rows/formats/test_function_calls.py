@@ -42,6 +42,16 @@ def test_a_query_with_its_calls_is_a_row_with_tools(tmp_path: Path) -> None:
     assert (row.id, row.meta) == ("4", {})
 
 
+@pytest.mark.parametrize(
+    "schema", [{}, {"type": "object"}, {"type": "object", "properties": {"port": {"type": "str"}}}]
+)
+def test_a_schema_that_is_one_stays_as_it_is(tmp_path: Path, schema: dict[str, Any]) -> None:
+    for tool in ({"name": "tide", "parameters": schema}, {"function": {"name": "tide", "parameters": schema}}):
+        row = read_row(tmp_path, {**QUERY, "tools": [tool]})
+        assert row.tools is not None
+        assert row.tools[0]["function"]["parameters"] == schema
+
+
 @pytest.mark.parametrize("change", [{"answers": "[]"}, {"answers": "tide_table()"}, {"answers": [3]}, {"query": None}])
 def test_a_query_without_a_call_is_no_row(tmp_path: Path, change: dict[str, Any]) -> None:
     (rejection,) = read(tmp_path, {**QUERY, **change})
