@@ -4,13 +4,14 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 from msgspec import UNSET
 
-from curate.build.dataset_folder import KEPT_FOLDER, Dataset, check_writable, current_manifest, write_dataset
+from curate.build.dataset_folder import KEPT_FOLDER, Dataset, check_writable, current_manifest, sole_use, write_dataset
 from curate.build.guards import Signs, check_guards, idle_filters, refuse
 from curate.build.human_decisions import Decisions, find_decisions
 from curate.build.moved_rows import find_moved, told_moves
@@ -69,7 +70,8 @@ def build(
 
     Past `memory` bytes, what grows with the rows goes into temporary files; the dataset is the same.
 
-    Raises: ConfigError for the recipe, DataError for sources, ServiceError for a disk that is full.
+    Raises: ConfigError for the recipe, or where another build is at work on the output; DataError for sources;
+    ServiceError for a disk that is full.
     """
     started = time.monotonic()
     recipe = load_config(recipe_path, Recipe)
@@ -80,20 +82,21 @@ def build(
     decisions, journals = find_decisions(target)
     files = find_files(context) + journals
     input_digest = _input_digest(recipe, files)
-    if not dry_run:
-        if not force and (manifest := current_manifest(target, input_digest)) is not None:
-            return Built(manifest, target, True, manifest.warnings)
-        check_writable(target)
-        if force:
-            shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
-    dataset = curate_rows(context, files, decisions, None if dry_run else target / KEPT_FOLDER)
-    dataset = replace(dataset, manifest=msgspec.structs.replace(dataset.manifest, input_digest=input_digest))
-    moved = _shown_ids(find_moved(target, recipe, dataset.sides), context)
-    seconds = round(time.monotonic() - started, 3)
-    # What stood here before is no input: it leaves the digest as it is.
-    told = environment(seconds=seconds, **({"moved": moved} if moved else {}))
-    manifest = write_dataset(dataset, None if dry_run else target, told)
-    return Built(manifest, target, False, [*([told_moves(moved)] if moved else []), *manifest.warnings])
+    with nullcontext() if dry_run else sole_use(target):
+        if not dry_run:
+            if not force and (manifest := current_manifest(target, input_digest)) is not None:
+                return Built(manifest, target, True, manifest.warnings)
+            check_writable(target)
+            if force:
+                shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
+        dataset = curate_rows(context, files, decisions, None if dry_run else target / KEPT_FOLDER)
+        dataset = replace(dataset, manifest=msgspec.structs.replace(dataset.manifest, input_digest=input_digest))
+        moved = _shown_ids(find_moved(target, recipe, dataset.sides), context)
+        seconds = round(time.monotonic() - started, 3)
+        # What stood here before is no input: it leaves the digest as it is.
+        told = environment(seconds=seconds, **({"moved": moved} if moved else {}))
+        manifest = write_dataset(dataset, None if dry_run else target, told)
+        return Built(manifest, target, False, [*([told_moves(moved)] if moved else []), *manifest.warnings])
 
 
 def _shown_ids(moved: dict[str, str], context: Context) -> dict[str, str]:
