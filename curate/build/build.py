@@ -4,6 +4,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from curate.build.dataset_folder import (
     check_own_folder,
     check_writable,
     current_manifest,
+    sole_use,
     write_dataset,
 )
 from curate.build.guards import Signs, check_guards, idle_filters, refuse
@@ -87,7 +89,8 @@ def build(
 
     Past `memory` bytes, what grows with the rows goes into temporary files; the dataset is the same.
 
-    Raises: ConfigError for the recipe, DataError for sources, ServiceError for a disk that is full.
+    Raises: ConfigError for the recipe, or where another build is at work on the output; DataError for sources;
+    ServiceError for a disk that is full.
     """
     started = time.monotonic()
     recipe = load_config(recipe_path, Recipe)
@@ -101,20 +104,21 @@ def build(
     check_own_folder(target, [recipe_path, *(file.input.path for file in files)])
     files += journals
     input_digest = _input_digest(recipe, files)
-    if not dry_run:
-        if not force and (manifest := current_manifest(target, input_digest)) is not None:
-            return Built(manifest, target, True, manifest.warnings)
-        check_writable(target)
-        if force:
-            shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
-    dataset = curate_rows(context, files, decisions, None if dry_run else target / KEPT_FOLDER)
-    dataset = replace(dataset, manifest=msgspec.structs.replace(dataset.manifest, input_digest=input_digest))
-    moved = _shown_ids(find_moved(target, recipe, dataset.sides), context)
-    seconds = round(time.monotonic() - started, 3)
-    # What stood here before is no input: it leaves the digest as it is.
-    told = environment(seconds=seconds, **({"moved": moved} if moved else {}))
-    manifest = write_dataset(dataset, None if dry_run else target, told)
-    return Built(manifest, target, False, [*([told_moves(moved)] if moved else []), *manifest.warnings])
+    with nullcontext() if dry_run else sole_use(target):
+        if not dry_run:
+            if not force and (manifest := current_manifest(target, input_digest)) is not None:
+                return Built(manifest, target, True, manifest.warnings)
+            check_writable(target)
+            if force:
+                shutil.rmtree(target / KEPT_FOLDER, ignore_errors=True)
+        dataset = curate_rows(context, files, decisions, None if dry_run else target / KEPT_FOLDER)
+        dataset = replace(dataset, manifest=msgspec.structs.replace(dataset.manifest, input_digest=input_digest))
+        moved = _shown_ids(find_moved(target, recipe, dataset.sides), context)
+        seconds = round(time.monotonic() - started, 3)
+        # What stood here before is no input: it leaves the digest as it is.
+        told = environment(seconds=seconds, **({"moved": moved} if moved else {}))
+        manifest = write_dataset(dataset, None if dry_run else target, told)
+        return Built(manifest, target, False, [*([told_moves(moved)] if moved else []), *manifest.warnings])
 
 
 def _shown_ids(moved: dict[str, str], context: Context) -> dict[str, str]:

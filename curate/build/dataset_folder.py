@@ -1,12 +1,13 @@
 """The dataset folder: written so that readers see the old dataset or the whole new one, and checked afterwards."""
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from curate.core.digests import digest_file
-from curate.core.errors import DataError, ProvenanceError, os_errors
+from curate.core.errors import ConfigError, DataError, ProvenanceError, os_errors
 from curate.core.files import atomic_write, read_lines
 from curate.core.manifest import (
     MANIFEST,
@@ -63,10 +64,7 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
     if output is None:
         return sealed(_with(dataset.manifest, _write_all(dataset, None), environment))
     with os_errors(output):
-        existed = output.exists()
         output.mkdir(parents=True, exist_ok=True)
-        for left_over in output.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(left_over)
         staging = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=output))
     try:
         outputs = _write_all(dataset, staging)
@@ -78,9 +76,6 @@ def write_dataset(dataset: Dataset, output: Path | None, environment: Mapping[st
                 (staging / name).replace(output / name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        if not existed:
-            with suppress(OSError):
-                output.rmdir()  # only where it stayed empty
     return manifest
 
 
@@ -154,6 +149,39 @@ def _describe(parts: Iterable[bytes], rows: int | None, file: IO[bytes] | None) 
         if file is not None:
             file.write(part)
     return ManifestOutput(digest=f"sha256:{state.hexdigest()}", rows=UNSET if rows is None else rows)
+
+
+@contextmanager
+def sole_use(output: Path) -> Iterator[None]:
+    """Hold the folder, made if need be, for this build, and remove what builds that were killed left in it.
+
+    Raises: ConfigError where another build is at work on it; DataError where it can't be made.
+    """
+    existed = output.is_dir()
+    if not existed:
+        check_writable(output)
+    with os_errors(output):
+        output.mkdir(parents=True, exist_ok=True)
+        handle = os.open(output, os.O_RDONLY)  # the folder itself: no file stays, and a killed build holds nothing
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            fix = "wait for it, or name another folder with --output"
+            raise ConfigError("another build is at work on this folder", where=output, fix=fix) from error
+        except OSError:  # a file system without locks
+            pass
+        for left_over in output.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        for left_over in (output / KEPT_FOLDER).rglob(".*.tmp"):
+            with suppress(OSError):
+                left_over.unlink()
+        yield
+    finally:
+        os.close(handle)
+        if not existed:
+            with suppress(OSError):
+                output.rmdir()  # only where it stayed empty
 
 
 def check_writable(output: Path) -> None:

@@ -36,10 +36,9 @@ class Openings:
         begun: dict[int, Row] = {}
         for at in np.flatnonzero(rows.message_counts >= _LONG).tolist():
             row = rows.rows[at]
-            size = len(row.messages)
-            first = next((end for end, one in enumerate(row.messages, 1) if one.role == "assistant"), size)
-            if first < size:
-                begun[at] = replace(row, messages=row.messages[:first])
+            first = next((place for place, one in enumerate(row.messages, 1) if one.role == "assistant"), 0)
+            if 0 < first < len(row.messages):
+                begun[at] = replace(row, messages=row.messages[: first - 1])  # without an answer all is the prompt
         found = np.zeros(len(rows), np.uint64)
         if begun:
             found[list(begun)] = _heads(ChunkRows(list(begun.values())).prompt_keys)
