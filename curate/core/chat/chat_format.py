@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from jinja2 import TemplateError
+from msgspec.structs import replace
 
 from curate.core.chat.completeness import find_missing, says_nothing
 from curate.core.chat.jinja_template import CLOCK, ChatTemplate, Span, Tools
@@ -84,6 +85,7 @@ class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
     template: str
     special_tokens: dict[str, str]
     stop_ids: list[int]
+    tool_template: str = ""  # for conversations with tools, where it is another
 
 
 def chat_parts(tokenizer: Any, extra_stop_ids: Sequence[int] = ()) -> ChatParts:
@@ -91,7 +93,10 @@ def chat_parts(tokenizer: Any, extra_stop_ids: Sequence[int] = ()) -> ChatParts:
 
     Raises: ValueError where it has no template, no stop token, or is not one of the tokenizers package.
     """
-    template = tokenizer.chat_template
+    template, tool_template = tokenizer.chat_template, ""
+    if isinstance(template, Mapping):  # by name, which transformers picks from in this way
+        tool_template = template.get("tool_use") or ""
+        template = template.get("default") or tool_template
     if not isinstance(template, str) or not template:
         raise ValueError("the tokenizer has no chat template")
     ends = [tokenizer.eos_token_id, *extra_stop_ids]
@@ -106,6 +111,7 @@ def chat_parts(tokenizer: Any, extra_stop_ids: Sequence[int] = ()) -> ChatParts:
         template=template,
         special_tokens={name: str(token) for name, token in tokenizer.special_tokens_map.items()},
         stop_ids=stop_ids,
+        tool_template=tool_template if tool_template != template else "",
     )
 
 
@@ -148,6 +154,11 @@ class ChatFormat:
         if self._settings and (unread := sorted(self._settings.keys() - set(self._known_settings))):
             known = ", ".join(self._known_settings) or "no setting at all"
             raise ValueError(f"its chat template reads no {', '.join(unread)}; what it reads: {known}")
+        self._for_tools = (
+            ChatFormat(replace(parts, template=parts.tool_template, tool_template=""), load, name, settings)
+            if parts.tool_template
+            else None
+        )
         self._input = TemplateInput(parts.template, self._compiled.render)
         self._tokens = Tokenizer.from_str(parts.tokenizer)
         self._tokens.no_truncation()
@@ -175,14 +186,17 @@ class ChatFormat:
     @cached_property
     def digest(self) -> str:
         """The digest of everything that turns messages into text: the template, its settings, the special tokens."""
-        made_of = {"template": self.template, "special_tokens": self.special_tokens}
-        return digest_json(made_of | ({"settings": self._settings} if self._settings else {}))
+        made_of: dict[str, Any] = {"template": self.template, "special_tokens": self.special_tokens}
+        made_of |= {"settings": self._settings} if self._settings else {}
+        return digest_json(made_of | ({"for_tools": self._for_tools.digest} if self._for_tools else {}))
 
     def render(self, messages: Sequence[Message], tools: Tools = None, *, answer_follows: bool = False) -> str:
         """The conversation as text; with `answer_follows`, ending where the model has to go on.
 
         Raises: whatever the template raises for messages it refuses (jinja2.TemplateError, TypeError and the like).
         """
+        if self._for_tools and tools:
+            return self._for_tools.render(messages, tools, answer_follows=answer_follows)
         return self._compiled.render(self._input.messages(messages), tools, answer_follows=answer_follows)
 
     def prompt_ids(self, messages: Sequence[Message], tools: Tools = None) -> list[int]:
@@ -191,6 +205,8 @@ class ChatFormat:
 
     def prompt(self, messages: Sequence[Message], tools: Tools = None) -> Prompt | TemplateFault:
         """A prompt that the model has to answer, or why it can't be asked: what `encode` checks, without an answer."""
+        if self._for_tools and tools:
+            return self._for_tools.prompt(messages, tools)
         try:
             self._refuse_control_tokens(messages, tools)
             try:
@@ -248,6 +264,8 @@ class ChatFormat:
         return ids
 
     def _rendered(self, messages: Sequence[Message], tools: Tools) -> "_Rendered":
+        if self._for_tools and tools:
+            return self._for_tools._rendered(messages, tools)
         try:
             return self._learned_answers(messages, tools)
         except _FaultError as faulty:

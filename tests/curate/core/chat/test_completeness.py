@@ -179,6 +179,26 @@ def test_a_template_is_given_its_settings_and_faults_name_the_one_for_thoughts()
         chat(enable_thought=False)
 
 
+def test_of_named_templates_the_one_for_tools_takes_rows_with_tools() -> None:
+    fast = chat_format("tools").tokenizer
+    with_tools = fast.chat_template
+    fast.chat_template = {"default": chat_format("chatml").template, "tool_use": with_tools}
+    chat = ChatFormat(chat_parts(fast), lambda: fast)
+    plain, called = [ASK, Message("assistant", "Yes.")], [ASK, Message("assistant", "", tool_calls=[CALL])]
+    assert learned(chat, called, TOOLS) == learned(chat_format("tools"), called, TOOLS)
+    assert chat.encode(plain) == chat_format("chatml").encode(plain)
+    assert chat.encode_many([(plain, None), (called, TOOLS)]) == [chat.encode(plain), chat.encode(called, TOOLS)]
+    for tools in (None, TOOLS):
+        theirs = fast.apply_chat_template([{"role": "user", "content": ASK.text}], tools=tools, tokenize=False)
+        assert chat.render([ASK], tools) == theirs
+        prompt = chat.prompt([ASK], tools)
+        assert isinstance(prompt, Prompt)
+        assert prompt.text == chat.render([ASK], tools, answer_follows=True)
+    assert chat.digest not in (chat_format("chatml").digest, chat_format("tools").digest)
+    fast.chat_template = {"tool_use": with_tools}
+    assert chat_parts(fast) == chat_parts(chat_format("tools").tokenizer)
+
+
 def test_today_is_one_day_in_training_and_at_use_whatever_the_clock_says() -> None:
     fast = turns("{{ m.content }}", head="{{ strftime_now('%d %b %Y') }}").tokenizer
 
