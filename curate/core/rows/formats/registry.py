@@ -16,9 +16,8 @@ from curate.core.rows.formats.sharegpt import SHAREGPT
 
 _CONVERSATIONS = (PREFERENCE, CHAT, SHAREGPT, GEMINI)
 # In the order in which they are tried: a record with the keys of two is in the earlier one.
-FORMATS: dict[str, Format] = {
-    form.name: form for form in (*_CONVERSATIONS, ALPACA, DOLLY, PROMPT_COMPLETION, INPUT_OUTPUT, XLAM, GLAIVE, PAIRS)
-}
+_FORMATS = (*_CONVERSATIONS, ALPACA, DOLLY, PROMPT_COMPLETION, INPUT_OUTPUT, XLAM, GLAIVE, PAIRS)
+FORMATS: dict[str, Format] = {form.name: form for form in _FORMATS}
 SAMPLE_RECORDS = 100  # a file that starts with this many records of one kind is taken to be of that kind
 
 
