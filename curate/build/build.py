@@ -53,6 +53,7 @@ from curate.core.sources.record_to_row import key_counts
 from curate.core.sources.records import passed_over, reading_notes
 from curate.core.worker_processes import usable_processors
 from curate.dedup.cluster_table import ClusterTable, renamed
+from curate.dedup.near import NearDuplicates
 from curate.read.chunks import read_earlier, reading
 from curate.recipe.recipe import Recipe
 from curate.recipe.screens import wants_screens
@@ -212,9 +213,16 @@ def _hide_ids(run: StagesRun, fit: FactCount, signs: Signs, context: Context) ->
     from curate.screen.redact_ids import redact_ids
 
     evidence = msgspec.json.Decoder(Evidence).decode_lines(run.files.get(EVIDENCE_FILE, b""))
+    near = run.reports.get(NearDuplicates.name, {})
+    alike, shared = near.get("conflicts", ()), near.get("set_aside", ())
     named = [*(name for names in run.conflicts for name in names), *fit.listed, *signs.rows]
+    named += [name for one in alike for name in one["rows"]] + [one["text"] for one in shared]
     hidden = redact_ids([*named, *(one.row for one in evidence)], context.recipe.screens, context.folder)
     run.conflicts = [sorted(hidden.get(name, name) for name in names) for names in run.conflicts]
+    for one in alike:
+        one["rows"] = [hidden.get(name, name) for name in one["rows"]]
+    for one in shared:
+        one["text"] = hidden.get(one["text"], one["text"])
     fit.listed[:] = [name for name in fit.listed if name not in hidden]  # examples: others do as well
     for row in filter(hidden.__contains__, signs.rows):
         signs.warnings[:] = [text.replace(row, hidden[row]) for text in signs.warnings]
@@ -328,7 +336,12 @@ def _warnings(recipe: Recipe, run: StagesRun, sides: Sides) -> list[str]:
         found += [f"{side} is empty: its share is {share:g}" for side, share in shares.items() if share > 0]
     found += sides.warnings
     if run.conflicts:
-        found.append(f"{len(run.conflicts)} prompts have different answers; manifest.json lists them under `conflicts`")
+        found.append(
+            f"{len(run.conflicts)} prompts have different answers; manifest.json lists them under `conflicts`, the card"
+            " says what differs, and `dedup: {conflicts: drop}` keeps one of each"
+        )
+    for one in run.reports.get(NearDuplicates.name, {}).get("set_aside", ()):
+        found.append(f"most rows of {one['source']} share text that is set aside in comparing them: {one['text']}")
     if unreadable := run.counts[0].rejected:
         found.append(f"{unreadable} records could not be read; rejected.jsonl says which and why")
     found += run.warnings

@@ -30,7 +30,8 @@ class StageCount(msgspec.Struct, frozen=True, kw_only=True):
     """What a stage did: rows in, kept and rejected, and how many for which reason.
 
     The others are there where a stage has them: how many rows repeat another, by similarity; rows of earlier datasets
-    that were compared with, by dataset; how many rows were repaired, and warned of, by rule.
+    that were compared with, by dataset; how many rows were repaired, and warned of, by rule; how many are like another
+    and stay, by why.
     """
 
     name: str
@@ -42,6 +43,7 @@ class StageCount(msgspec.Struct, frozen=True, kw_only=True):
     against: dict[str, int] | UnsetType = UNSET
     repairs: dict[str, int] | UnsetType = UNSET
     warnings: dict[str, int] | UnsetType = UNSET
+    alike: dict[str, int] | UnsetType = UNSET
 
 
 class SourceCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +105,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         recipe: the recipe with all its defaults.
         reports: what each stage that reports has to say, by the stage's name.
         split: how many rows of each label each side has.
-        conflicts: the ids of rows with one prompt and different answers.
+        conflicts: the ids of rows with one prompt, or nearly one, and different answers.
         added: how many rows no source has, by what they are.
         input_digest: the digest of the recipe and of everything that was read.
         outputs: the dataset's other files, by name.

@@ -4,8 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.numba_kernels import U32, compiled
+from curate.dedup.few_texts import ENOUGH, MANY
+from curate.dedup.minhash_kernels import mixed
 
 I32 = np.int32
+_ENOUGH, _MANY = ENOUGH, MANY
 
 
 @compiled
@@ -133,31 +136,71 @@ def _jaccard(sets: NDArray[np.uint32], a: int, a_size: int, b: int, b_size: int,
 
 
 @compiled
-def choose(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
-    first: int,
-    last: int,
+def split_buckets(
+    buckets: NDArray[np.int32], texts: NDArray[np.int32], kinds: NDArray[np.uint64], out: NDArray[np.int32]
+) -> int:
+    """Number the pairs of a bucket and a kind that two or more of the texts have in one band; -1 for all others.
+
+    Shapes: buckets and out (a,), kinds (a,); `texts` are those that are looked at. Returns how many numbers there are.
+    """
+    size = 16
+    while size < 2 * texts.size:
+        size *= 2
+    first = np.full(size, -1, I32)
+    count = 0
+    for at in range(out.size):
+        out[at] = -1
+    for at in range(texts.size):
+        text = texts[at]
+        bucket = buckets[text]
+        if bucket < 0:
+            continue
+        slot = np.int64(mixed(U32(bucket) ^ U32(kinds[text]))) & (size - 1)
+        while first[slot] >= 0 and (buckets[first[slot]] != bucket or kinds[first[slot]] != kinds[text]):
+            slot = (slot + 1) & (size - 1)
+        other = first[slot]
+        if other < 0:
+            first[slot] = text
+            continue
+        if out[other] < 0:
+            out[other] = count
+            count += 1
+        out[text] = out[other]
+    return count
+
+
+@compiled
+def choose(  # noqa: PLR0912, PLR0913, PLR0917 - machine code takes flat arguments
     active: NDArray[np.int64],
-    held: NDArray[np.bool_],
+    texts: NDArray[np.int32],
     earlier: int,
     buckets: NDArray[np.int32],
+    last_kept: NDArray[np.int32],
+    next_kept: NDArray[np.int32],
+    compared_with: NDArray[np.int32],
     sets: NDArray[np.uint32],
     starts: NDArray[np.int64],
     sizes: NDArray[np.int64],
     threshold: float,
-    last_kept: NDArray[np.int32],
-    next_kept: NDArray[np.int32],
-    compared_with: NDArray[np.int32],
+    answers: NDArray[np.uint64],
+    answer_sets: NDArray[np.uint32],
+    answer_places: NDArray[np.int64],
+    asked: NDArray[np.bool_],
     kept_instead: NDArray[np.int32],
     similarity: NDArray[np.float64],
     parents: NDArray[np.int32],
 ) -> None:
-    """Fill the last three arrays for the texts from `first` up to `last`: compare each with the kept in its buckets.
+    """Fill the last three arrays for these texts: compare each with the kept ones in its buckets.
 
     `last_kept` is, per bucket, the head of a list of kept texts, and `next_kept`, per text and band, the next in it.
+    The first `earlier` texts are kept, and only they where there are any. Texts repeat one another whose `answers` are
+    equal or near: `answer_places` (a, 2) says where in `answer_sets` the sorted shingles of one are and how many, -1
+    where that is not known; then both texts become true in `asked`, and do not repeat one another.
     """
     bands = buckets.shape[1]
-    for text in range(first, last):
-        best, best_similarity, must_go = -1, 0.0, False
+    for number in range(texts.size):
+        text = texts[number]
+        best, best_similarity, others = -1, 0.0, 0
         for band in range(bands if text >= earlier else 0):
             bucket = buckets[text, band]
             other = last_kept[bucket] if bucket >= 0 else -1
@@ -166,18 +209,88 @@ def choose(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
                     compared_with[other] = text
                     found = _jaccard(sets, starts[text], sizes[text], starts[other], sizes[other], threshold)
                     if found >= threshold:
-                        must_go |= other < earlier
-                        a, b = _root(parents, active[text]), _root(parents, active[other])
-                        parents[max(a, b)] = min(a, b)
-                        if found > best_similarity or (found == best_similarity and other < best):
-                            best, best_similarity = other, found
+                        same = answers[text] == answers[other]
+                        if not same:
+                            mine, theirs = answer_places[text, 1], answer_places[other, 1]
+                            if mine < 0 or theirs < 0:
+                                asked[text], asked[other] = True, True
+                            elif mine and theirs:
+                                a, b = answer_places[text, 0], answer_places[other, 0]
+                                same = _jaccard(answer_sets, a, mine, b, theirs, threshold) >= threshold
+                        if same:
+                            a, b = _root(parents, active[text]), _root(parents, active[other])
+                            parents[max(a, b)] = min(a, b)
+                            if found > best_similarity or (found == best_similarity and other < best):
+                                best, best_similarity = other, found
+                        else:
+                            others += 1
                 other = next_kept[other, band]
-        if best >= 0 and (must_go or not held[text]):
+        if best >= 0:
             kept_instead[active[text]] = active[best]
             similarity[active[text]] = best_similarity
             continue
+        if others < _ENOUGH and (not earlier or text < earlier):
+            for band in range(bands):
+                bucket = buckets[text, band]
+                if bucket >= 0:
+                    next_kept[text, band] = last_kept[bucket]
+                    last_kept[bucket] = text
+
+
+@compiled
+def tie(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
+    active: NDArray[np.int64],
+    texts: NDArray[np.int32],
+    buckets: NDArray[np.int32],
+    last_kept: NDArray[np.int32],
+    next_kept: NDArray[np.int32],
+    compared_with: NDArray[np.int32],
+    sets: NDArray[np.uint32],
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    threshold: float,
+    numbers: NDArray[np.uint64],
+    partner: NDArray[np.int32],
+    closeness: NDArray[np.float64],
+    parents: NDArray[np.int32],
+) -> None:
+    """Join the texts, all kept, that are similar; write the most similar earlier one of each, and how similar it is.
+
+    One with the same numbers goes before the others. A text that is similar to some dozen is not looked at for later
+    ones: those are similar to some of these.
+    """
+    bands = buckets.shape[1]
+    for number in range(texts.size):
+        text = texts[number]
+        best, best_similarity, best_same, count = -1, 0.0, False, 0
         for band in range(bands):
             bucket = buckets[text, band]
-            if bucket >= 0:
-                next_kept[text, band] = last_kept[bucket]
-                last_kept[bucket] = text
+            other = last_kept[bucket] if bucket >= 0 else -1
+            while other >= 0:
+                if compared_with[other] != text:
+                    compared_with[other] = text
+                    found = _jaccard(sets, starts[text], sizes[text], starts[other], sizes[other], threshold)
+                    if found >= threshold:
+                        count += 1
+                        a, b = _root(parents, active[text]), _root(parents, active[other])
+                        parents[max(a, b)] = min(a, b)
+                        same = numbers[text] == numbers[other]
+                        if (
+                            best < 0
+                            or (same and not best_same)
+                            or (
+                                same == best_same
+                                and (found > best_similarity or (found == best_similarity and other < best))
+                            )
+                        ):
+                            best, best_similarity, best_same = other, found, same
+                other = next_kept[other, band]
+        if best >= 0:
+            partner[active[text]] = active[best]
+            closeness[active[text]] = best_similarity
+        if count < _MANY:
+            for band in range(bands):
+                bucket = buckets[text, band]
+                if bucket >= 0:
+                    next_kept[text, band] = last_kept[bucket]
+                    last_kept[bucket] = text

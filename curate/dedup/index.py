@@ -28,13 +28,16 @@ from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceE
 from curate.core.files import atomic_write
 from curate.core.records import read_record, write_record
 from curate.core.rows.row import Row
-from curate.core.rows.row_text import chosen_text, text_key
+from curate.core.rows.row_keys import scene_number
+from curate.core.rows.row_text import chosen_text, exact_key, text_key
 from curate.core.sources.known_folders import INDEX_RECORD
-from curate.dedup.minhash import SCHEME, Banding, permutations, signatures, sketch
+from curate.dedup.minhash import SCHEME, Banding, Sketches, permutations, signatures, sketch
 
 REDIS_VARIABLE = "ACIDTEST_REDIS_URL"  # an address can hold a password, and so stands in no file and no argument
 Storage = Literal["memory", "redis"]
 _ASKED_ROWS = 4096  # rows whose texts are in memory at once
+_SCHEMA_NOW = _BARE_WORDS = 2
+"""From here on words are bare, texts are compared within their scene, and numbers are stored."""
 _KEY_BYTES = 8  # a row's number, highest byte first
 _KEY_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd and without pattern: that of the golden ratio
 
@@ -52,10 +55,11 @@ class IndexSettings(Config):
     storage: Storage = "memory"
     """Where the LSH's buckets are: `redis` keeps them between runs and shares them between machines."""
 
-    @property
-    def banding(self) -> Banding:
-        """The settings as the sketches take them."""
-        return Banding(self.ngram, self.bands, self.rows, self.seed, self.unit)
+    def banding(self, schema: int) -> Banding:
+        """The settings as the sketches take them. Early indexes know words with the marks at their ends."""
+        early = schema < _BARE_WORDS
+        shape = self.ngram, self.bands, self.rows, self.seed, self.unit
+        return Banding(*shape, fewest=0 if early else 1, with_marks=early)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +116,10 @@ def add_rows(
     """
     with FileLock(folder / ".lock") if folder.is_dir() else _no_folder(folder):
         opened = _Index(folder)
-        texts = {text_key(text): (row, text) for row, text in reversed(_texts(rows, opened.settings))}
-        fresh = [(key, *texts[key]) for key in reversed(texts) if key not in opened.numbers]
+        texts = {opened.key(row, text): (row, text) for row, text in reversed(_texts(rows, opened.settings))}
+        fresh = [(key, *texts[key]) for key in reversed(texts) if key not in opened.by_key]
         if fresh and not dry_run:
-            segment = _segment(dataset, fresh, opened.settings)
+            segment = _segment(dataset, fresh, opened)
             name = f"segment-{len(opened.segments) + 1:05d}.parquet"
             with atomic_write(folder / name) as file:
                 segment.write_parquet(file)
@@ -126,14 +130,15 @@ def add_rows(
                     numbers = range(opened.table.height, opened.table.height + segment.height)
                     _fill(_filled_lsh(opened, redis_url), segment, numbers, opened.settings)
             described = {"name": name, "rows": segment.height, "digest": digest_file(folder / name)}
-            _write(folder, opened.settings, [*opened.segments, described], opened.basename)
+            _write(folder, opened.settings, [*opened.segments, described], opened.basename, opened.schema)
     return Added(len(fresh), len(rows) - len(fresh))
 
 
 def find_rows(folder: Path, rows: Sequence[Row], *, redis_url: str | None = None) -> list[Match | None]:
     """For each row the most similar indexed row that it repeats, None where there is none.
 
-    Rows with the same text match whatever their length; others by the Jaccard similarity of their n-grams.
+    Rows with the same text match whatever their length; others by the Jaccard similarity of their n-grams, where their
+    numbers agree. Answers are not compared.
     """
     opened = _Index(folder)
     settings = opened.settings
@@ -141,28 +146,28 @@ def find_rows(folder: Path, rows: Sequence[Row], *, redis_url: str | None = None
     with _redis_errors():
         lsh = _filled_lsh(opened, redis_url) if settings.storage == "redis" else None
         for first in range(0, len(rows), _ASKED_ROWS):
-            some = [chosen_text(row, settings.on) for row in rows[first : first + _ASKED_ROWS]]
-            found += _found(some, opened, lsh)
+            found += _found(_texts(rows[first : first + _ASKED_ROWS], settings), opened, lsh)
     return found
 
 
-def _found(texts: Sequence[str], opened: "_Index", lsh: Any) -> Iterator[Match | None]:
+def _found(asked: Sequence[tuple[Row, str]], opened: "_Index", lsh: Any) -> Iterator[Match | None]:
     """What the texts repeat; where no LSH is given, one is filled with the rows that they can share a bucket with."""
     settings = opened.settings
-    sketches = sketch(texts, settings.banding)
+    sketches = opened.sketch(asked)
     minima = _minima(sketches.shingles, sketches.starts, settings)
     if lsh is None:
         near = np.flatnonzero(_share_band(opened.minima, minima, settings))
         lsh = _lsh(settings, opened.basename, None)
         _fill(lsh, opened.table[near], near.tolist(), settings)
-    for number, (text, minhash) in enumerate(zip(texts, _as_minhashes(minima, settings), strict=True)):
-        same = opened.numbers.get(text_key(text))
+    for number, ((row, text), minhash) in enumerate(zip(asked, _as_minhashes(minima, settings), strict=True)):
+        same = opened.by_key.get(opened.key(row, text))
         if same is not None:
             yield opened.match(same, 1.0)
             continue
         own = set(sketches.shingles[sketches.starts[number] : sketches.starts[number + 1]].tolist())
         candidates = lsh.query(minhash) if own else []
-        yield _best(opened, own, sorted(int.from_bytes(key, "big") for key in candidates))
+        told = int(sketches.numbers[number])
+        yield _best(opened, own, told, sorted(int.from_bytes(key, "big") for key in candidates))
 
 
 class _Index:
@@ -174,6 +179,9 @@ class _Index:
         record = read_record(folder / INDEX_RECORD)
         if record.get("scheme") != SCHEME:
             raise ProvenanceError(f"the index was made with {record.get('scheme')}", where=folder, fix="make it again")
+        self.schema = int(record["schema"])
+        if not 1 <= self.schema <= _SCHEMA_NOW:
+            raise ProvenanceError(f"the index is of version {self.schema}", where=folder, fix="make it again")
         self.settings = IndexSettings.model_validate(record["settings"])
         self.digest = str(record["digest"])
         self.basename = str(record["environment"]["basename"])
@@ -186,8 +194,20 @@ class _Index:
             parts.append(pl.read_parquet(path))
         self.table = pl.concat(parts) if parts else pl.DataFrame(schema=_SCHEMA)
 
+    def key(self, row: Row, text: str) -> bytes:
+        """What is equal for texts that are the same."""
+        scene = scene_number(row) if self.schema >= _BARE_WORDS else 0
+        return exact_key(text_key(text) + scene.to_bytes(8, "big")) if scene else text_key(text)
+
+    def sketch(self, texts: Sequence[tuple[Row, str]]) -> Sketches:
+        """Sketches of rows' texts, as the index has them."""
+        scenes = np.zeros(len(texts), np.uint64)
+        if self.schema >= _BARE_WORDS:
+            scenes[:] = [scene_number(row) for row, _ in texts]
+        return sketch([text for _, text in texts], self.settings.banding(self.schema), scenes=scenes)
+
     @cached_property
-    def numbers(self) -> Mapping[bytes, int]:
+    def by_key(self) -> Mapping[bytes, int]:
         """The number of the row with each text's key."""
         return {key: number for number, key in enumerate(self.table["key"])}
 
@@ -208,14 +228,17 @@ _SCHEMA: dict[str, Any] = {
     "key": pl.Binary,
     "minima": pl.List(pl.UInt32),
     "shingles": pl.List(pl.UInt32),
+    "numbers": pl.UInt64,
 }
 
 
-def _best(opened: _Index, own: set[int], candidates: Sequence[int]) -> Match | None:
+def _best(opened: _Index, own: set[int], told: int, candidates: Sequence[int]) -> Match | None:
     best, best_similarity = -1, 0.0
     for number in candidates:
         if number >= opened.table.height:
             continue  # of an addition that was killed before it was recorded
+        if opened.schema >= _BARE_WORDS and opened.table["numbers"][number] != told:
+            continue
         other = set(opened.table["shingles"][number])
         similarity = len(own & other) / len(own | other)
         if similarity >= opened.settings.threshold and similarity > best_similarity:
@@ -227,20 +250,22 @@ def _texts(rows: Sequence[Row], settings: IndexSettings) -> list[tuple[Row, str]
     return [(row, chosen_text(row, settings.on)) for row in rows]
 
 
-def _segment(dataset: str, fresh: Sequence[tuple[bytes, Row, str]], settings: IndexSettings) -> pl.DataFrame:
-    sketches = sketch([text for _, _, text in fresh], settings.banding)
-    minima = _minima(sketches.shingles, sketches.starts, settings)
+def _segment(dataset: str, fresh: Sequence[tuple[bytes, Row, str]], opened: _Index) -> pl.DataFrame:
+    sketches = opened.sketch([(row, text) for _, row, text in fresh])
+    minima = _minima(sketches.shingles, sketches.starts, opened.settings)
     bounds = zip(sketches.starts, sketches.starts[1:], strict=False)
-    return pl.DataFrame(
+    found = pl.DataFrame(
         {
             "id": [row.id for _, row, _ in fresh],
             "dataset": [dataset] * len(fresh),
             "key": [key for key, _, _ in fresh],
             "minima": minima.tolist(),
             "shingles": [np.unique(sketches.shingles[first:last]).tolist() for first, last in bounds],
+            "numbers": sketches.numbers.tolist(),
         },
         schema=_SCHEMA,
     )
+    return found if opened.schema >= _BARE_WORDS else found.drop("numbers")
 
 
 def _minima(shingles: NDArray[np.uint32], starts: NDArray[np.int64], settings: IndexSettings) -> NDArray[np.uint32]:
@@ -316,10 +341,16 @@ def _fill(lsh: Any, table: pl.DataFrame, numbers: Iterable[int], settings: Index
                 session.insert(number.to_bytes(_KEY_BYTES, "big"), minhash, check_duplication=False)
 
 
-def _write(folder: Path, settings: IndexSettings, segments: list[dict[str, Any]], basename: str | None = None) -> None:
+def _write(
+    folder: Path,
+    settings: IndexSettings,
+    segments: list[dict[str, Any]],
+    basename: str | None = None,
+    schema: int = _SCHEMA_NOW,
+) -> None:
     body = {
         "kind": "index",
-        "schema": 1,
+        "schema": schema,
         "scheme": SCHEME,
         "settings": settings.model_dump(mode="json"),
         "segments": segments,

@@ -12,7 +12,7 @@ from curate.core.rows.row_text import chosen_text
 from curate.core.text.cosine_pairs import Pairs, choose_kept, similar_pairs
 from curate.core.text.embedding import find_embedder
 from curate.dedup.cluster_table import similarity_histogram
-from curate.dedup.near import compared_keys
+from curate.dedup.near import Beside, compared_keys
 from curate.dedup.which_stays import in_order
 from curate.recipe.recipe import Dedup, Recipe
 from curate.table.rejections import Block, Instead, Rejections, Rule
@@ -27,8 +27,8 @@ _NUMBER = re.compile(r"\d+")
 class SemanticDuplicates(Stage):
     """The rows stay that say what no better row says in other words; the others go because of the most similar one.
 
-    Embeddings hardly see a changed number, so texts with different numbers are never duplicates. Rows with one text and
-    different answers, conflicts of an earlier stage, all stay.
+    Embeddings hardly see a changed number, so texts with different numbers are never duplicates, nor are rows of
+    different scenes or labels. Rows with one text and different answers, conflicts of an earlier stage, all stay.
     """
 
     name = "semantic"
@@ -60,7 +60,9 @@ class SemanticDuplicates(Stage):
         embedder = find_embedder(settings.semantic.embedder, context.folder)
         with progress("embedding for duplicates in meaning", len(texts)) as advance:
             vectors = embedder.encode(texts, advance)
-        pairs = _usable(similar_pairs(vectors, settings.semantic.threshold), texts, nodes)
+        scenes, labels = heads.values(Beside())[:, 0], [row.label for row in heads.rows]
+        beside = list(zip(scenes.tolist(), labels, strict=True))
+        pairs = _usable(similar_pairs(vectors, settings.semantic.threshold), texts, nodes, beside)
         best, similarity = choose_kept(pairs, len(nodes))
         goes = np.flatnonzero(best != np.arange(len(nodes)))
         rounded = np.array([round(float(similarity[at]), 4) for at in goes.tolist()], np.float64)
@@ -74,18 +76,23 @@ class SemanticDuplicates(Stage):
 def _nodes(rows: RowSelection, settings: Dedup) -> list[list[int]]:
     """The positions of the rows of each text that says something, the preferred first inside and out."""
     nodes: defaultdict[bytes, list[int]] = defaultdict(list)
-    keys = compared_keys(rows, settings.on)
+    keys, scenes = compared_keys(rows, settings.on), rows.values(Beside())[:, 0]
     for at in in_order(rows, settings).tolist():
         if chosen_text(rows.table.row(int(rows.numbers[at])), settings.on).strip():
-            nodes[keys[at].tobytes()].append(at)
+            nodes[keys[at].tobytes() + scenes[at].tobytes()].append(at)
     return list(nodes.values())
 
 
-def _usable(pairs: Pairs, texts: Sequence[str], nodes: Sequence[Sequence[int]]) -> Pairs:
-    """The pairs in which the later text may go: it is no conflict, and has the numbers of the earlier one."""
-    numbers = [sorted(_NUMBER.findall(text)) for text in texts]
+def _usable(
+    pairs: Pairs, texts: Sequence[str], nodes: Sequence[Sequence[int]], beside: Sequence[tuple[object, ...]]
+) -> Pairs:
+    """The pairs in which the later text may go: it is no conflict, and has the numbers of the earlier one.
+
+    What stands `beside` the texts must be equal too.
+    """
+    told = [(sorted(_NUMBER.findall(text)), others) for text, others in zip(texts, beside, strict=True)]
     both = zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
-    chosen = [len(nodes[later]) == 1 and numbers[earlier] == numbers[later] for earlier, later in both]
+    chosen = [len(nodes[later]) == 1 and told[earlier] == told[later] for earlier, later in both]
     return Pairs(pairs.left[chosen], pairs.right[chosen], pairs.similarity[chosen])
 
 

@@ -67,15 +67,21 @@ class Dedup(Config):
     """Near duplicates. The chance that a pair at similarity s is compared is 1 - (1 - s^rows)^bands."""
 
     on: Literal["prompt", "answer", "conversation"] = "prompt"
-    """What is compared; system messages are left out, because templates would glue whole sources together."""
+    """What is compared, among rows with the same system messages and tools."""
     threshold: float = Field(default=0.7, gt=0, le=1)
     ngram: int = Field(default=3, ge=1, le=16)
     unit: Literal["auto", "word", "character"] = "auto"
     """What n-grams are made of. `auto` is words, and single characters where a script writes without spaces."""
     min_shingles: int = Field(default=1, ge=1)
-    """Texts with fewer n-grams than this are compared by exact match only."""
+    """Texts with fewer n-grams than this are compared as a whole: they are the same or not."""
     ignored_share: float | None = Field(default=None, gt=0, lt=1)
-    """N-grams that more than this share of the texts have are ignored: templates say nothing about a row."""
+    """N-grams that more than this share of the texts have are ignored: templates say nothing about a row.
+
+    Without it, what most rows of a source share is ignored where a sample of them shows that there is some.
+    """
+    conflicts: Literal["report", "drop", "error"] = "report"
+    """What becomes of rows that are like a better one but for their answer or label: they stay, go, or end the build.
+    """
     bands: int = Field(default=32, ge=1, le=256)
     rows: int = Field(default=4, ge=1, le=32)
     seed: int | None = Field(default=None, ge=0, lt=2**32)

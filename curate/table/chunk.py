@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.rows.row import Row
-from curate.core.rows.row_keys import make_keys
+from curate.core.rows.row_keys import BESIDE, beside, make_keys
 from curate.core.rows.row_text import KEY_BYTES, chosen_text, text_lengths
 from curate.table.byte_store import ByteSpool
 from curate.table.text_buffer import TextBuffer, text_buffer
@@ -91,6 +91,11 @@ class ChunkRows:
         would change sides.
         """
         return self.keys[:, KEY_BYTES:]
+
+    @cached_property
+    def beside(self) -> NDArray[np.uint64]:
+        """`row_keys.beside` of each row; (n, BESIDE)."""
+        return np.array(list(map(beside, self.rows)), np.uint64).reshape(-1, BESIDE)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:

@@ -27,10 +27,16 @@ def similar_pairs(texts: Sequence[str], threshold: str, ngram: int = 3) -> NDArr
     return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 
+def _words(text: str) -> list[str]:
+    """The words without the marks at their ends."""
+    bare = [word.lstrip("\"'`([{").rstrip("\"'`)]}.,;:!?") for word in text.lower().split()]
+    return [word for word in bare if word]
+
+
 def _ranked_sets(texts: Sequence[str], ngram: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Each text's shingles as ranks, rare ones first, ascending and without repeats, one text after the other."""
     numbers: dict[str, int] = {}
-    words = [[numbers.setdefault(word, len(numbers)) for word in text.lower().split()] for text in texts]
+    words = [[numbers.setdefault(word, len(numbers)) for word in _words(text)] for text in texts]
     sizes = np.array([max(0, len(text) - ngram + 1) for text in words], I64)
     flat = np.array([number for text in words for number in text], I64)
     first = np.cumsum([0, *(len(text) for text in words)])[:-1]

@@ -59,9 +59,10 @@ def text_key(text: str) -> bytes:
     return exact_key(normalized(text))
 
 
-def exact_key(text: str) -> bytes:
+def exact_key(text: str | bytes) -> bytes:
     """The same 16 bytes for equal texts alone."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=KEY_BYTES).digest()
 
 
 def first_of_each(found: NDArray[np.uint8], numbers: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,14 +4,25 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.digests import blake2b_of_each, canonical_json
 from curate.core.numba_kernels import U8, U64, Number, call, compiled
 from curate.core.rows.row import SCENE, Message, Row
-from curate.core.rows.row_keys import role_head, scene
+from curate.core.rows.row_keys import (
+    BESIDE,
+    SHORT_WORDS,
+    label_number,
+    layout_number,
+    role_head,
+    row_tail,
+    scene,
+    scene_number,
+)
 from curate.core.rows.row_text import KEY_BYTES
+from curate.dedup.shingle_words import is_word_by_itself
 from curate.read.fast.chat_lines import OTHER, ROLES, Scanned
 from curate.read.fast.gather_texts import gathered
 from curate.table.text_buffer import TextBuffer
@@ -19,7 +30,6 @@ from curate.validate.rules.conversation import check_messages
 from curate.validate.rules.text import is_clear
 
 _SHAPES = 1024  # orders of roles that are remembered: datasets have a few, up to hundreds where talks are long
-_LINE_END = b"\n"
 _TURN, _ANSWER, _SCENE, _NO_TURN = 0, 1, 2, 3  # what a role is, as machine code knows it
 
 
@@ -35,10 +45,14 @@ class PlainColumns:
     """Is there surely nothing in the row that the rules of conversation, tools and text object to?"""
     prompts: TextBuffer
     """`chosen_text` of each row's prompt."""
+    beside: NDArray[np.uint64]
+    """`row_keys.beside` of each row; shape (n, BESIDE)."""
 
 
-def plain_columns(scanned: Scanned, tools: Mapping[int, object], prompts: Mapping[int, str]) -> PlainColumns:
-    """What is asked of each of these rows; `tools` are those of the rows that have some, by number.
+def plain_columns(
+    scanned: Scanned, tools: Mapping[int, object], labels: Mapping[int, str], prompts: Mapping[int, str]
+) -> PlainColumns:
+    """What is asked of each of these rows; `tools` and `labels` are those of the rows that have some, by number.
 
     `prompts` are those of the lines that don't fit.
     """
@@ -51,28 +65,75 @@ def plain_columns(scanned: Scanned, tools: Mapping[int, object], prompts: Mappin
         lowered = more.text(scanned.texts[at]).lower()
         forms[at] = more.put(" ".join(lowered.split()))
         asked_forms[at] = more.put(lowered)
-    _put_scenes(scanned, np.flatnonzero(is_scene), more, (forms, odd))
+    scenes = _put_scenes(scanned, np.flatnonzero(is_scene), more, (forms, odd))
     for at, prompt in prompts.items():
         asked_forms[lasts[at] - 1] = more.put(prompt.lower())
-    tails = [_LINE_END + canonical_json(tools[at]) if at in tools else b"" for at in range(lasts.size)] if tools else []
+    tails = [row_tail(tools.get(at), labels.get(at)) for at in range(lasts.size)] if tools or labels else []
     clear, asked = np.empty(lasts.size, np.bool_), np.zeros(roles.size, np.bool_)
     data, tail = more.joined(), _laid_out(tails)
     longest = max(len(role_head(role)) for role in ROLES)
-    most = int((forms[:, 1] - forms[:, 0] + longest + 2).sum()) + tail[0].size
-    room = np.empty((2, most), U8)
-    ends = np.empty((2, lasts.size), np.int64)
-    call(_work_out, data, forms, (roles, _KINDS, lasts), _HEADS, tail, (room, ends), (clear, asked))
-    keys = np.stack([_keys(texts, last) for texts, last in zip(room, ends, strict=True)], 1).reshape(-1, 2 * KEY_BYTES)
+    sizes = np.maximum(forms[:, 1] - forms[:, 0], scanned.texts[:, 1] - scanned.texts[:, 0])
+    most = int((sizes + longest + 2).sum()) + tail[0].size
+    room = np.empty((3, most), U8)
+    ends = np.empty((3, lasts.size), np.int64)
+    shape = np.empty((lasts.size, 2), np.int64)
+    places = (forms, scanned.texts)
+    call(_work_out, data, places, (roles, _KINDS, lasts), _HEADS, tail, (room, ends, shape), (clear, asked))
+    keys = np.stack([_keys(room[at], ends[at]) for at in (0, 1)], 1).reshape(-1, 2 * KEY_BYTES)
+    beside = _beside(room[2], ends[2], shape, labels)
+    beside[:, 0] = _scenes(scanned, is_scene, scenes, tools)
     clear &= _sums(odd, lasts) == 0
     clear &= _sound_orders(scanned)
-    return PlainColumns(
-        keys, _lengths(scanned.lengths, is_scene, lasts), clear, gathered(data, asked_forms, asked, lasts)
-    )
+    lengths = _lengths(scanned.lengths, is_scene, lasts)
+    return PlainColumns(keys, lengths, clear, gathered(data, asked_forms, asked, lasts), beside)
 
 
 def _keys(texts: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.uint8]:
     """The keys of texts that stand one behind the other; shape (n, KEY_BYTES)."""
     return np.frombuffer(blake2b_of_each(texts.data, ends.tolist(), KEY_BYTES), U8).reshape(-1, KEY_BYTES)
+
+
+def _beside(
+    texts: NDArray[np.uint8], ends: NDArray[np.int64], shape: NDArray[np.int64], labels: Mapping[int, str]
+) -> NDArray[np.uint64]:
+    """`row_keys.beside` of the rows but for their scenes, from the forms of their answers."""
+    same = np.frombuffer(blake2b_of_each(texts.data, ends.tolist(), 8), np.dtype("<u8"))
+    words, indented = shape.T
+    answered, is_short = words >= 0, words < SHORT_WORDS
+    found = np.zeros((ends.size, BESIDE), U64)
+    found[:, 1] = np.where(answered & is_short, same, U64(0))
+    found[:, 2] = np.where(is_short, U64(0), np.maximum(same, U64(1)))
+    for at, label in labels.items():
+        found[at, 1] = _sum(found[at, 1], label_number(label))
+    for at in np.flatnonzero((indented > 0) & ~is_short).tolist():
+        form = texts[ends[at - 1] if at else 0 : ends[at]].tobytes().decode("utf-8", "surrogatepass")
+        found[at, 1] = _sum(found[at, 1], layout_number(form))
+    return found
+
+
+def _sum(one: Number, other: int) -> np.uint64:
+    return U64((int(one) + other) & ((1 << 64) - 1))
+
+
+def _scenes(
+    scanned: Scanned, is_scene: NDArray[np.bool_], texts: Mapping[int, str], tools: Mapping[int, object]
+) -> NDArray[np.uint64]:
+    """The number of each row's scene; `texts` are those of the messages that set one."""
+    lasts = scanned.lasts
+    found = np.zeros(lasts.size, U64)
+    rows = np.searchsorted(lasts, np.flatnonzero(is_scene), side="right").tolist()
+    of_row: dict[int, list[tuple[str, str]]] = {}
+    for row, (at, text) in zip(rows, texts.items(), strict=True):
+        of_row.setdefault(row, []).append((ROLES[scanned.roles[at]], text))
+    for row in {**of_row, **tools}:
+        found[row] = _scene_of(tuple(of_row.get(row, ())), canonical_json(tools[row]) if row in tools else b"")
+    return found
+
+
+@functools.lru_cache(maxsize=_SHAPES)
+def _scene_of(messages: tuple[tuple[str, str], ...], tools: bytes) -> int:
+    made = [Message(role, text) for role, text in messages]
+    return scene_number(Row(id="", messages=made, tools=msgspec.json.decode(tools) if tools else None))
 
 
 class _Side:
@@ -100,8 +161,11 @@ class _Side:
 
 def _put_scenes(
     scanned: Scanned, at: NDArray[np.int64], more: _Side, out: tuple[NDArray[np.int64], NDArray[np.bool_]]
-) -> None:
-    """Put what stands for system prompts in their place, and mark as odd those that rules have to look at."""
+) -> dict[int, str]:
+    """Put what stands for system prompts in their place, and mark as odd those that rules have to look at.
+
+    Returns the text of each, by the number of its message.
+    """
     forms, odd = out
     is_new = np.empty(at.size, np.bool_)
     call(_mark_new, scanned.data, scanned.texts[at], is_new)
@@ -110,6 +174,7 @@ def _put_scenes(
     of_each = np.cumsum(is_new) - 1
     forms[at] = np.array([known[text] for text in found], np.int64).reshape(-1, 2)[of_each]
     odd[at] = np.array([not _is_clear_scene(text) for text in found], np.bool_)[of_each]
+    return {number: found[which] for number, which in zip(at.tolist(), of_each.tolist(), strict=True)}
 
 
 @compiled
@@ -181,28 +246,31 @@ _HEADS = _laid_out([*(role_head(role).encode() for role in ROLES), b""])
 @compiled
 def _work_out(
     data: NDArray[np.uint8],
-    forms: NDArray[np.int64],
+    places: tuple[NDArray[np.int64], NDArray[np.int64]],
     roles: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]],
     heads: tuple[NDArray[np.uint8], NDArray[np.int64]],
     tails: tuple[NDArray[np.uint8], NDArray[np.int64]],
-    texts: tuple[NDArray[np.uint8], NDArray[np.int64]],
+    texts: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]],
     told: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> None:
     """Write what each row's keys are made of, and say whether its texts are clear and which messages are its prompt.
 
     Args:
         data: the bytes that all places are in.
-        forms: the places of the messages' texts, or of what stands for them; (m, 2).
+        places: the places of the messages' texts, or of what stands for them, and of the texts as they are; (m, 2).
         roles: each message's role, what kind each role is, and how many messages the rows up to each have.
         heads: what stands for each role.
-        tails: what stands for each row's tools.
-        texts: room for what the keys are made of, (2, bytes), and for where each row's ends there, (2, n).
-            First what stands for the whole row, then what stands for its prompt.
+        tails: what stands for each row's tools and label.
+        texts: room for what the keys are made of, (3, bytes), for where each row's ends there, (3, n), and for the
+            words of each row's answer, -1 for no answer, and whether lines of it are indented, (n, 2).
+            First what stands for the whole row, then for its prompt, then for its answer.
         told: room for whether each row's texts are clear, of those that are ASCII, and for which messages are asked.
     """
     clear, asked = told
-    room, ends = texts
+    room, ends, shape = texts
     whole, prompt, whole_ends, prompt_ends = room[0], room[1], ends[0], ends[1]
+    answers, answers_used = room[2], 0
+    forms, as_they_are = places
     of_message, kinds, lasts = roles
     tail_data, tail_ends = tails
     first, used, prompt_used = 0, 0, 0
@@ -214,13 +282,14 @@ def _work_out(
                 answer = message
         begin, prompt_begin = used, prompt_used
         is_fine: Number = True
+        shape[row, 0], shape[row, 1] = -1, 0
         for message in range(first, last):
             if used > begin:
-                whole[used] = 0x0A
+                whole[used] = 0xFF
                 used += 1
             role = of_message[message]
             used = _copied(heads[0], heads[1], role, whole, used)
-            whole[used] = 0x0A
+            whole[used] = 0xFF
             used += 1
             end, fine = _normalized(data, forms[message, 0], forms[message, 1], whole, used)
             is_fine = is_fine and fine
@@ -232,13 +301,21 @@ def _work_out(
                 for at in range(U64(used), U64(end)):
                     prompt[U64(prompt_used)] = whole[at]
                     prompt_used += 1
+            if kinds[role] == _ANSWER:
+                begins, stops = as_they_are[message, 0], as_they_are[message, 1]
+                end, words, indented = _answer_form(data, begins, stops, whole, used)
+                if message == answer:
+                    shape[row, 0], shape[row, 1] = words, indented
+                    for at in range(U64(used), U64(end)):
+                        answers[U64(answers_used)] = whole[at]
+                        answers_used += 1
             used = end
         first = last
         clear[row] = is_fine
-        # The line end that a tail begins with parts it from messages: without one there is nothing to part.
+        # What a tail begins with parts it from messages: without one there is nothing to part.
         if tail_ends.size:
             used = _copied(tail_data, tail_ends, row, whole, used)
-        whole_ends[row], prompt_ends[row] = used, prompt_used
+        whole_ends[row], prompt_ends[row], ends[2, row] = used, prompt_used, answers_used
 
 
 @compiled
@@ -281,3 +358,57 @@ def _normalized(
         out[here] = U8(byte | 0x20) if U8(byte - U8(0x41)) < U8(26) else byte
         here += U64(1)
     return np.int64(here), fine and here > first
+
+
+@compiled
+def _answer_form(
+    data: NDArray[np.uint8], begin: Number, end: Number, out: NDArray[np.uint8], used: Number
+) -> tuple[Number, Number, Number]:
+    """Write `answer_form` of a text to out[used:]; where it ends there, its words, and whether lines are indented.
+
+    The words are at least as many as `is_short` counts up to its limit.
+    """
+    first, here = U64(used), U64(used)
+    words, indented, in_word, blanks_from = 0, 0, False, U64(begin)
+    at, stop = U64(begin), U64(end)
+    while at < stop:
+        byte = data[at]
+        if byte == 0x20 or 0x09 <= byte <= 0x0D:
+            at += U64(1)
+            in_word = False
+            continue
+        # The blanks since the last word: at the start of the text nothing stays of them, else what follows a line end.
+        if here > first:
+            last_line = blanks_from
+            for blank in range(blanks_from, at):
+                if data[blank] == 0x0A:
+                    last_line = blank + U64(1)
+            has_line_end = last_line > blanks_from
+            for blank in range(blanks_from, last_line):
+                if data[blank] == 0x0A:
+                    out[here] = 0x0A
+                    here += U64(1)
+            if not has_line_end and at > blanks_from:
+                out[here] = 0x20
+                here += U64(1)
+                last_line = at
+            for blank in range(last_line, at):
+                out[here] = data[blank]
+                here += U64(1)
+                if has_line_end and (data[blank] == 0x20 or data[blank] == 0x09):
+                    indented = 1
+        if not in_word:
+            words += 1
+            in_word = True
+        width = U64(1) if byte < 0xC2 else U64(2) if byte < 0xE0 else U64(3) if byte < 0xF0 else U64(4)
+        char = np.int64(byte)
+        for more in range(U64(0), width):
+            out[here] = data[at + more]
+            here += U64(1)
+            if more:
+                char = (char << 8) | np.int64(data[at + more])
+        if width > 2 and is_word_by_itself(char):
+            words += 1
+        at += width
+        blanks_from = at
+    return np.int64(here), words, indented

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from curate.core.numba_kernels import call, copy_parts
 from curate.core.rows.row import Message, Row, encode_row, encode_rows
-from curate.core.rows.row_keys import make_keys
+from curate.core.rows.row_keys import beside, is_plain, make_keys
 from curate.core.rows.row_text import chosen_text, text_lengths
 from curate.core.sources.record import Record
 from curate.core.sources.record_to_row import RowReader, Unread
@@ -126,33 +126,36 @@ class FastRows(ChunkRows):
         objects: Mapping[int, Row],
     ) -> None:  # fmt: skip
         super().__init__(_Rows(lines, reader, at, objects))
-        plain = _plain_columns(scanned, objects)
-        self._prompts = plain.prompts
         is_made = np.zeros(at.size, np.bool_)
         is_made[list(objects)] = True
+        self.ids, self.labels, self.groups = _names(scanned, ~is_made, source.label, objects)
+        plain = _plain_columns(scanned, objects, self.labels)
+        self._prompts = plain.prompts
         self.objects, self.is_plain = objects, scanned.fits
         self.is_clear = plain.is_clear & scanned.fits
         self.is_clear[[number for number, row in objects.items() if not LOOKED_AT.isdisjoint(row.meta)]] = False
         synthetic = scanned.origins == GIVEN_SYNTHETIC
         self.is_synthetic = synthetic | ((scanned.origins == 0) & (source.origin == "synthetic"))
-        self.keys, self.lengths = plain.keys, plain.lengths
+        self.keys, self.lengths, self.beside = plain.keys, plain.lengths, plain.beside
         self.message_counts = np.diff(scanned.lasts, prepend=0)
         for number in np.flatnonzero(~scanned.fits).tolist():
             self.message_counts[number] = len(objects[number].messages)
-        self.ids, self.labels, self.groups = _names(scanned, ~is_made, source.label, objects)
 
     def texts(self, on: str) -> TextBuffer:
         """Each row's `prompt`, `answer` or `conversation`."""
         return self._prompts if on == "prompt" else super().texts(on)
 
 
-def _plain_columns(scanned: Scanned, objects: Mapping[int, Row]) -> PlainColumns:
+def _plain_columns(scanned: Scanned, objects: Mapping[int, Row], labels: Mapping[int, str]) -> PlainColumns:
     odd = np.flatnonzero(~scanned.fits).tolist()
     prompts = {number: chosen_text(objects[number], "prompt") for number in odd}
-    plain = plain_columns(scanned, {number: row.tools for number, row in objects.items() if row.tools}, prompts)
+    tools = {number: row.tools for number, row in objects.items() if row.tools}
+    plain = plain_columns(scanned, tools, labels, prompts)
     for number in odd:
-        plain.keys[number] = np.frombuffer(make_keys(objects[number]), np.uint8)
         plain.lengths[number] = text_lengths(objects[number])
+    for number in {*odd, *(number for number, row in objects.items() if not is_plain(row))}:
+        plain.keys[number] = np.frombuffer(make_keys(objects[number]), np.uint8)
+        plain.beside[number] = beside(objects[number])
     return plain
 
 

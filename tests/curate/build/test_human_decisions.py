@@ -31,7 +31,7 @@ def records() -> list[dict[str, Any]]:
     return [
         *(chat(f"please {topic}", f"To {topic}, go on.", id=f"t{n}") for n, topic in enumerate(TOPICS)),
         chat(f"{LONG} please", "It is on its way.", id="kept"),
-        chat(LONG, "On its way.", id="near"),
+        chat(LONG, "It is on its way.", id="near"),
         chat("say {{name}} twice", "no", id="hole"),
     ]
 

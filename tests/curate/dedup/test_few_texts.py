@@ -1,5 +1,6 @@
 """Few texts by Python: sketches and clusters are those of machine code."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -59,6 +60,7 @@ def test_sketches_are_those_of_machine_code(
     assert one.starts.tolist() == other.starts.tolist()
     assert one.shingles.tolist() == other.shingles.tolist()
     assert one.band_keys.tolist() == other.band_keys.tolist()
+    assert one.numbers.tolist() == other.numbers.tolist()
 
 
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=8).map(" ".join), min_size=1, max_size=8))
@@ -71,7 +73,7 @@ def test_frequent_shingles_are_ignored_alike(texts: list[str]) -> None:
 def clusters(
     made: Sketches, threshold: float, rules: Rules, order: NDArray[np.int32] | None, threads: int, way: Way
 ) -> Clusters:
-    copied = Sketches(made.shingles, made.starts, made.band_keys.copy())  # they are used up
+    copied = replace(made, band_keys=made.band_keys.copy())  # they are used up
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(greedy_clusters, "_FEW_SHINGLES", 1 << 50 if way == "few" else -1)
         return find_clusters(copied, threshold, rules, order=order, threads=threads)
@@ -86,10 +88,22 @@ def clusters(
 def test_clusters_are_those_of_machine_code(
     texts: list[str], threshold: float, bands: tuple[int, int], data: st.DataObject
 ) -> None:
-    made = sketch(texts, Banding(data.draw(st.integers(1, 3)), *bands))
-    pinned = data.draw(st.none() | st.lists(st.booleans(), min_size=len(texts), max_size=len(texts)))
-    held = None if pinned is None else np.array(pinned, np.bool_)
-    rules = Rules(held, data.draw(st.integers(0, len(texts))), data.draw(st.integers(1, 4)))
+    def drawn(most: int) -> NDArray[np.uint64]:
+        some = st.lists(st.integers(0, most), min_size=len(texts), max_size=len(texts))
+        return np.array(data.draw(some), np.uint64)
+
+    said = sketch(["a b c d", "a b c e", "e f g", "e f"], Banding(1, 0))
+    scenes, answers = drawn(1), drawn(3)
+
+    def shingles(asked: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        sets = [said.shingles[said.starts[at] : said.starts[at + 1]] for at in answers[asked].astype(int).tolist()]
+        return np.concatenate(sets), np.cumsum([0, *map(len, sets)])
+
+    made = sketch(
+        texts, Banding(data.draw(st.integers(1, 3)), *bands, fewest=data.draw(st.integers(0, 4))), scenes=scenes
+    )
+    rules = Rules(scenes, drawn(1), answers, shingles, data.draw(st.integers(0, len(texts))))
+    made = replace(made, numbers=drawn(1))
     numbers = data.draw(st.none() | st.permutations(range(len(texts))))
     order = None if numbers is None else np.array(numbers, np.int32)
     one, other = (clusters(made, threshold, rules, order, data.draw(st.sampled_from([1, 2])), way)
@@ -97,6 +111,8 @@ def test_clusters_are_those_of_machine_code(
     assert one.kept_instead.tolist() == other.kept_instead.tolist()
     assert one.similarity.tolist() == other.similarity.tolist()
     assert one.component.tolist() == other.component.tolist()
+    assert one.partner.tolist() == other.partner.tolist()
+    assert one.closeness.tolist() == other.closeness.tolist()
 
 
 @pytest.mark.parametrize("way", ["few", "many"])

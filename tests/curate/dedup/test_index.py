@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from curate.core.errors import ConfigError, DataError, ProvenanceError, ServiceError
-from curate.core.rows.row import Row
+from curate.core.rows.row import Message, Row
 from curate.dedup import index
 from curate.dedup.index import Added, IndexSettings, Match, add_rows, create_index, find_rows
 from tests.curate.row_makers import make_row
@@ -174,3 +175,32 @@ def test_only_rows_that_share_a_band_are_put_into_buckets(tmp_path: Path, monkey
     assert found is not None
     assert found.id == "r40"
     assert filled == [1]
+
+
+def test_numbers_and_scenes_keep_rows_apart(tmp_path: Path) -> None:
+    text = " ".join(WORDS[:20])
+    create_index(tmp_path / "index")
+    add_rows(tmp_path / "index", "d", [make_row(f"{text} in 5 days", id="a")])
+    scene = Message("system", "Be brief.")
+    asked = [make_row(f"{text} in {number} days", "whatever", id="b") for number in (5, 6)]
+    asked.append(msgspec.structs.replace(asked[0], messages=[scene, *asked[0].messages]))
+    assert [match is not None for match in find_rows(tmp_path / "index", asked)] == [True, False, False]
+
+
+def test_an_early_index_is_asked_in_its_own_words(tmp_path: Path) -> None:
+    for schema, known in ((1, False), (2, True)):
+        folder = tmp_path / str(schema)
+        folder.mkdir()
+        index._write(folder, IndexSettings(), [], schema=schema)
+        assert add_rows(folder, "d", [make_row("it works. then it stops.", id="a")]) == Added(1, 0)
+        same, bare = make_row("It works. Then it stops."), make_row("it works then it stops")
+        assert [match is not None for match in find_rows(folder, [same, bare])] == [True, known]
+    record = (
+        (tmp_path / "2" / "index.json")
+        .read_text()
+        .replace('"schema":2', '"schema":3')
+        .replace('"schema": 2', '"schema": 3')
+    )
+    (tmp_path / "2" / "index.json").write_text(record)
+    with pytest.raises(ProvenanceError):
+        find_rows(tmp_path / "2", [])

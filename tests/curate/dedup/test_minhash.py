@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.dedup.minhash import Banding, Unit, band_keys, permutations, signatures, sketch
+from curate.dedup.word_marks import CLOSING, OPENING
 
 pytestmark = pytest.mark.usefixtures("each_way_to_compare")
 words = st.sampled_from(
@@ -23,6 +24,10 @@ words = st.sampled_from(
         "x",
         "a.b",
         "eightletters",
+        "(eightmarks)...",
+        "...",
+        "[]",
+        "“ÉTÉ”!",
         "12345678",
         "𠀋",
         "🙂",
@@ -39,12 +44,26 @@ ALONE = re.compile(
 )
 
 
+def wide(marks: tuple[int, ...]) -> str:
+    return "".join(mark.to_bytes((mark.bit_length() + 7) // 8, "big").decode() for mark in marks)
+
+
+OPENS, CLOSES = "\"'`([{" + wide(OPENING), "\"'`.,;:!?)]}" + wide(CLOSING)
+
+
 def split_words(text: str, unit: Unit = "auto") -> list[str]:
     """What the words of a text are, written plainly. Control characters separate words here."""
     text = "".join(" " if c < " " else c for c in text.lower())
     if unit == "character":
         return list("".join(text.split()))
-    return (ALONE.sub(r" \1 ", text) if unit == "auto" else text).split()
+    words = (ALONE.sub(r" \1 ", text) if unit == "auto" else text).split()
+    return [bare for word in words if (bare := bare_word(word))]
+
+
+def bare_word(word: str) -> str:
+    """A word without the marks at its ends; one of marks with brackets among them stays."""
+    bare = word.lstrip(OPENS).rstrip(CLOSES)
+    return word if not bare and set(word) & set("()[]{}") else bare
 
 
 def runs(text: str, ngram: int, unit: Unit = "auto") -> list[tuple[str, ...]]:
@@ -55,7 +74,7 @@ def runs(text: str, ngram: int, unit: Unit = "auto") -> list[tuple[str, ...]]:
 def hashes(
     texts: list[str], ngram: int = 3, unit: Unit = "auto", ignored_share: float | None = None
 ) -> list[list[int]]:
-    made = sketch(texts, Banding(ngram, 2, 2, 1, unit), ignored_share=ignored_share)
+    made = sketch(texts, Banding(ngram, 2, 2, 1, unit, fewest=0), ignored_share=ignored_share)
     return [made.shingles[a:b].tolist() for a, b in zip(made.starts, made.starts[1:], strict=False)]
 
 
@@ -154,3 +173,38 @@ def test_no_texts_at_all() -> None:
     empty = sketch([], Banding(3, 4, 2, 1))
     assert empty.shingles.size == 0
     assert empty.starts.tolist() == [0]
+
+
+def test_short_texts_have_two_shingles_of_all_their_words() -> None:
+    texts = ["one two", "ONE  two.", "two one", "...", "one two three four"]
+    made = sketch(texts, Banding(3))
+    assert np.diff(made.starts).tolist() == [2, 2, 2, 0, 2]
+    first, same, other = (made.shingles[at : at + 2].tolist() for at in (0, 2, 4))
+    assert first == same
+    assert not set(first) & set(other)
+
+
+def test_scenes_share_no_shingle_and_one_scene_shares_all() -> None:
+    text = "one two three four five"
+    made = sketch([text] * 4, Banding(3), scenes=np.array([0, 7, 9, 7], np.uint64))
+    sets = made.shingles.reshape(4, 3)
+    assert (sets[1] == sets[3]).all()
+    assert len(set(sets[:3].ravel().tolist())) == 9
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("3 apples and 4 pears", "4 pears and 3 apples", True),
+        ("no numbers", "none at all", True),
+        ("version w15", "version w16", True),
+        ("5", "-5", False),
+        ("1.5", "15", False),
+        ("5-3", "5 3", True),
+        ("٥ and ５", "5 and 5", True),
+        ("10", "10 10", False),
+    ],
+)
+def test_numbers_count_as_often_as_they_stand(one: str, other: str, same: bool) -> None:
+    first, second = sketch([one, other], Banding()).numbers.tolist()
+    assert (first == second) == same

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from curate.build.run_stages import check_account
 from curate.build.stages import DUPLICATES, all_makers
+from curate.core.errors import DataError
 from curate.core.parquet import parquet_bytes
 from curate.core.rows.row import Message, Row, encode_row
 from curate.core.rows.row_text import text_key
@@ -132,30 +134,118 @@ def test_gold_never_goes_for_synthetic(seed: int) -> None:
             assert origins[rejection.id] == "synthetic" or origins[rejection.because_of.id] == "gold"
 
 
-def test_one_prompt_with_different_answers_is_a_conflict_and_stays() -> None:
+def test_like_prompts_with_different_answers_are_a_conflict_and_stay() -> None:
     text = " ".join(WORDS[:20])
-    rows = [make_row(text, "yes", id="a"), make_row(text, "no", id="b"), make_row(f"{text} w1", "maybe", id="c")]
+    rows = [make_row(text, "yes", id="a"), make_row(text, "no", id="b"), make_row(f"{text} w1", "yes", id="c")]
     result = run_near(rows, prefer=["shortest"])
     assert set(by_id(result.kept)) == {"a", "b"}
-    # Where the similar row is preferred, it stays too; no one of a conflict goes for another prompt.
-    other = run_near(rows, prefer=["longest"])
-    assert set(by_id(other.kept)) == {"a", "b", "c"}
-    assert other.ties == {"a": "a", "b": "a", "c": "a"}
-    assert result.conflicts == other.conflicts == [["a", "b"]]
+    assert result.conflicts == [["a", "b"]]
     assert result.ties == {"a": "a", "b": "a"}
+    assert result.counts["alike"] == {"other answers": 1, "other numbers": 0}
+    assert result.report["conflicts"] == [{"rows": ["a", "b"], "similarity": 1.0, "differs": "answer"}]
+    dropped = run_near(rows, prefer=["shortest"], conflicts="drop")
+    assert set(by_id(dropped.kept)) == {"b"}
+    assert dropped.conflicts == []
+    with pytest.raises(DataError, match=r"a and b are alike .* differ in the answer"):
+        run_near(rows, prefer=["shortest"], conflicts="error")
 
 
-def test_system_messages_do_not_count_in_what_is_compared() -> None:
-    def row(system: str, prompt: str) -> Row:
-        messages = [Message("system", system), Message("user", prompt), Message("assistant", "ok")]
-        return Row(id=f"{system[:2]}{prompt[:5]}", messages=messages)
+LONG = "open the settings, choose the second tab and press the button at the very end of the page"
+IMAGE = {"type": "image", "url": "a"}
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 
-    template = " ".join(WORDS)
-    result = run_near([row(template, "one two three four"), row(template, "five six seven eight")])
-    assert not result.rejections
-    rows = select([row("s1", "one two three four"), row("s2", "one two three four")])
-    assert not run(ExactDuplicates(), rows, make_context()).rejections
+
+def asked(text: str | None, *, label: str | None = None, meta: dict[str, Any] | None = None, **more: Any) -> Row:
+    """A row with a fixed prompt and this answer."""
+    messages = [Message("user", " ".join(WORDS)), Message("assistant", text, **more)]
+    return Row(id="x", messages=messages, label=label, meta=meta or {})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (asked(LONG), asked(f"{LONG} here"), True),
+        (asked(LONG), asked(LONG.upper() + "."), True),
+        (asked(LONG), asked(" ".join(reversed(LONG.split()))), False),
+        (asked("yes "), asked("\nyes"), True),
+        (asked("mill"), asked("MILL"), False),
+        (asked("yes"), asked(f"yes, {LONG}"), False),
+        (asked("for a in b:\n  c()\nd()"), asked("for a in b:\n  c()\n  d()"), False),
+        (asked(f"x\n  {LONG}"), asked(f"x\n{LONG}"), False),
+        (asked("yes", label="a"), asked("yes", label="b"), False),
+        (asked("yes", label="a"), asked("yes", label="a"), True),
+        (asked(LONG, meta={"rejected": "no"}), asked(LONG, meta={"rejected": "never"}), False),
+        (asked("yes", reasoning_content="as it is"), asked("yes"), False),
+        (asked(None, tool_calls=[CALL]), asked(None, tool_calls=[{**CALL, "id": "2"}]), True),
+        (asked(None, tool_calls=[CALL]), asked(None, tool_calls=[{**CALL, "function": {"name": "g"}}]), False),
+    ],
+)
+@pytest.mark.parametrize("more", ["", " w1"], ids=["same prompt", "near prompt"])
+def test_what_of_answers_must_be_equal(one: Row, other: Row, same: bool, more: str) -> None:
+    first, *rest = other.messages
+    second = msgspec.structs.replace(other, id="y", messages=[Message("user", first.text + more), *rest])
+    left = run(NearDuplicates(), run(ExactDuplicates(), select([one, second]), make_context()).kept, make_context())
+    assert len(left.kept) == 2 - same
+    assert left.ties == ({} if same else {"x": "x", "y": "x"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"messages": [Message("system", "Be kind.")]}, {"messages": [Message("system", "Be quick.")]}),
+        ({"messages": [Message("system", "Be kind.")]}, {}),
+        ({"tools": [CALL]}, {}),
+        (
+            {"messages": [Message("user", [{"type": "image", "url": "a"}])]},
+            {"messages": [Message("user", [{"type": "image", "url": "b"}])]},
+        ),
+    ],
+)
+def test_rows_of_different_scenes_are_not_compared(one: dict[str, Any], other: dict[str, Any]) -> None:
+    def row(id: str, messages: list[Message] = [], **fields: Any) -> Row:  # noqa: B006 - as Row has it
+        return Row(id=id, messages=[*messages, Message("user", " ".join(WORDS)), Message("assistant", "ok")], **fields)
+
+    rows = select([row("a", **one), row("b", **other), row("c", **one)])
+    result = run(ExactDuplicates(), rows, make_context())
+    assert len(result.rejections) == 1
+    left = run(NearDuplicates(), result.kept, make_context())
+    assert len(left.kept) == 2
+    assert not left.ties
+    assert not left.conflicts
     assert len(run(NearDuplicates(), rows, make_context()).rejections) == 1
+
+
+@pytest.mark.parametrize(("one", "other"), [("5", "6"), ("-5", "5"), ("1.5", "1,5"), ("", "7"), ("٣", "٤")])
+def test_rows_whose_numbers_differ_stay_together(one: str, other: str) -> None:
+    text = " ".join(WORDS)
+    result = run_near([make_row(f"{text} {number}", "same", id=number or "none") for number in (one, other)])
+    assert len(result.kept) == 2
+    assert len(set(result.ties.values())) == 1
+    assert not result.conflicts
+    assert result.counts["alike"] == {"other answers": 0, "other numbers": 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Has it failed?", "has it failed"), ("(see) the “note”!", "see the note."), ("Hi!", "hi"), ("你好。", "你好！")],
+)
+def test_sentence_marks_at_the_ends_of_words_do_not_count(one: str, other: str) -> None:
+    assert len(run_near([make_row(one, "a", id="1"), make_row(other, "a", id="2")]).kept) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("x > 5", "x < 5"), ("C++", "C"), ("C#", "C"), ("$5", "5"), ("a.b", "a b"), ("f()", "f[]"), ("-x", "x")],
+)
+def test_marks_that_mean_something_count(one: str, other: str) -> None:
+    assert len(run_near([make_row(one, "a", id="1"), make_row(other, "a", id="2")]).kept) == 2
+
+
+def test_many_answers_to_one_prompt_take_little_time() -> None:
+    result = run_near([make_row("write something funny about cats", f"joke {n}", id=str(n)) for n in range(1000)])
+    assert len(result.kept) == 1000
+    assert len(set(result.ties.values())) == 1
+    assert len(result.conflicts) == 1
 
 
 @pytest.mark.parametrize(("on", "left"), [("prompt", 2), ("answer", 1), ("conversation", 2)])
@@ -174,7 +264,7 @@ def test_exact_keeps_one_of_each(pairs: list[tuple[str, str]]) -> None:
     rows = select([make_row(prompt, answer, id=str(n)) for n, (prompt, answer) in enumerate(pairs)])
     result = run(ExactDuplicates(), rows, make_context())
     keys = [(text_key(row.messages[0].text), text_key(row.answer)) for row in result.kept.rows]
-    assert len(keys) == len(set(keys)) == len({(p.strip().lower(), a.lower()) for p, a in pairs})
+    assert len(keys) == len({(p.strip().lower(), a) for p, a in pairs})
 
 
 def test_one_id_for_two_different_rows_leaves_one() -> None:
@@ -278,6 +368,27 @@ def test_a_template_does_not_glue_rows_together() -> None:
     rows = [make_row(f"{template} first{n} second{n} third{n} fourth{n}", id=str(n)) for n in range(10)]
     assert len(run_near(rows).kept) == 1
     assert len(run_near(rows, ignored_share=0.5).kept) == 10
+
+
+def test_text_that_most_rows_share_is_set_aside_and_named() -> None:
+    template = (
+        "You sort requests. Answer with one word, the team: billing, shipping or other, and say nothing more.\n\n"
+    )
+    draw = random.Random(3)
+    own = [" ".join(draw.choices(WORDS, k=8)) for _ in range(120)]
+    rows = [
+        make_row(template + text, "other", id=str(n)) for n, text in enumerate([*own, f"{own[0]} w1", own[1].upper()])
+    ]
+    result = run_near(rows)
+    assert len(result.kept) == 120
+    assert not result.ties
+    (shared,) = result.report["set_aside"]
+    assert shared["text"].startswith("You sort requests.")
+    assert shared["text"].endswith("say nothing more. ...")
+    # Texts of nothing else are compared as a whole.
+    bare = [make_row(template, "other", id="bare"), make_row(f"{template} ", "other", id="bare too")]
+    assert len(run_near([*rows, *bare]).kept) == 121
+    assert run_near([make_row(text, id=text) for text in own]).report is None
 
 
 def test_a_language_without_spaces_is_compared_by_characters() -> None:

@@ -24,7 +24,7 @@ from curate.core.sources.records import find_inputs, read_records
 from curate.core.sources.row_readers import make_reader, pinned
 from curate.core.sources.source import Source
 from curate.dedup.minhash import Sketches, SketchPacks, banding_of, sketch
-from curate.dedup.near import ComparedKeys
+from curate.dedup.near import Beside, ComparedKeys
 from curate.dedup.which_stays import Ranks, ranking
 from curate.read.chunks import ReadChunk, SourceReader, reading
 from curate.recipe.recipe import Dedup, Recipe, Split, Validate
@@ -203,7 +203,8 @@ def test_sketches_made_while_reading_are_those_of_all_texts_at_once(tmp_path: Pa
     packs = rows.table.packs(SketchPacks(on, banding))
     assert packs is not None
     parts = [Sketches.unpacked(rows.table.spool.read(start, size)) for _, start, size in packs]
-    whole = sketch([chosen_text(row, on) for row in rows.rows], banding)
+    scenes = np.ascontiguousarray(rows.column(Beside.name)[:, 0])
+    whole = sketch([chosen_text(row, on) for row in rows.rows], banding, scenes=scenes)
     assert [texts for texts, *_ in packs] == [part.starts.size - 1 for part in parts]
     assert len(parts) > 1
     assert (np.concatenate([part.shingles for part in parts]) == whole.shingles).all()

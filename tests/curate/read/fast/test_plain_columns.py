@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.core.rows.row import Message, Row, encode_row
-from curate.core.rows.row_keys import make_keys
+from curate.core.rows.row_keys import BESIDE, answer_form, beside, make_keys
 from curate.core.rows.row_text import chosen_text, text_key, text_lengths
 from curate.core.sources.records import Record
 from curate.dedup.minhash import Banding, Sketches, SketchPacks, sketch
@@ -24,7 +24,10 @@ from curate.validate.stage import make_rules
 
 SPEAKERS = st.sampled_from(["system", "developer", "user", "assistant", "tool", "narrator\nuser"])
 ODD = ["", " ", "a", "A\tb ", "ΑΣ", "ΑΣ\n\nα", "{{name}}", "<INSERT>", "\x00", "Ã©", "\x85", "a\x1fb"]
-TEXTS = st.sampled_from(ODD) | st.text()
+LAYOUT = st.lists(st.sampled_from(["a", "语", "one two three", " ", "\n", "\t", "\r\n", "\x0b"]), max_size=12).map(
+    "".join
+)
+TEXTS = st.sampled_from(ODD) | st.text() | LAYOUT
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 MESSAGES = st.lists(st.builds(Message, SPEAKERS, TEXTS), max_size=5)
 CALL = {"id": "1", "function": {"name": "f", "arguments": "{}"}}
@@ -41,10 +44,20 @@ def scanned(rows: list[Row]) -> Scanned:
 def worked_out(rows: list[Row]) -> PlainColumns:
     found = scanned(rows)
     odd = {at: chosen_text(rows[at], "prompt") for at in np.flatnonzero(~found.fits).tolist()}
-    return plain_columns(found, {at: row.tools for at, row in enumerate(rows) if row.tools}, odd)
+    labels = {at: row.label for at, row in enumerate(rows) if row.label is not None}
+    return plain_columns(found, {at: row.tools for at, row in enumerate(rows) if row.tools}, labels, odd)
 
 
-@given(st.lists(st.builds(Row, id=st.just("r"), messages=MESSAGES, tools=st.sampled_from([None, TOOLS])), max_size=6))
+ROWS = st.builds(
+    Row,
+    id=st.just("r"),
+    messages=MESSAGES,
+    tools=st.sampled_from([None, TOOLS]),
+    label=st.sampled_from([None, "", "a"]),
+)
+
+
+@given(st.lists(ROWS, max_size=6))
 def test_the_short_way_says_what_the_general_one_says(rows: list[Row]) -> None:
     found, made = scanned(rows), worked_out(rows)
     prompts = gathered_texts(made.prompts)
@@ -55,6 +68,7 @@ def test_the_short_way_says_what_the_general_one_says(rows: list[Row]) -> None:
             continue
         assert tuple(made.lengths[at].tolist()) == text_lengths(row)
         assert made.keys[at].tobytes() == make_keys(row)
+        assert tuple(made.beside[at].tolist()) == beside(row)
         assert make_keys(row)[16:] == text_key(chosen_text(row, "prompt"))
         if made.is_clear[at]:
             assert all(rule(row) is None for rule in RULES)
@@ -72,6 +86,7 @@ class Prompts(ChunkRows):
 
     def __init__(self, prompts: TextBuffer) -> None:
         self._prompts = prompts
+        self.beside = np.zeros((prompts.ends.size, BESIDE), np.uint64)
 
     def texts(self, on: str) -> TextBuffer:
         assert on == "prompt"
@@ -87,9 +102,13 @@ def test_a_prompt_of_several_turns_is_sketched_as_one_text() -> None:
 
 
 @given(MESSAGES, MESSAGES)
-def test_keys_are_equal_where_roles_and_normal_texts_are(one: list[Message], other: list[Message]) -> None:
+def test_keys_are_equal_where_roles_prompts_and_answers_are(one: list[Message], other: list[Message]) -> None:
     def said(messages: list[Message]) -> list[tuple[str, str]]:
-        return [(message.role, " ".join(message.text.lower().split())) for message in messages]
+        return [(message.role, form(message)) for message in messages]
+
+    def form(message: Message) -> str:
+        text = message.text
+        return answer_form(text) if message.role == "assistant" else " ".join(text.lower().split())
 
     keys = [make_keys(Row(id="r", messages=messages))[:16] for messages in (one, other)]
     assert (keys[0] == keys[1]) == (said(one) == said(other))
