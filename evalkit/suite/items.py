@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from curate.core.console import warn
 from curate.core.errors import DataError
 from curate.core.files import read_lines
 from curate.core.rows.formats.blocks import is_empty
@@ -16,9 +17,10 @@ from curate.core.rows.formats.chat import with_system
 from curate.core.rows.formats.format import json_text
 from curate.core.rows.formats.registry import ANY
 from curate.core.rows.row import DESIRABLE, REJECTED, Message, Row
+from curate.core.sources.layout import AS_FOUND
 from curate.core.sources.record import Record
 from curate.core.sources.record_to_row import RowReader, Unread
-from curate.core.sources.records import read_records
+from curate.core.sources.records import Input, read_records, reading_notes
 from curate.core.sources.source import LooseFiles
 from evalkit.records.disk_list import Spool
 
@@ -55,18 +57,19 @@ def _from_text(path: Path) -> Iterator[Row]:
 
 def _from_records(path: Path) -> Iterator[Row]:
     reader = RowReader(LooseFiles(name=path.stem, path=str(path)), ANY, None, {})
+    for note in reading_notes(Input(str(path), path), AS_FOUND):
+        warn(note)
     for record in read_records(path):
-        found = reader.find(record)
-        # A row of ours that says its id and source holds nothing beside them.
-        fields = {} if not isinstance(found, Unread) and found[1] else _fields(record)
+        found = reader.read(record)
+        fields = _fields(record)
         is_conversation = not _CONVERSATIONS.isdisjoint(fields)
-        if not isinstance(found, Unread):
-            row = found[0]
+        if not isinstance(found, Unread) and (is_conversation or not _is_judged(fields)):
+            row = found
             if fields and fields.get("id") in (None, ""):
                 row = msgspec.structs.replace(row, id=f"{path.stem}-{record.number}")
             if is_conversation and fields.get("source") is None:
                 row = msgspec.structs.replace(row, source=None)  # a row names its source itself
-        elif is_conversation or _prompt_column(fields) is None:
+        elif isinstance(found, Unread) and (is_conversation or _prompt_column(fields) is None):
             raise DataError(
                 f"neither a row nor a prompt: {_why(found, fields)}",
                 where=f"{path}:{record.number}",
@@ -75,6 +78,12 @@ def _from_records(path: Path) -> Iterator[Row]:
         else:
             row = _of_prompt(fields, path, record.number)
         yield _with_target(row, fields)
+
+
+def _is_judged(fields: Mapping[str, Any]) -> bool:
+    """Does a label say whether a prompt should be refused? Then an answer beside it is none to give."""
+    label = fields.get("label")
+    return isinstance(label, str) and label.lower() in _SHOULD_REFUSE and _prompt_column(fields) is not None
 
 
 def _why(found: Unread, fields: Mapping[str, Any]) -> str:

@@ -69,11 +69,11 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row | TemplateFault]]:
     """Each record's name (the row's id, or file and line) and the row as `curate` reads it, or why it is none."""
     reader = RowReader(LooseFiles(name=path.stem, path=str(path)), ANY, None, {})
     for record in read_records(path):
-        found = reader.find(record)
+        found = reader.read(record)
         if isinstance(found, Unread):
             yield f"{path}:{record.number}", TemplateFault(found.reason, found.detail)
         else:
-            yield found[0].id, found[0]
+            yield found.id, found
     if reader.kept_keys:
         warn(f"{path.name}: keys that are not trained on: {key_counts(reader.kept_keys)}")
 

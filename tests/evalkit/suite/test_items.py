@@ -99,8 +99,8 @@ def test_canaries_are_asked_for_without_telling_them(tmp_path: Path) -> None:
     [
         ("a.csv", "id,say\n1,x\n", "neither a row nor a prompt: its keys are id, say"),
         ("a.csv", "id,prompt\n1,\n", "without a prompt"),
-        ("a.csv", b"prompt\n\xff\xfe\n", "not UTF-8"),
-        ("a.csv", b"prompt\nWhere?\n\xff\xfe\n", "not-utf-8: byte 0xff"),
+        ("a.csv", b"prompt\n\x81\x8d\n", "not UTF-8|not-utf-8"),
+        ("a.csv", b"prompt\nWhere?\n\x81\x8d\n", "not-utf-8: byte 0x81"),
         ("a.jsonl", '{"x": 1}\n', "its keys are x"),
         ("a.jsonl", '{"id": 5, "messages": "hello", "prompt": "x"}\n', "its keys are id, messages, prompt"),
         ("a.jsonl", '{"messages": [{"content": "x"}], "prompt": "x"}\n', "does not say who it is from"),
