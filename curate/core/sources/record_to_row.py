@@ -35,6 +35,10 @@ _NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(?:NaN|-?Infinity)\b")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ROW_KEYS = frozenset(Row.__struct_fields__)
 _TEXT_KEYS = ("id", "label", "source", "group")
+_OTHERS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(_TEXT_KEYS, lambda value: isinstance(value, str | int | float)),
+    "meta": lambda value: isinstance(value, dict),
+}
 _TALK = SCENE | {"user", "assistant"}
 # Rows for KTO as TRL has them hold nothing else: there a label is a judgement however it is written. Elsewhere it is
 # one where it is a boolean, and these keys are.
@@ -249,6 +253,9 @@ class RowReader:
         values = _judged(_without_extras(values), is_kto=record.keys() <= _KTO_KEYS)
         known = {key: value for key, value in values.items() if key in _ROW_KEYS and value is not None}
         extra = {key: value for key, value in values.items() if key not in _ROW_KEYS}
+        if source.map is None and self._adapter is None:
+            # Keys of ours that mean something else where they come from.
+            extra |= {key: known.pop(key) for key in _OTHERS if key in known and not _OTHERS[key](known[key])}
         if "tools" in known:
             known["tools"] = as_tools(known["tools"])
         for key in _TEXT_KEYS:

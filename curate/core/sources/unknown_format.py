@@ -8,6 +8,7 @@ import msgspec
 
 from curate.core.rows.formats.format import Fields
 from curate.core.rows.formats.guess import as_yaml, find_messages, guess_map, left_over, map_line
+from curate.core.rows.formats.mapped import paths_of
 from curate.core.rows.formats.pairs import ASKED, find_pair, lowered
 from curate.core.rows.formats.registry import FORMATS, find_format
 from curate.core.sources.record import Record
@@ -44,14 +45,32 @@ def _records_within(record: Fields) -> str | None:
     at = None if find_messages(record) is not None else _guess_at(record)
     if at is None:
         return None
-    first = next(records_within(Record(1, 0, msgspec.json.encode(record)), at))
-    fields = msgspec.json.decode(first.raw)
+    fields = _first_at(record, at)
+    # Questions of a passage, passages of an article: down to the records that hold both sides.
+    while isinstance(fields, dict) and (below := _is_around(fields)) is not None:
+        at = f"{at}.{EVERY}.{below}"
+        fields = _first_at(record, at)
     if isinstance(fields, dict) and find_format(fields) is not None:
         return f"at: {as_yaml(at)}"
     beside = {} if at == EVERY else {key: value for key, value in record.items() if key != at}
     is_asked = any(name in ASKED for name in lowered(beside))
     fields_map = guess_map(fields) if isinstance(fields, dict) and not is_asked else None
     return None if fields_map is None else f"at: {as_yaml(at)}, {map_line(fields_map)}"
+
+
+def _is_around(record: Fields) -> str | None:
+    """Where the records are that this one, no record itself, is around."""
+    if find_format(record) is not None or (below := _guess_at(record)) in (None, EVERY):
+        return None
+    found = guess_map(record)
+    if found is None:
+        return below
+    return below if any(path.startswith(f"{below}.") for path in paths_of([found.get("prompt", "")])) else None
+
+
+def _first_at(record: Fields, at: str) -> Any:
+    """The first of the records within this one."""
+    return msgspec.json.decode(next(records_within(Record(1, 0, msgspec.json.encode(record)), at)).raw)
 
 
 def _guess_at(record: Mapping[str, Any]) -> str | None:

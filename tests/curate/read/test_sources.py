@@ -51,6 +51,14 @@ def test_a_line_is_a_row_with_the_sources_defaults_and_unknown_keys_in_meta(tmp_
     assert (found.place.line, found.place.offset) == (2, len(json.dumps(chat("first"))) + 1)
 
 
+def test_keys_of_ours_that_mean_something_else_are_kept_in_meta(tmp_path: Path) -> None:
+    others = {"source": ["web", "forum"], "label": {"a": 1}, "group": [1], "id": [2], "meta": "a note"}
+    found = read_one(tmp_path, json.dumps(chat("q", **others)).encode())
+    assert isinstance(found, RowRef)
+    assert found.row.meta == others
+    assert (found.row.label, found.row.group, found.row.source, len(found.row.id)) == (None, None, "s", 16)
+
+
 def test_what_a_row_says_wins_over_what_its_source_says(tmp_path: Path) -> None:
     found = read_one(tmp_path, json.dumps(chat("q", id="mine", source="else", label="own")).encode(), label="l")
     assert isinstance(found, RowRef)

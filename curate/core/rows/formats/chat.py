@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curate.core.rows.formats.blocks import is_empty, text_of
-from curate.core.rows.formats.format import Fields, Format, UnfitError, from_json, without
+from curate.core.rows.formats.format import Fields, Format, UnfitError, as_meta, without
 from curate.core.rows.formats.messages import as_messages
 from curate.core.rows.formats.tools import as_tools, tools_in
 from curate.core.rows.row import SCENE
@@ -34,8 +34,8 @@ def conversation(record: Fields, key: str) -> Fields:
     messages = with_system(values, as_messages(record.get(key), key, has_tools=tools is not None))
     if tools is None and any(message.get("tool_calls") for message in messages):
         tools = tools_in("\n".join(str(message.get("content")) for message in messages if message["role"] in SCENE))
-    if isinstance(values.get("meta"), str):
-        values["meta"] = from_json(values["meta"], "meta", dict)
+    if values.get("meta") is not None:
+        values["meta"] = as_meta(values["meta"])
     return {**values, "tools": tools, "messages": messages}
 
 

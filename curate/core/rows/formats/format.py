@@ -76,6 +76,18 @@ def json_text(value: object) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
+def as_meta(value: object) -> Fields:
+    """What a record calls its `meta`: an object, or the JSON text of one; anything else under that name.
+
+    Raises: UnfitError where it is text that begins like an object and is none.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = from_json(value, "meta", dict)
+    if isinstance(value, dict):
+        return dict(value)
+    return {} if value is None else {"meta": value}
+
+
 def from_json(text: str, name: str, kind: type = object) -> Any:
     """What a field that is JSON text holds. Raises: UnfitError where it is no JSON, or no `kind`."""
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from curate.core.rows.formats.blocks import is_empty
 from curate.core.rows.formats.chat import conversation
-from curate.core.rows.formats.format import Fields, Format, UnfitError, from_json, without
+from curate.core.rows.formats.format import Fields, Format, UnfitError, as_meta, without
 from curate.core.rows.formats.messages import as_messages, as_turns
 from curate.core.rows.row import SCENE
 
@@ -44,7 +44,7 @@ def _convert(record: Fields) -> Fields:
     if isinstance(chosen, str) and not prompt:
         raise UnfitError("there is no prompt, and chosen is text: write the conversation as messages, or add a prompt")
     messages = _joined(prompt, as_turns(chosen, "assistant", pair[0]))
-    meta = _meta(values)
+    meta = as_meta(values.get("meta"))
     if "messages" in values and as_messages(values["messages"], "messages") != messages:
         meta["messages"] = values["messages"]
     return conversation({**values, "messages": messages, "meta": {**meta, "rejected": rejected}}, "messages")
@@ -90,14 +90,6 @@ def _joined(prompt: list[Fields], chosen: list[Fields]) -> list[Fields]:
     if not prompt or said[: len(turns)] != turns or not turns:
         return prompt + chosen
     return chosen if chosen[0]["role"] in SCENE else scene + chosen
-
-
-def _meta(values: Fields) -> Fields:
-    meta = values.get("meta")
-    meta = from_json(meta, "meta", dict) if isinstance(meta, str) else {} if meta is None else meta
-    if not isinstance(meta, dict):
-        raise UnfitError("meta is not an object")
-    return dict(meta)
 
 
 PREFERENCE = Format("preference", "prompt, chosen, rejected", _fits, _convert)

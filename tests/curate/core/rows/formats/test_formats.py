@@ -134,7 +134,7 @@ def test_sharegpt_calls_become_tool_calls(tmp_path: Path) -> None:
         ("prompt-completion", {"completion": {"text": "a"}}),
         ("chat", {"messages": ["text"]}),
         ("chat", {"tools": ["text"]}),
-        ("chat", {"meta": "text"}),
+        ("chat", {"meta": "{text"}),
     ],
 )
 def test_a_record_that_is_no_row_says_why(tmp_path: Path, name: str, change: dict[str, Any]) -> None:

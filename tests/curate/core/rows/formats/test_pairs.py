@@ -162,6 +162,10 @@ def test_what_the_line_leaves_is_named(tmp_path: Path) -> None:
         ),
         ({"What is a quay?": "x", "A place for ships to land.": "y"}, "header line"),
         ({"data": [{"question": "q", "answer": "a"}], "version": 2}, "`at: data`"),
+        (
+            {"data": [{"title": "t", "paragraphs": [{"context": "c", "qas": [{"question": "q", "answer": "a"}]}]}]},
+            '`at: "data.*.paragraphs.*.qas"`',
+        ),
         ({"x.json": {"problem": "q", "solution": "a"}, "y.json": {"problem": "r", "solution": "b"}}, '`at: "*"`'),
         ({"rows": [{"riddle": "q", "told": "a"}]}, "`at: rows, map: {prompt: riddle, answer: told}`"),
     ],
