@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from curate.core.manifest import CanaryCount, Licenses, Manifest, StageCount
 from curate.core.markdown import cell, sentence, table
 from curate.core.rows.row import Row
-from curate.core.rows.row_text import message_text
+from curate.core.rows.row_text import answer_text, chosen_text, message_text
 from curate.dedup.cluster_table import expected_recall, recall_curve
 from curate.recipe.recipe import Dedup, recipe_of
 from curate.report.facts import fit_sentences
@@ -19,6 +19,8 @@ _SAMPLES = 3
 _SAMPLE_CHARACTERS = 1200
 _BAR = 40  # characters of the longest bar
 _SHOWN_CONFLICTS = 10
+_SHOWN_OF_ONE = 3  # rows of a conflict
+_CELL_CHARACTERS = 120
 _SHOWN_WARNINGS = 50
 _CURVE_FROM = 0.3  # below it no threshold is of use
 _CHECKING = """## Checking it
@@ -43,7 +45,7 @@ def render_card(manifest: Manifest, train: RowSelection, sections: Sequence[str]
         _warnings(manifest.warnings),
         *sections,
         _canaries(manifest.canaries),
-        _conflicts(manifest.conflicts),
+        _conflicts(manifest.conflicts, train),
         _lengths(train),
         _samples(train),
         _CHECKING,
@@ -131,12 +133,30 @@ def _dedup(settings: Dedup | None) -> str:
     )
 
 
-def _conflicts(conflicts: Sequence[Sequence[str]]) -> str:
+def _conflicts(conflicts: Sequence[Sequence[str]], train: RowSelection) -> str:
+    """Rows of one prompt with different answers: texts of those in train, ids of all others, which stay unseen."""
     if not conflicts:
         return ""
-    listed = "\n".join(f"- {', '.join(cell(name) for name in ids)}" for ids in conflicts[:_SHOWN_CONFLICTS])
-    more = f"\n- and {len(conflicts) - _SHOWN_CONFLICTS} more" if len(conflicts) > _SHOWN_CONFLICTS else ""
-    return f"## Conflicts\n\nOne prompt, different answers; they are kept, and somebody should look:\n\n{listed}{more}"
+    shown = conflicts[:_SHOWN_CONFLICTS]
+    texts = {row.id: row for row in train.take(train.find({name for ids in shown for name in ids})).rows}
+    lines = [
+        [name, *(_short(text) for text in (chosen_text(texts[name], "prompt"), answer_text(texts[name])))]
+        if name in texts
+        else [name, "(not in train)", ""]
+        for ids in shown
+        for name in ids[:_SHOWN_OF_ONE]
+    ]
+    more = f"\n\nAnd {len(conflicts) - _SHOWN_CONFLICTS} more." if len(conflicts) > _SHOWN_CONFLICTS else ""
+    listed = table(["row", "prompt", "answer"], lines)
+    return (
+        "## Conflicts\n\nOne prompt, or nearly one, and different answers; they are kept, and somebody should look,"
+        f" with `curate review --conflicts`:\n\n{listed}{more}"
+    )
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _CELL_CHARACTERS else f"{text[: _CELL_CHARACTERS - 4]} ..."
 
 
 def _lengths(rows: RowSelection) -> str:
