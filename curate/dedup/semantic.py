@@ -28,7 +28,8 @@ class SemanticDuplicates(Stage):
     """The rows stay that say what no better row says in other words; the others go because of the most similar one.
 
     Embeddings hardly see a changed number, so texts with different numbers are never duplicates, nor are rows of
-    different scenes or labels. Rows with one text and different answers, conflicts of an earlier stage, all stay.
+    different scenes, labels, tool calls or short answers. Rows with one text and different answers, conflicts of an
+    earlier stage, all stay.
     """
 
     name = "semantic"
@@ -60,8 +61,8 @@ class SemanticDuplicates(Stage):
         embedder = find_embedder(settings.semantic.embedder, context.folder)
         with progress("embedding for duplicates in meaning", len(texts)) as advance:
             vectors = embedder.encode(texts, advance)
-        scenes, labels = heads.values(Beside())[:, 0], [row.label for row in heads.rows]
-        beside = list(zip(scenes.tolist(), labels, strict=True))
+        # Rows that are compared by their answers may be of any prompt and label; only their scenes are the same.
+        beside = [tuple(said) for said in heads.values(Beside())[:, : 1 if settings.on == "answer" else 2].tolist()]
         pairs = _usable(similar_pairs(vectors, settings.semantic.threshold), texts, nodes, beside)
         best, similarity = choose_kept(pairs, len(nodes))
         goes = np.flatnonzero(best != np.arange(len(nodes)))

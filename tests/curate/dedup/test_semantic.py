@@ -31,8 +31,8 @@ def run(rows: list[Row], threshold: float = 0.95) -> StageResult:
 
 def test_the_preferred_row_stays_and_the_other_names_it() -> None:
     rows = [
-        make_row(HELLO[0], "bonjour", id="a"),
-        make_row(HELLO[1], "bonjour, to a friend salut", id="b"),
+        make_row(HELLO[0], "You say bonjour, and to a friend also salut.", id="a"),
+        make_row(HELLO[1], "Bonjour is what one says, or salut to those one knows well.", id="b"),
         make_row("book a table for tonight", id="c"),
     ]
     result = run(rows)
@@ -51,6 +51,7 @@ def test_other_numbers_and_conflicts_are_no_duplicates() -> None:
         make_row("move 50 dollars from savings to checking", id="fifty"),
         make_row(HELLO[0], "bonjour", id="one"),
         make_row(HELLO[0], "salut", id="two"),
+        make_row(HELLO[1], "hello", id="three"),
         make_row("", "no prompt", id="empty"),
         make_row(" ", "no prompt either", id="blank"),
     ]
