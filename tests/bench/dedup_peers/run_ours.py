@@ -15,7 +15,7 @@ from curate.recipe.recipe import Dedup  # noqa: E402
 texts = json.loads(Path(sys.argv[1]).read_bytes())
 settings, threads = Dedup(threshold=float(sys.argv[3])), int(sys.argv[4])
 first = time.perf_counter()
-compare_texts(texts[:100] * 2, settings, threads=threads)  # compiles, or loads what was compiled
+compare_texts(texts[:2000], settings, threads=threads)  # enough that machine code is compiled, or loaded
 started = time.perf_counter()
 clusters = compare_texts(texts, settings, threads=threads)
 removed = np.flatnonzero(clusters.kept_instead != np.arange(len(texts))).tolist()
