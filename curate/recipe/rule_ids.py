@@ -14,7 +14,7 @@ _RULES: dict[str, tuple[Severity, str]] = {
     "media": ("error", "images, sound and video can't be trained on or compared here"),
     "unread-content": (
         "error",
-        "what the model should see or learn stands under a key that no field of a message takes",
+        "what the model should see or learn stands under a key or in a part that no field of a message takes",
     ),
     "no-messages": ("error", "the row has no messages"),
     "unknown-role": ("error", "a role is none of system, developer, user, assistant, tool"),

@@ -12,9 +12,13 @@ import msgspec
 from curate.core.console import warn
 from curate.core.errors import DataError
 from curate.core.files import read_lines
+from curate.core.rows.contents import find_unread
 from curate.core.rows.formats.blocks import is_empty
 from curate.core.rows.formats.chat import with_system
-from curate.core.rows.formats.format import json_text
+from curate.core.rows.formats.conversation import is_messages
+from curate.core.rows.formats.format import UnfitError, json_text
+from curate.core.rows.formats.messages import as_turns
+from curate.core.rows.formats.pairs import CONTEXT
 from curate.core.rows.formats.registry import ANY
 from curate.core.rows.row import DESIRABLE, REJECTED, Message, Row
 from curate.core.sources.layout import AS_FOUND
@@ -27,10 +31,21 @@ from evalkit.records.disk_list import Spool
 # What files of prompts call the column, in this order, and what they call that of the answer.
 _PROMPTS = ("prompt", "question", "text", "instruction", "goal", "input", "query", "problem")
 _ANSWERS = (
-    *("answer", "answers", "expected", "expected_output", "expected_answer", "target", "reference", "references"),
+    *(
+        "answer",
+        "answers",
+        "best_answer",
+        "expected",
+        "expected_output",
+        "expected_answer",
+        "target",
+        "reference",
+        "references",
+    ),
     *("reference_answer", "ground_truth", "gold", "gold_answer", "correct_answer", "final_answer", "ideal"),
     *("solution", "completion", "output", "response", "sql"),
 )
+_REFERENCES = ("ground_truth", "reference", "reference_answer", "expected_output", "expected_answer", "gold_answer")
 _SHOWN_KEYS = 8
 _CONVERSATIONS = frozenset({"messages", "conversations", "contents"})
 # What tables of attacks and look-alikes call a prompt that should be refused, and one that should not.
@@ -44,7 +59,8 @@ def read_items(path: Path) -> Spool[Row]:
 
     A prompt's `id` and `label` are used, other columns go to `meta`; without an id it is numbered by its line. A
     label of `unsafe` or `safe` (`harmful`, `harmless`, `benign`) also sets `meta.should_refuse`. A column such as
-    `answer` or `expected` is the target, and a list of answers `meta.answers`.
+    `answer` or `expected` is the target, and a list of answers `meta.answers`. Where a `reference` stands beside an
+    answer, that is the target.
     Raises: DataError naming the line of one that can't be used.
     """
     return Spool(Row, _from_text(path) if path.suffix.lower() == ".txt" else _from_records(path))
@@ -77,7 +93,19 @@ def _from_records(path: Path) -> Iterator[Row]:
             )
         else:
             row = _of_prompt(fields, path, record.number)
-        yield _with_target(row, fields)
+        if fields:
+            _refuse_media(row, f"{path}:{record.number}")
+        yield _with_target(row, fields, is_conversation=is_conversation)
+
+
+def _refuse_media(row: Row, where: str) -> None:
+    """Raises: DataError where images, sound or video stand beside the messages: no contender would be asked with them.
+
+    Those within a message are sent as they are.
+    """
+    fault = find_unread(row)
+    if fault is not None and fault[0] == "media" and not any(isinstance(m.content, list) for m in row.messages):
+        raise DataError(fault[1], where=where, fix="leave it out, or write what they show as text")
 
 
 def _is_judged(fields: Mapping[str, Any]) -> bool:
@@ -105,7 +133,7 @@ def _fields(record: Record) -> dict[str, Any]:
 
 
 def _prompt_column(fields: Mapping[str, Any]) -> str | None:
-    return next((name for name in _PROMPTS if isinstance(fields.get(name), str)), None)
+    return next((name for name in _PROMPTS if isinstance(fields.get(name), str) or is_messages(fields.get(name))), None)
 
 
 def _of_prompt(fields: dict[str, Any], path: Path, line: int) -> Row:
@@ -115,10 +143,17 @@ def _of_prompt(fields: dict[str, Any], path: Path, line: int) -> Row:
     if column == "instruction" and isinstance(fields.get("input"), str):
         prompt = "\n\n".join(part for part in (prompt, fields["input"]) if part.strip())
         used.add("input")
-    if not prompt.strip():
+    for name in CONTEXT:
+        if isinstance(prompt, str) and isinstance(fields.get(name), str):
+            prompt = "\n\n".join(part for part in (fields[name], prompt) if part.strip())
+            used.add(name)
+    if isinstance(prompt, str) and not prompt.strip():
         raise DataError("a row without a prompt", where=f"{path}:{line}", fix="remove it, or give it one")
     meta = {key: value for key, value in fields.items() if key not in used and value is not None}
-    messages = with_system(meta, [{"role": "user", "content": prompt}])
+    try:
+        messages = with_system(meta, as_turns(prompt, "user", str(column)))
+    except UnfitError as error:
+        raise DataError(str(error), where=f"{path}:{line}", fix="correct it") from error
     if "fill" in fields:
         meta.pop("text", None)
     label = str(fields["label"]) if fields.get("label") not in (None, "") else None
@@ -133,8 +168,14 @@ def _of_prompt(fields: dict[str, Any], path: Path, line: int) -> Row:
     )
 
 
-def _with_target(row: Row, fields: Mapping[str, Any]) -> Row:
+def _with_target(row: Row, fields: Mapping[str, Any], *, is_conversation: bool) -> Row:
     """The row with the answer that stands beside its prompt, and without one that people found bad."""
+    told = next((name for name in _REFERENCES if isinstance(fields.get(name), str) and fields[name] != ""), None)
+    if told is not None and not is_conversation and row.messages[-1].role == "assistant" and told in row.meta:
+        # The answer beside a reference is what somebody's model said.
+        answer = next((name for name in _ANSWERS if fields.get(name) == row.messages[-1].content), "answer")
+        row = msgspec.structs.replace(row, messages=row.prompt, meta={**row.meta, answer: row.messages[-1].text})
+        fields = {told: fields[told]}
     if row.meta.get(DESIRABLE) is False and REJECTED not in row.meta:
         return msgspec.structs.replace(row, messages=row.prompt)
     if row.messages and row.messages[-1].role == "assistant":
@@ -142,6 +183,8 @@ def _with_target(row: Row, fields: Mapping[str, Any]) -> Row:
     # What tables of attacks call a target is what an attack wants to hear.
     is_attack = "goal" in fields or "should_refuse" in row.meta
     name = next((name for name in _ANSWERS if name in fields and not is_empty(row.meta.get(name))), None)
+    if name is None and not is_attack:
+        row, name = _with_nested_truth(row)
     if name is None or is_attack:
         return row
     meta, answers = dict(row.meta), _answers(row.meta[name])
@@ -149,6 +192,15 @@ def _with_target(row: Row, fields: Mapping[str, Any]) -> Row:
     if len(answers) > 1:
         meta["answers"] = answers
     return msgspec.structs.replace(row, messages=[*row.messages, Message("assistant", answers[0])], meta=meta)
+
+
+def _with_nested_truth(row: Row) -> tuple[Row, str | None]:
+    """The row with the `ground_truth` that stands within another key, as files for reinforcement have it; its key."""
+    held = (value["ground_truth"] for value in row.meta.values() if isinstance(value, dict) and "ground_truth" in value)
+    truth = next((value for value in held if not is_empty(value)), None)
+    if truth is None:
+        return row, None
+    return msgspec.structs.replace(row, meta={**row.meta, "ground_truth": truth}), "ground_truth"
 
 
 def _answers(value: Any) -> list[str]:

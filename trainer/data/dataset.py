@@ -13,6 +13,7 @@ from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.files import read_lines
 from curate.core.manifest import MANIFEST, Licenses, read_manifest
 from curate.core.paths import find_path
+from curate.core.rows.contents import find_unread
 from curate.core.rows.formats.registry import ANY
 from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
@@ -69,11 +70,14 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row | TemplateFault]]:
     """Each record's name (the row's id, or file and line) and the row as `curate` reads it, or why it is none."""
     reader = RowReader(LooseFiles(name=path.stem, path=str(path)), ANY, None, {})
     for record in read_records(path):
+        kept = reader.kept_keys.total()
         found = reader.read(record)
         if isinstance(found, Unread):
             yield f"{path}:{record.number}", TemplateFault(found.reason, found.detail)
-        else:
-            yield found.id, found
+            continue
+        # Only what the file has beside a row: what stands in the meta of a row of ours, its recipe let pass.
+        fault = find_unread(found) if reader.kept_keys.total() > kept else None
+        yield found.id, found if fault is None else TemplateFault(*fault)
     if reader.kept_keys:
         warn(f"{path.name}: keys that are not trained on: {key_counts(reader.kept_keys)}")
 

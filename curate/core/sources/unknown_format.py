@@ -15,6 +15,7 @@ from curate.core.sources.record import Record
 from curate.core.sources.records_within import EVERY, records_within
 
 _SHOWN_KEYS = 8
+_IF_SO = "if these are what is asked and what is answered"
 _PROSE = re.compile(r"[.!?]\s*$|(?:\S+\s+){4}\S")
 
 
@@ -23,15 +24,18 @@ def unknown_format(record: Fields) -> str:
     keys = _shown([*record])
     start = f"the keys {keys} are those of no format ({', '.join(FORMATS)})"
     if (inner := _records_within(record)) is not None:
-        return f"{start}. Records stand within this one, which this in the source reads: `{inner}`"
+        reads = f"reads, {_IF_SO}" if "map:" in inner else "reads"
+        return f"{start}. Records stand within this one, which this in the source {reads}: `{inner}`"
     if any(_PROSE.search(key) for key in record):
         return f"{start}, and look like values: does the file lack its header line?"
     if (found := guess_map(record)) is None:
         return f"{start}, and it has no question with an answer: name an `adapter`, a function that makes rows of it"
     left = left_over(found, record)
     kept = f"; {_shown(left)} then {'stay' if len(left) > 1 else 'stays'} in meta" if left else ""
-    known = "messages" in found or find_pair(record) is not None
-    reads = "reads it" if known else "reads it, if these are what is asked and what is answered"
+    talk = find_messages(record)
+    reads = "reads it" if talk is not None or find_pair(record) is not None else f"reads it, {_IF_SO}"
+    if talk is not None and talk[1] and "answer" not in found:
+        reads = "reads its conversation, which has no answer"
     return f"{start}. This in the source {reads}: `{map_line(found)}`{kept}"
 
 

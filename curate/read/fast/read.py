@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.core.numba_kernels import call, copy_parts
+from curate.core.rows.contents import LOOKED_AT
 from curate.core.rows.row import Message, Row, encode_row, encode_rows
 from curate.core.rows.row_keys import beside, is_plain, make_keys
 from curate.core.rows.row_text import chosen_text, text_lengths
@@ -25,7 +26,6 @@ from curate.read.fast.write_lines import is_verbatim, rewritten
 from curate.table.byte_store import ByteSpool
 from curate.table.chunk import ChunkColumns, ChunkRows, Makers, UnreadRecord
 from curate.table.text_buffer import TextBuffer
-from curate.validate.rules.contents import LOOKED_AT
 
 _LINE_END = 10
 

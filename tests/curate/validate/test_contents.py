@@ -61,6 +61,7 @@ def test_text_and_what_only_describes_it_are_none(row: Row) -> None:
         (make_row(message_extras={"1": {"thinking": "Long legs."}}), "message 2 has thinking"),
         (make_row(message_extras={"1": {"loss_mask": [0, 1]}}), "message 2 has loss_mask"),
         (make_row(say=Message("assistant", ""), message_extras={"1": {"said": "A heron."}}), "message 2 is empty"),
+        (make_row(Message("user", [TEXT, {"type": "web_search_result", "title": "x"}])), "message 1 holds a part of"),
         (make_row(rejected=[{"role": "assistant", "text": "A stork."}]), "the rejected answer has text"),
     ],
 )

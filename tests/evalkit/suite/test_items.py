@@ -45,6 +45,8 @@ RIGHT = ("assistant", "6")
             "a.jsonl",
             '{"id": 7, "messages": [{"role": "user", "content": "How many sides has a hexagon?"}], "ideal": "6"}',
         ),
+        ("a.jsonl", '{"input": [{"role": "user", "content": "How many sides has a hexagon?"}], "ideal": "6"}'),
+        ("a.jsonl", '{"question": "How many sides has a hexagon?", "best_answer": "6"}'),
         ("a.jsonl", '{"conversations": [{"from": "human", "value": "How many sides has a hexagon?"}], "gold": "6"}'),
     ],
 )
@@ -53,6 +55,24 @@ def test_the_answer_beside_a_prompt_is_its_target(tmp_path: Path, name: str, con
     (item,) = read_items(tmp_path / name)
     assert [(message.role, message.text) for message in item.messages] == [*ASK, RIGHT]
     assert item.meta == {}
+
+
+def test_the_target_is_the_reference_and_not_what_a_model_said(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"question": "Where?", "answer": "In Bonn.", "ground_truth": "In Ulm."}\n'
+        '{"prompt": [{"role": "user", "content": "Where?"}], "reward_model": {"ground_truth": "In Ulm."}}\n'
+    )
+    judged, rewarded = read_items(tmp_path / "a.jsonl")
+    assert [judged.answer, rewarded.answer] == ["In Ulm.", "In Ulm."]
+    assert judged.meta == {"answer": "In Bonn."}
+
+
+def test_images_beside_a_question_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"question": "<image>What is it?", "answer": "A heron.", "image": "heron.png"}\n'
+    )
+    with pytest.raises(DataError, match="the row has image"):
+        list(read_items(tmp_path / "a.jsonl"))
 
 
 def test_an_instruction_stands_above_its_input(tmp_path: Path) -> None:
@@ -74,7 +94,8 @@ def test_several_right_answers_are_kept(tmp_path: Path) -> None:
     )
     first, second = read_items(tmp_path / "a.jsonl")
     assert (first.answer, first.meta) == ("in Ulm", {"answers": ["in Ulm", "Ulm"]})
-    assert second.meta == {"answers": ["in Ulm", "Ulm"], "context": "Of Ulm."}
+    assert second.meta == {"answers": ["in Ulm", "Ulm"]}
+    assert second.prompt[-1].text == "Of Ulm.\n\nWhere?"
 
 
 def test_what_an_attack_wants_to_hear_and_a_bad_answer_are_no_targets(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from curate.core.chat.base_model import BaseModel, load_chat_format
-from curate.core.chat.chat_format import ChatFormat
+from curate.core.chat.chat_format import ChatFormat, TemplateFault
 from curate.core.digests import digest_file
 from curate.core.errors import ConfigError, DataError, ProvenanceError
 from curate.core.records import write_record
@@ -290,3 +290,13 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     assert find_files(make_config(), tmp_path).held_out is None
     with pytest.raises(DataError):
         find_files(make_config(held_out="no-such.jsonl"), tmp_path)
+
+
+def test_what_a_file_holds_beside_text_is_refused_unless_its_recipe_let_it_pass(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": "A heron."}]
+    (tmp_path / "raw.jsonl").write_text(json.dumps({"messages": turns, "images": ["heron.png"]}))
+    (tmp_path / "ours.jsonl").write_text(json.dumps({"messages": turns, "meta": {"images": ["heron.png"]}}))
+    ((_, raw),), ((_, ours),) = read_rows(tmp_path / "raw.jsonl"), read_rows(tmp_path / "ours.jsonl")
+    assert isinstance(raw, TemplateFault)
+    assert raw.rule == "media"
+    assert isinstance(ours, Row)

@@ -22,6 +22,12 @@ def conversation(record: Fields, key: str) -> Fields:
     Raises: UnfitError where the turns can't be read, or say something else than what stands beside them.
     """
     values, tools = without(record, (key,)), None
+    turns = record.get(key)
+    if isinstance(turns, list) and turns and isinstance(turns[0], dict) and turns[0].get("role") in SCENE:
+        stated = {name: turns[0][name] for name in _TOOLS if not is_empty(turns[0].get(name))}
+        if stated and values.keys().isdisjoint(stated):  # the tools stand in the system message
+            values |= stated
+            turns = [without(turns[0], stated), *turns[1:]]
     for name in _TOOLS:
         if name not in values:
             continue
@@ -31,7 +37,7 @@ def conversation(record: Fields, key: str) -> Fields:
                 raise UnfitError(f"{name} holds other tools than the key before it: leave one out")
             tools = found
         del values[name]
-    messages = with_system(values, as_messages(record.get(key), key, has_tools=tools is not None))
+    messages = with_system(values, as_messages(turns, key, has_tools=tools is not None))
     if tools is None and any(message.get("tool_calls") for message in messages):
         tools = tools_in("\n".join(str(message.get("content")) for message in messages if message["role"] in SCENE))
     if values.get("meta") is not None:

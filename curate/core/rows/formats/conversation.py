@@ -6,13 +6,15 @@ import string
 import msgspec
 
 from curate.core.digests import canonical_json
-from curate.core.rows.formats.format import ROLES, Fields, UnfitError, as_text
+from curate.core.rows.formats.format import ROLES, Fields, UnfitError, as_text, speaker_of
 
 # What a turn that is an object calls those who speak, and keys of messages that say something.
 _ASKS = ("user", "human", "question", "query", "prompt", "input", "instruction")
 _ANSWERS = ("assistant", "bot", "answer", "response", "completion", "output")
+HISTORY = ("history", "chat_history", "conversation_history")  # keys of earlier turns
 _LONGEST_PYTHON = 1 << 20  # parsing Python takes a hundred times the memory of the text
 _SAID = frozenset({"content", "parts", "value", "tool_calls", "function_call"})
+_SAID_ELSEWHERE = frozenset({"text", "message"})  # in turns of a speaker whose role we know
 
 
 def as_json_list(value: object) -> object:
@@ -41,9 +43,11 @@ def is_messages(value: object) -> bool:
 
 
 def _is_message(item: object) -> bool:
-    return isinstance(item, dict) and (
-        ("role" in item and bool(_SAID & item.keys())) or {"from", "value"} <= item.keys()
-    )
+    if not isinstance(item, dict) or "replies" in item:  # that is one of a tree
+        return False
+    if ("role" in item and _SAID & item.keys()) or {"from", "value"} <= item.keys():
+        return True
+    return role_of(item) in ROLES and bool((_SAID | _SAID_ELSEWHERE) & item.keys())
 
 
 def as_message_list(value: object, *, can_alternate: bool = False) -> list[Fields] | None:
@@ -78,7 +82,9 @@ def _turn(item: object) -> list[Fields] | None:
 def role_of(message: Fields) -> object:
     """Who speaks in a message."""
     name = message.get("role", message.get("from"))
-    return ROLES.get(name, name) if isinstance(name, str) else name
+    if name is None and (key := speaker_of(message)) is not None:
+        name = message[key]
+    return ROLES.get(name.strip().lower(), name) if isinstance(name, str) else name
 
 
 def as_history(value: object, name: str) -> list[Fields]:

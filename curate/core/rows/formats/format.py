@@ -18,6 +18,7 @@ ROLES = {
     "bing": "assistant",
     "bard": "assistant",
     "ai": "assistant",
+    "chatbot": "assistant",
     "assistant": "assistant",
     "bot": "assistant",
     "model": "assistant",
@@ -31,6 +32,9 @@ ROLES = {
     "tool_result": "tool",
     "ipython": "tool",
 }
+
+
+_SPEAKERS = ("author", "speaker", "sender", "type")
 
 
 class UnfitError(Exception):
@@ -69,6 +73,12 @@ def as_text(value: object, name: str) -> str:
 def kind_of(value: object) -> str:
     """What a value is, as messages call it."""
     return "missing" if value is None else f"a {type(value).__name__}"
+
+
+def speaker_of(turn: Mapping[str, Any]) -> str | None:
+    """The key under which a turn without `role` and `from` says who speaks, where that is a role we know."""
+    known = (key for key in _SPEAKERS if isinstance(turn.get(key), str) and turn[key].strip().lower() in ROLES)
+    return next(known, None)
 
 
 def json_text(value: object) -> str:

@@ -24,13 +24,15 @@ _CONVERSATIONS = ("conversation", "conversations", "turns", "dialog", "dialogue"
 # Names of what is no text to learn from, however long it is.
 _NO_TEXT = re.compile(
     r"(?:^|[._-])(?:id|idx|index|uuid|guid|url|uri|link|hash|path|file|filename|version|model|type|format|count"
-    r"|score|confidence|start|end|offset|position|date|datetime|time|timestamp|created|lang|language|locale|split)$|_at$|Id$|^\$"
+    r"|role|speaker|author|sender|score|confidence|start|end|offset|position|date|datetime|time|timestamp|created|lang|language|locale|split)$|_at$|Id$|^\$"
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_CHOICES = ("choices", "options", "endings")
 _IN_LIST = re.compile(r"\.\d+(?:\.|$)")
 _PLAIN = re.compile(r"[A-Za-z_](?:[\w .-]*\w)?")
 _RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 _DEPTH = 3
+_ANSWER_DEPTH = 6
 _NO_FOLDING = 1 << 30
 
 
@@ -46,10 +48,14 @@ def guess_map(record: Mapping[str, Any]) -> dict[str, str] | None:
     if (talk := find_messages(record)) is not None:
         path, ends_with_user = talk
         texts = {key: value for key, value in _texts(record) if not key.startswith(f"{path}.")}
-        answer = _best(texts, ANSWER_NAMES) if ends_with_user else None
+        answer = (_best(texts, ANSWER_NAMES) or _find_answer(record)) if ends_with_user else None
         around = {name: beside[name] for name in ("system", "tools") if name in beside}
         return around | {"messages": path} | ({"answer": answer} if answer else {})
-    texts = {key: value for key, value in _texts(record) if key not in beside.values()}
+    texts = {
+        key: value
+        for key, value in _texts(record)
+        if key not in beside.values() and key.partition(".")[0].lower() not in _CHOICES
+    }
     words = {key: len(value) for key, value in texts.items() if isinstance(value, str) and _WORDS.search(value)}
     others = {key: size for key, size in words.items() if _best({key: ""}, ANSWER_NAMES) is None}
     prompt = _best(texts, _LIKELY_ASKED) or max(others or words, key=lambda key: words[key], default=None)
@@ -125,6 +131,22 @@ def find_messages(value: object, path: str = "", depth: int = 0) -> tuple[str, b
     else:
         return None
     found = (find_messages(item, f"{path}.{key}" if path else key, depth + 1) for key, item in inner)
+    return next((one for one in found if one is not None), None)
+
+
+def _find_answer(value: object, path: str = "", depth: int = 0) -> str | None:
+    """Where in a record one message of an assistant stands by itself, as in what an endpoint answered."""
+    if isinstance(value, dict):
+        if path and role_of(value) == "assistant" and isinstance(value.get("content"), str):
+            return f"{path}.content"
+        inner = [(key, item) for key, item in value.items() if _is_path(key)]
+    elif isinstance(value, list) and len(value) == 1 and path:
+        inner = [("0", value[0])]
+    else:
+        return None
+    if depth == _ANSWER_DEPTH:
+        return None
+    found = (_find_answer(item, f"{path}.{key}" if path else key, depth + 1) for key, item in inner)
     return next((one for one in found if one is not None), None)
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from curate.core.rows.formats.conversation import as_history
+from curate.core.rows.formats.chat import conversation
+from curate.core.rows.formats.conversation import HISTORY, as_history
 from curate.core.rows.formats.format import Fields, Format, as_text, without
-from curate.core.rows.formats.messages import as_turns
+from curate.core.rows.formats.messages import REASONING, as_transcript, as_turns, is_thought
 
 _CONTEXTS = ("context", "input")
 
@@ -15,23 +16,33 @@ def _has(*keys: str) -> Callable[[Mapping[str, Any]], bool]:
 
 
 def _instruction(record: Fields, answer: str) -> Fields:
-    """System, earlier turns, then the instruction with its input or context below it, then the answer."""
-    messages: list[Fields] = []
-    if record.get("system"):
-        messages.append({"role": "system", "content": as_text(record["system"], "system")})
-    messages += as_history(record.get("history"), "history")
+    """The instruction with its input or context below it, then the answer."""
     parts = [as_text(record.get("instruction"), "instruction")]
     parts += [as_text(record[key], key) for key in _CONTEXTS if record.get(key) is not None]
-    messages.append({"role": "user", "content": "\n\n".join(part for part in parts if part.strip())})
-    messages.append({"role": "assistant", "content": as_text(record.get(answer), answer)})
-    return {**without(record, ("system", "history", "instruction", *_CONTEXTS, answer)), "messages": messages}
+    asked: Fields = {"role": "user", "content": "\n\n".join(part for part in parts if part.strip())}
+    told: Fields = {"role": "assistant", "content": as_text(record.get(answer), answer)}
+    return _joined(without(record, ("instruction", *_CONTEXTS, answer)), [asked], [told])
 
 
 def _pair(record: Fields, prompt: str, answer: str) -> Fields:
-    system = [{"role": "system", "content": as_text(record["system"], "system")}] if record.get("system") else []
-    history = as_history(record.get("history"), "history")
-    turns = history + as_turns(record.get(prompt), "user", prompt) + as_turns(record.get(answer), "assistant", answer)
-    return {**without(record, ("system", "history", prompt, answer)), "messages": system + turns}
+    """The prompt, below its context where it is text, then the answer."""
+    values, given = without(record, (prompt, answer)), record.get(prompt)
+    asked = as_transcript(given) if isinstance(given, str) else None
+    if asked is None and isinstance(given, str) and isinstance(values.get("context"), str):
+        given = f"{values.pop('context')}\n\n{given}".lstrip()
+    asked = asked or as_turns(given, "user", prompt)
+    return _joined(values, asked, as_turns(record.get(answer), "assistant", answer))
+
+
+def _joined(values: Fields, asked: list[Fields], told: list[Fields]) -> Fields:
+    """The row values: what stands beside a question and its answer, earlier turns first, and the answer's reasoning."""
+    earlier = [turn for key in HISTORY for turn in as_history(values.pop(key, None), key)]
+    thoughts = {key: values.pop(key) for key in REASONING if is_thought(values.get(key))}
+    if thoughts and told and told[-1].get("role") == "assistant":
+        told = [*told[:-1], {**thoughts, **told[-1]}]
+    else:
+        values |= thoughts
+    return conversation({**values, "messages": earlier + asked + told}, "messages")
 
 
 ALPACA = Format(

@@ -70,6 +70,8 @@ def _messages(given: Fields, fields: Mapping[str, str]) -> list[Fields]:
     _add_answer(messages, None if answer is None else _text(answer), given, fields)
     if len(messages) > 1 and messages[0] == messages[1] and role_of(messages[0]) == "system":
         del messages[0]  # the messages begin with it already
+    elif "system" in given and len(messages) > 1 and role_of(messages[0]) == role_of(messages[1]) == "system":
+        raise UnfitError(f"{fields['system']} and the first message are different system prompts: leave one out")
     return messages
 
 

@@ -5,12 +5,22 @@ and whether it is learned. What no field of ours takes stays in the message unde
 """
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from curate.core.rows.formats.blocks import content_of, is_block, is_empty, is_text_part, read_blocks, text_of
-from curate.core.rows.formats.format import ROLES, Fields, UnfitError, as_text, from_json, json_text, kind_of
-from curate.core.rows.formats.tools import CALL_TAG, as_calls, is_call, responses, tagged_calls
+from curate.core.rows.formats.format import (
+    ROLES,
+    Fields,
+    UnfitError,
+    as_text,
+    from_json,
+    json_text,
+    kind_of,
+    speaker_of,
+)
+from curate.core.rows.formats.tools import CALL_TAG, as_calls, is_call, is_response, responses, tagged_calls
 from curate.core.rows.row import SCENE, Message
 
 MESSAGE_KEYS = frozenset(Message.__struct_fields__)
@@ -19,15 +29,20 @@ OUR_ROLES = SCENE | {"user", "assistant", "tool"}
 MEDIA_PARTS = frozenset(
     {"image", "image_url", "input_image", "video", "video_url", "audio", "audio_url", "input_audio", "file"}
 )
-_REASONING = ("reasoning_content", "thinking", "reasoning")
+# Where turns say what they say, in place of `content`.
+_SAYING: dict[str, Any] = {"value": object, "parts": list, "text": str, "message": str}
+REASONING = ("reasoning_content", "thinking", "reasoning")
 # Who speaks where a turn is nothing but calls.
 _CALLING = frozenset({"function_call", "function_calls", "tool_call", "tool_calls", "function-call", "tool-call"})
 # Keys that say whether a turn is learned, and what they say of one that is.
 _LEARNED = {
-    **dict.fromkeys(("train", "trainable", "training", "train_on_turn", "loss", "loss_mask"), True),
-    **dict.fromkeys(("masked",), False),
+    **dict.fromkeys(
+        ("train", "trainable", "training", "train_on_turn", "should_train", "loss", "loss_mask", "use_loss"), True
+    ),
+    **dict.fromkeys(("masked", "is_masked", "no_loss"), False),
 }
 _SAID = {"true": True, "false": False}
+_SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 
 
 def as_messages(value: object, name: str, *, has_tools: bool = False) -> list[Fields]:
@@ -59,6 +74,26 @@ def as_turns(value: object, role: str, name: str) -> list[Fields]:
     if isinstance(value, list):
         return as_messages(value, name)
     return [{"role": role, "content": as_text(value, name)}]
+
+
+def as_transcript(text: str) -> list[Fields] | None:
+    """The turns of a text such as "\\n\\nHuman: ...\\n\\nAssistant: ...", None where it is no such text.
+
+    An answer that is still to be given, at its end, is no turn.
+    """
+    if not text.startswith(("Human:", "\n\nHuman:")):
+        return None
+    start, *turns = _SPEAKER.split("\n\n" + text.lstrip("\n"))
+    if start or len(turns) < 2 * 2:
+        return None
+    said = [{"role": who, "content": words.strip()} for who, words in zip(turns[::2], turns[1::2], strict=True)]
+    is_open = said[-1] == {"role": "Assistant", "content": ""}
+    return as_messages(said[:-1] if is_open else said, "a transcript")
+
+
+def is_thought(value: object) -> bool:
+    """Is it what a model thought, and not a switch such as "off"?"""
+    return isinstance(value, str) and len(value.split()) > 1
 
 
 def are_ours(messages: Iterable[Message]) -> bool:
@@ -135,6 +170,8 @@ class _Reading:
         is_calling = speaker.strip().lower() in _CALLING
         role = "assistant" if is_calling else _role(speaker)
         calls, content = _calls(left, where), _content(left, role, where)
+        if role == "user" and self._open and isinstance(content, str) and is_response(content):
+            role = "tool"
         thoughts = _thoughts(left) if role == "assistant" else []
         results: list[Fields] = []
         if is_calling:
@@ -179,6 +216,8 @@ class _Reading:
         role = ROLES.get(speaker) if isinstance(speaker, str) else None
         if role is None or role == "tool" or not isinstance(text, str) or (self._reads_tags and CALL_TAG in text):
             return None
+        if self._open and is_response(text):
+            return None
         return {"role": role, "content": text}
 
     def _add(self, message: Fields, number: int, *, joins: bool = False) -> None:
@@ -219,6 +258,9 @@ class _Reading:
 def _speaker(left: Fields, where: str) -> str:
     role, other = left.pop("role", None), left.pop("from", None)
     speaker = role if role is not None else other
+    if (key := speaker_of(left)) is not None and (speaker is None or _role(left[key]) == _role(speaker)):
+        named = left.pop(key)
+        speaker = named if speaker is None else speaker
     if not isinstance(speaker, str):
         raise UnfitError(f"{where} does not say who it is from")
     if other is not None and _role(other) != _role(speaker):
@@ -231,8 +273,8 @@ def _content(left: Fields, role: str, where: str) -> str | list[Any] | None:
     content = left.pop("content", None)
     if content is None and isinstance(left.get("content_parts"), str):  # as tables hold it
         content = from_json(left.pop("content_parts"), "content_parts", list)
-    for key in ("value", "parts"):
-        if left.get(key) == content or (is_empty(content) and (key == "value" or isinstance(left.get(key), list))):
+    for key, kind in _SAYING.items():
+        if left.get(key) == content or (is_empty(content) and isinstance(left.get(key), kind)):
             content = left.pop(key, content)
     items = content if isinstance(content, list) else [content]
     if isinstance(content, list | dict) and not all(map(is_block, items)):
@@ -263,7 +305,7 @@ def _calls(left: Fields, where: str) -> list[Fields]:
 
 
 def _thoughts(left: Fields) -> list[str]:
-    return [text_of(left.pop(key)) or "" for key in _REASONING if text_of(left.get(key)) is not None]
+    return [text_of(left.pop(key)) or "" for key in REASONING if text_of(left.get(key)) is not None]
 
 
 def _only(thoughts: list[str], where: str) -> str | None:

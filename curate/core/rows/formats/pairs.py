@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from curate.core.rows.formats.conversation import as_json_list, is_messages
+from curate.core.rows.formats.conversation import HISTORY, as_json_list, is_messages
 from curate.core.rows.formats.format import Fields, Format, UnfitError
 from curate.core.rows.formats.mapped import map_values, paths_of, unused
+from curate.core.rows.formats.messages import REASONING, is_thought
 
 # Names that say by themselves what is asked and what is answered: a record with one of each is a pair.
 ASKED = ("question", "query", "prompt", "problem", "instruction", "input", "user", "human", "q")
@@ -14,9 +15,9 @@ _KEYS_OF_CHOICE = ("answerkey", "answer_key", "answer_idx", "answer_index", "cor
 CONTEXT = ("context", "passage")
 _BESIDE = {
     "system": ("system", "system_prompt"),
-    "history": ("history", "chat_history", "conversation_history"),
+    "history": HISTORY,
     "choices": ("choices", "options"),
-    "reasoning": ("reasoning_content", "reasoning", "thinking"),
+    "reasoning": REASONING,
     "tools": ("tools",),
 }
 
@@ -34,7 +35,7 @@ def find_pair(record: Mapping[str, Any]) -> dict[str, str] | None:
     asked = [key for key in asked if key not in below]
     if len(asked) != 1 or len(answered) != 1 or "messages" in names or len(names) < len(record):
         return None
-    if "history" not in beside and any(name in names for name in _BESIDE["history"]):
+    if "history" not in beside and any(name in names for name in HISTORY):
         return None  # it is told as text
     is_talk, is_told = (is_messages(as_json_list(record[key])) for key in (asked[0], answered[0]))
     if (_is_nested(record[asked[0]]) and not is_talk) or (_is_nested(record[answered[0]]) and not is_told):
@@ -69,7 +70,9 @@ def beside_pair(names: Mapping[str, str], record: Mapping[str, Any]) -> dict[str
 
 def _holds(field: str, value: object) -> bool:
     """Can the value be this field?"""
-    if field in ("system", "reasoning"):
+    if field == "reasoning":
+        return is_thought(value)
+    if field == "system":
         return value is None or isinstance(value, str)
     if isinstance(value, str) and field in ("choices", "history"):
         return not value.strip() or value.lstrip()[0] in ("[{" if field == "choices" else "[")

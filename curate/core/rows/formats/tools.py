@@ -28,6 +28,7 @@ def as_tools(value: object, name: str = "tools") -> list[Fields] | None:
         return None
     if isinstance(value, dict):  # Bedrock's toolConfig: {"tools": [...], "toolChoice": ...}
         value = value.get("tools", value)
+    value = [_decoded(item, name) for item in value] if isinstance(value, list) else value
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise UnfitError(f"{name} is not a list of objects")
     return [tool for item in value for tool in _definitions(item)]
@@ -73,8 +74,13 @@ def as_calls(value: object, name: str) -> list[Fields]:
     if isinstance(value, str):
         inner = [found.strip() for found in _TAGGED.findall(value)] or [value]
         value = [call for text in inner for call in _listed(from_json(text, name))]
-    calls = _listed(value)
+    calls = [_decoded(call, name) for call in _listed(value)]
     return [call if is_call(call) else _call(call, name) for call in calls]
+
+
+def _decoded(item: Any, name: str) -> Any:
+    """An item that tables hold as its JSON text, since their columns have one type; anything else as it is."""
+    return from_json(item, name) if isinstance(item, str) else item
 
 
 def _listed(value: object) -> list[Any]:
@@ -122,6 +128,11 @@ def tagged_calls(text: str) -> tuple[str, list[Fields]] | None:
     if not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in found):
         return None
     return _TAGGED.sub("", text).strip(), as_calls(found, "a tool call")
+
+
+def is_response(text: str) -> bool:
+    """Is the text nothing but what tools gave, in <tool_response> tags?"""
+    return "<tool_response>" in text and not _RESPONSE.sub("", text).strip()
 
 
 def responses(text: str, count: int) -> list[str]:

@@ -86,6 +86,25 @@ def test_context_stands_below_the_instruction_and_history_before_it(tmp_path: Pa
         assert row.meta == {}
 
 
+@pytest.mark.parametrize("name", ["alpaca", "dolly", "prompt-completion", "input-output", "pairs"])
+def test_what_stands_beside_a_question_is_read_in_all_formats_of_pairs(tmp_path: Path, name: str) -> None:
+    beside = {"system_prompt": "Be brief.", "chat_history": [["Hi.", "Hello."]], "thinking": "It is not the sea."}
+    row = read_row(tmp_path, {**RECORDS[name], **beside})
+    assert turns(row) == [("system", "Be brief."), ("user", "Hi."), ("assistant", "Hello."), *QA]
+    assert row.messages[-1].reasoning_content == "It is not the sea."
+    assert row.meta == {}
+    switched = read_row(tmp_path, {**RECORDS[name], "reasoning": "off"})
+    assert (turns(switched), switched.meta) == (QA, {"reasoning": "off"})
+
+
+def test_a_prompt_may_have_a_context_or_be_a_transcript(tmp_path: Path) -> None:
+    row = read_row(tmp_path, {**RECORDS["prompt-completion"], "context": "Look."})
+    assert turns(row) == [("user", "Look.\n\nWhat is up?"), QA[1]]
+    talk = "\n\nHuman: Hi.\n\nAssistant: Hello.\n\nHuman: What is up?\n\nAssistant:"
+    row = read_row(tmp_path, {"prompt": talk, "completion": "The sky."})
+    assert turns(row) == [("user", "Hi."), ("assistant", "Hello."), *QA]
+
+
 def test_pairs_may_hold_messages(tmp_path: Path) -> None:
     prompt = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
     answer = [{"role": "assistant", "content": "a"}]

@@ -94,6 +94,9 @@ def test_two_texts_of_reasoning_are_refused() -> None:
         ({"loss_mask": 0}, 0),
         ({"training": "false"}, 0),
         ({"masked": True}, 0),
+        ({"is_masked": True}, 0),
+        ({"no_loss": 1}, 0),
+        ({"should_train": False}, 0),
         ({"loss_weight": 0.25}, 0.25),
         ({"loss_weight": 0.5, "train": True}, 0.5),
         ({"weight": True}, 1),
@@ -230,7 +233,7 @@ def test_a_call_beside_text_is_the_same_in_every_shape(name: str) -> None:
     assert result == {"role": "tool", "content": "9", "tool_call_id": made["id"]}
 
 
-@pytest.mark.parametrize("tools", [[TOOL], json.dumps([TOOL]), {"tools": [TOOL]}])
+@pytest.mark.parametrize("tools", [[TOOL], json.dumps([TOOL]), {"tools": [TOOL]}, [json.dumps(TOOL)]])
 @pytest.mark.parametrize("pair", [{"prompt": [ASK], "completion": [SAY]}, {"messages": [ASK, SAY]}])
 def test_tools_of_every_shape_are_functions(pair: dict[str, Any], tools: object) -> None:
     assert read({**pair, "tools": tools}) == {"messages": [ASK, SAY], "tools": WRAPPED}
@@ -241,6 +244,7 @@ def test_tools_of_every_shape_are_functions(pair: dict[str, Any], tools: object)
     [
         [("function_call", json.dumps([CALL, CALL])), ("observation", '["9", "8"]')],
         [("function_call", json.dumps(CALL)), ("tool_call", json.dumps(CALL)), ("tool", "9"), ("tool", "8")],
+        [("gpt", TAGGED + TAGGED), ("human", "<tool_response>9</tool_response>\n<tool_response>8</tool_response>")],
         [("gpt", TAGGED + TAGGED), ("tool", "<tool_response>9</tool_response>\n<tool_response>8</tool_response>")],
     ],
 )
@@ -248,6 +252,24 @@ def test_two_calls_are_one_answer_with_two_results(turns: list[tuple[str, str]])
     _, call, first, second, _ = read(shared(("human", "q"), *turns, ("gpt", "a"), tools=[TOOL]))["messages"]
     assert [made["id"] for made in call["tool_calls"]] == [first["tool_call_id"], second["tool_call_id"]]
     assert (first["content"], second["content"]) == ("9", "8")
+
+
+def test_calls_may_be_a_list_of_texts() -> None:
+    (made,) = answered(content=None, tool_calls=[json.dumps(CALL)])["tool_calls"]
+    assert made["function"] == {"name": CALL["name"], "arguments": CALL["arguments"]}
+
+
+def test_the_system_message_may_hold_the_tools() -> None:
+    system = {"role": "system", "content": "Be brief."}
+    stated = {**system, "tools": json.dumps([TOOL])}
+    assert read({"messages": [stated, ASK, SAY]}) == {"messages": [system, ASK, SAY], "tools": WRAPPED}
+
+
+@pytest.mark.parametrize("key", ["author", "speaker", "sender", "type"])
+def test_who_speaks_may_stand_under_another_key(key: str) -> None:
+    turns = [{key: "human", "content": ASK["content"]}, {key: "ai", "text": SAY["content"]}]
+    assert read({"messages": turns}) == {"messages": [ASK, SAY]}
+    assert "who it is from" in refusal({"messages": [{key: "Ann", "content": "x"}, SAY]})
 
 
 def test_tags_that_call_nothing_stay_text() -> None:
@@ -291,6 +313,8 @@ def test_parts_of_text_are_text(part: object) -> None:
 def test_roles_and_keys_go_by_many_names() -> None:
     turns = [{"from": "Human", "value": ASK["content"]}, {"role": "model", "content": SAY["content"]}]
     assert read({"messages": turns}) == {"messages": [ASK, SAY]}
+    told = [{"role": "USER", "message": ASK["content"]}, {"role": "Chatbot", "text": SAY["content"]}]
+    assert read({"messages": told}) == {"messages": [ASK, SAY]}
     assert "is from" in refusal({"messages": [{"role": "user", "from": "gpt", "content": "x"}, SAY]})
     assert answered(audio=None, annotations=[], function_call=None, value=SAY["content"]) == {}
     assert read({"messages": [ASK, {"role": "assistant", "content": None, "refusal": "No."}]})["messages"][1] == {
@@ -318,6 +342,9 @@ PAIRS: list[dict[str, Any]] = [
     {"conversations": [{"from": "human", "value": ASK["content"]}], "chosen": SAY, "rejected": WORSE},
     {"messages": [ASK], "chosen": SAY, "rejected": WORSE},
     {"question": ASK["content"], "chosen_response": SAY, "rejected_response": WORSE},
+    {"messages": [ASK, SAY], "rejected_messages": [WORSE]},
+    {"query": ASK["content"], "response": SAY, "rejected_response": WORSE},
+    {"prompt": f"\n\nHuman: {ASK['content']}\n\nAssistant:", "chosen": SAY, "rejected": WORSE},
     {"input": {"messages": [ASK]}, "preferred_output": [SAY], "non_preferred_output": [WORSE]},
 ]
 
@@ -336,6 +363,29 @@ def test_pairs_may_be_whole_conversations(names: tuple[str, str]) -> None:
     assert read({**dict(zip(names, sides, strict=True)), "prompt": ASK["content"], "messages": [ASK, SAY]}) == whole
     chosen, rejected = (f"\n\nHuman: {ASK['content']}\n\nAssistant: {m['content']}" for m in (SAY, WORSE))
     assert read(dict(zip(names, (chosen, rejected), strict=True))) == whole
+
+
+@pytest.mark.parametrize("asked", [ASK["content"], f"{ASK['content']} ", "And now?"])
+def test_a_prompt_may_be_any_turn_of_a_chosen_conversation(asked: str) -> None:
+    chosen = [ASK, SAY, {"role": "user", "content": "And now?"}, SAY]
+    rejected = [*chosen[:3], WORSE]
+    pair = {"prompt": asked, "chosen": chosen, "rejected": rejected}
+    assert read(pair) == {"messages": chosen, "meta": {"rejected": rejected}}
+
+
+def test_what_stands_beside_the_question_of_a_pair_is_read() -> None:
+    beside = {"history": [["Hi.", "Hello."]], "context": "A river.", "system_prompt": "Be brief."}
+    earlier = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    asked = {"role": "user", "content": f"A river.\n\n{ASK['content']}"}
+    system = {"role": "system", "content": "Be brief."}
+    found = read({**beside, "question": ASK["content"], "chosen": SAY, "rejected": WORSE})
+    assert found == {"messages": [system, *earlier, asked, SAY], "meta": {"rejected": [WORSE]}}
+
+
+def test_messages_without_a_rejected_answer_are_no_pair() -> None:
+    row, _ = find({"messages": [ASK, SAY], "rejected_response": None})
+    assert isinstance(row, Row)
+    assert "rejected" not in row.meta
 
 
 def test_a_rejected_answer_is_read_as_the_chosen_one() -> None:

@@ -127,6 +127,17 @@ def test_what_can_be_read_two_ways_is_not_guessed_at(record: dict[str, Any]) -> 
             "map: {messages: prompt, answer: check.ground_truth}",
         ),
         ({"turns": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}, "map: {messages: turns}"),
+        (
+            {
+                "request": {"messages": [{"role": "user", "content": ASKED}]},
+                "response": {"choices": [{"message": {"role": "assistant", "content": TOLD}}]},
+            },
+            "map: {messages: request.messages, answer: response.choices.0.message.content}",
+        ),
+        (
+            {"question_stem": ASKED, "choices": {"text": ["owl", "wren"], "label": ["A", "B"]}, "answerKey": "B"},
+            "map: {prompt: question_stem, answer: answerKey}",
+        ),
     ],
 )
 def test_an_unknown_record_is_answered_with_the_line_that_reads_it(
@@ -156,6 +167,13 @@ def test_what_the_line_leaves_is_named(tmp_path: Path) -> None:
     [
         ({"text": "Just a story."}, "`adapter`"),
         ({"rpm": "12.5", "volts": "3"}, "`adapter`"),
+        ({"text": ASKED, "role": "prompter"}, "`adapter`"),
+        ({"talk": [{"speaker": "Ann", "text": ASKED}, {"speaker": "Bob", "text": TOLD}]}, "`adapter`"),
+        ({"prompt": [{"role": "user", "content": ASKED}]}, "which has no answer: `map: {messages: prompt}`"),
+        (
+            {"data": [{"title": "Birds", "paragraphs": [{"context": "c", "qas": [{"question": "q", "gold": "a"}]}]}]},
+            '`at: "data.*.paragraphs.*.qas", map: {prompt: "{context}\\n\\n{question}", answer: gold}`',
+        ),
         (
             {"about": "Two birds", "cases": [{"riddle": ASKED, "told": TOLD}]},
             "`at: cases, map: {prompt: riddle, answer: told}`",
