@@ -94,7 +94,9 @@ def held_back(rows: RowSelection, findings: Findings, settings: Decontaminate) -
 def describe(evidence: Evidence) -> str:
     """The evidence in a sentence."""
     item = f"the {evidence.part} of item {evidence.item} of {evidence.suite}"
-    place = f"message {evidence.message}, characters {evidence.start} to {evidence.end}"
+    message = f"message {evidence.message + 1}"
+    within = {"text": message, "reasoning": f"the reasoning of {message}", "rejected": "the rejected answer"}
+    place = f"{within[evidence.within]}, characters {evidence.start} to {evidence.end}"
     alike = {
         "question": f"means nearly the same as {item}; cosine similarity {evidence.score:.4f}",
         "answer": f"the code of {item} under other names; {evidence.score:.0%} of its runs of tokens",

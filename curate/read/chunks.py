@@ -16,7 +16,7 @@ from curate.core.sources.json_values import read_json_lines
 from curate.core.sources.known_folders import index_folder
 from curate.core.sources.record import MAX_LINE_BYTES, Record
 from curate.core.sources.record_to_row import STAGE, Adapter, Joined, RowReader
-from curate.core.sources.records import Input, find_inputs, is_plain_lines
+from curate.core.sources.records import Input, find_inputs, is_plain_lines, reading_notes
 from curate.core.sources.row_readers import load_adapter, load_joined, make_reader, pinned, records_of
 from curate.core.sources.source import Source
 from curate.core.worker_processes import Workers, workers
@@ -147,9 +147,8 @@ class SourceReader:
                 yield ReadChunk(found, unread, columns.records, size, columns.kept_keys)
                 first_line += columns.lines_read
             if not total:
-                raise DataError(
-                    "the file holds no records", where=found.path, fix="take it out of the recipe or fill it"
-                )
+                fixes = ["take it out of the recipe or fill it", *reading_notes(found, source.layout)]
+                raise DataError("the file holds no records", where=found.path, fix="; ".join(fixes))
 
     def check(self) -> None:
         """Raises: DataError where a file that was read has changed since."""

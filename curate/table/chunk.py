@@ -40,8 +40,8 @@ class ChunkRows:
 
     @cached_property
     def groups(self) -> Mapping[int, str]:
-        """The groups of the rows that have one, by position."""
-        return {at: row.group for at, row in enumerate(self.rows) if row.group is not None}
+        """The groups of the rows that have one, by position. An empty text is none: rows without one are no group."""
+        return {at: row.group for at, row in enumerate(self.rows) if row.group and not row.group.isspace()}
 
     @cached_property
     def objects(self) -> Mapping[int, Row]:

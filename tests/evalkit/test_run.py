@@ -224,7 +224,7 @@ def test_trouble_with_one_item_is_counted_and_the_rest_goes_on(world: Path) -> N
 
     assert (base.n, base.unscored, base.errors) == (1, 2, 1)
     assert set(base.unscored_reasons) == {
-        "no answer: the prompt can't be rendered: control-token-in-text: message 0 contains '<|im_end|>'",
+        "no answer: the prompt can't be rendered: control-token-in-text: message 1 contains '<|im_end|>'",
         "the item has no meta.answer_key",
     }
 

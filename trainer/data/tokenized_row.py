@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from curate.core.chat.chat_format import ChatFormat, TemplateFault
 from curate.core.chat.history import History, parts_instead
-from curate.core.rows.preference_pair import rejected_conversation
+from curate.core.rows.preference_pair import compared_sides, rejected_conversation
 from curate.core.rows.row import DESIRABLE, REJECTED, Row
 
 
@@ -142,11 +142,7 @@ def tokenize_pair(chat: ChatFormat, row: Row) -> TokenizedRow | TemplateFault:
         return TemplateFault("no-rejected-answer", "preferences need `chosen` and `rejected`, or meta.rejected")
     if other == row.messages:
         return TemplateFault("same-answers", "the chosen and the rejected answer are the same")
-    pairs = zip(row.messages, other, strict=False)
-    common = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(other), len(row.messages)))
-    start = [replace(message, weight=0) if message.role == "assistant" else message for message in other[:common]]
-    chosen = tokenize(chat, replace(row, messages=[*start, *row.messages[common:]]))
-    rejected = tokenize(chat, replace(row, messages=[*start, *other[common:]]))
+    chosen, rejected = (tokenize(chat, replace(row, messages=side)) for side in compared_sides(row, other))
     if isinstance(chosen, TemplateFault):
         return chosen
     if isinstance(rejected, TemplateFault):

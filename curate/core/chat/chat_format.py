@@ -284,7 +284,7 @@ class ChatFormat:
         self._refuse_missing(text, {one.message: (one.start, one.end) for one in found}, messages, tools)
         for index in learned:
             if says_nothing(messages[index]):
-                raise _FaultError("empty-answer", f"message {index} says nothing")
+                raise _FaultError("empty-answer", f"message {index + 1} says nothing")
         return text, found
 
     def _supervised(self, text: str, answers: list[_Answer], encoding: Any) -> Encoded | TemplateFault:
@@ -377,7 +377,7 @@ class ChatFormat:
         seen = max(same - 20, 0)
         raise _FaultError(
             "prompt-differs",
-            f"at use the model is asked for message {index} behind {prompt[seen:]!r}, where the row has"
+            f"at use the model is asked for message {index + 1} behind {prompt[seen:]!r}, where the row has"
             f" {text[seen : same + 40]!r}"
             + self._on_thoughts(prompt + text[same : same + 40], thinks=_thinks(messages[index])),
         )
@@ -450,7 +450,7 @@ class ChatFormat:
         for index, text in enumerate(texts):
             for token in found:
                 if token in text:
-                    where = f"message {index} contains" if index < len(messages) else "the tools contain"
+                    where = f"message {index + 1} contains" if index < len(messages) else "the tools contain"
                     raise _FaultError("control-token-in-text", f"{where} {token!r}")
 
 
@@ -494,7 +494,7 @@ def _common(a: str, b: str) -> int:
 def _rewritten(shorter: str, text: str, index: int, place: int) -> _FaultError:
     return _FaultError(
         "history-rewritten",
-        f"the template renders the start of the conversation differently once message {index} has followed:"
+        f"the template renders the start of the conversation differently once message {index + 1} has followed:"
         f" {shorter[place : place + 40]!r} became {text[place : place + 40]!r} at character {place};"
         " `history: last` or `split` makes samples of single answers",
     )

@@ -47,7 +47,7 @@ def find_missing(text: str, spans: Mapping[int, Span], messages: Sequence[Messag
             continue  # most messages: nothing is cut out or levelled for them
         missing = _missing_of(message, _Rendering(text[slice(*span)]) if span else whole, is_learned=span is not None)
         if missing:
-            return missing[0], f"message {index} ({message.role}): {missing[1]}"
+            return missing[0], f"message {index + 1} ({message.role}): {missing[1]}"
     for tool in tools or ():
         if what := _missing_of_tool(tool, whole):
             return "tools-not-rendered", what

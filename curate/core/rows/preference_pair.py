@@ -1,8 +1,10 @@
 """The rejected side of a preference row, which `meta.rejected` holds beside the row's messages, the chosen side."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from curate.core.rows.row import SCENE, Message, Row
 
@@ -27,3 +29,11 @@ def rejected_conversation(row: Row) -> list[Message]:
         return [*row.prompt, *messages] if messages else []
     scene = [] if messages[0].role in SCENE else [message for message in row.messages[:1] if message.role in SCENE]
     return [*scene, *messages]
+
+
+def compared_sides(row: Row, rejected: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+    """The chosen and the rejected conversation as preferences are learned: what both begin with has no weight."""
+    pairs = zip(row.messages, rejected, strict=False)
+    common = next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(row.messages), len(rejected)))
+    start = [replace(one, weight=0) if one.role == "assistant" else one for one in row.messages[:common]]
+    return [*start, *row.messages[common:]], [*start, *rejected[common:]]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from curate.core.errors import DataError
 from curate.core.sources.encoded import WESTERN, opened_text, table_encoding
@@ -16,6 +16,7 @@ from curate.core.sources.record import MAX_LINE_BYTES, Record
 _SAMPLE_BYTES = 1 << 16
 _SAMPLE_LINES = 50
 _SEPARATORS = (",", ";", "\t", "|")
+_NAMED = re.compile(rb"(?:\xef\xbb\xbf)?sep=([\x09\x20-\x7e])\r?\n")  # the line in which Excel names the separator
 # A name of a column is a few words. A longer text, a sentence or a number is what stands below one.
 _LONG_NAME = 60
 _LIKE_DATA = re.compile(r"\s*[-+]?\d[\d.,]*\s*|.*\s.*\s.*[.!?]\s*", re.DOTALL)
@@ -106,6 +107,9 @@ def _dialect(path: Path, layout: Layout) -> _Dialect:
     with opened_text(path, layout) as file:
         data = file.read(_SAMPLE_BYTES)
         is_cut = len(data) == _SAMPLE_BYTES
+    if named := _NAMED.match(data):
+        data = data[named.end() :]
+        layout = replace(layout, delimiter=layout.delimiter or named[1].decode())
     text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     is_tabs = unpacked_name(path.name).endswith(".tsv")
     default = "\t" if is_tabs else ","
@@ -147,6 +151,9 @@ def _names(path: Path, layout: Layout, lines: "_Lines", reader: Any) -> list[str
         names: list[str] = next(filter(None, reader), [])
     except csv.Error as error:
         raise DataError(f"the header can't be read: {error}", where=path, fix=fix) from error
+    if b"\0" in b"".join(lines.taken):
+        fix = "name the file's `encoding` in the source, which may be utf-16-le or utf-16-be"
+        raise DataError("the header holds NUL characters", where=path, fix=fix)
     if _not_text(b"".join(lines.taken)) or len(set(names)) < len(names):
         raise DataError(f"the header is not text or has a name twice: {names}", where=path, fix=fix)
     return names
@@ -162,18 +169,22 @@ def _not_text(raw: bytes) -> tuple[str, str] | None:
 
 
 class _Lines:
-    """The lines of a file as text, with where the reading stands; bytes that aren't UTF-8 are carried along."""
+    """The lines of a file as text, with where the reading stands; bytes that aren't UTF-8 are carried along.
 
-    def __init__(self, file: IO[bytes]) -> None:
+    A line that only names the separator is passed over.
+    """
+
+    def __init__(self, file: Any) -> None:
         self._file = file
-        self.offset, self.number = 0, 0
+        named = _NAMED.match(file.peek())
+        self.offset, self.number = (len(file.readline()), 1) if named else (0, 0)
         self.taken: list[bytes] = []
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        raw = self._file.readline(MAX_LINE_BYTES)
+        raw: bytes = self._file.readline(MAX_LINE_BYTES)
         if not raw:
             raise StopIteration
         self.offset += len(raw)

@@ -56,7 +56,7 @@ def find_inputs(value: str, folder: Path) -> list[Input]:
     if value.startswith(hub.PREFIX):
         return [Input(shown, path) for shown, path in hub.fetch_dataset(value)]
     path = find_path(value, folder)
-    if _GLOB & set(value):
+    if _GLOB & set(value) and not path.exists():  # such signs can stand in names
         fixed, pattern = _split_glob(value)
         start = find_path(fixed, folder) if fixed else folder
         try:
@@ -92,7 +92,7 @@ def passed_over(value: str, folder: Path) -> str | None:
     if value.startswith(hub.PREFIX):
         return None
     path = find_path(value, folder)
-    if value == STDIN or _GLOB & set(value) or not path.is_dir() or row_files(path) is not None:
+    if value == STDIN or not path.is_dir() or row_files(path) is not None:
         return None
     with os_errors(path):
         files = sorted(file for file in path.iterdir() if file.is_file() and not _has_rows(file))

@@ -167,12 +167,16 @@ def _names(
     labels = _some_texts(scanned, LABEL, is_scanned)
     if label is not None:
         labels = {**dict.fromkeys(np.flatnonzero(is_scanned).tolist(), label), **labels}
-    groups = _some_texts(scanned, GROUP, is_scanned)
+    groups = {
+        number: group
+        for number, group in _some_texts(scanned, GROUP, is_scanned).items()
+        if group and not group.isspace()
+    }
     for number, row in objects.items():
         ids[number] = row.id
         if row.label is not None:
             labels[number] = sys.intern(row.label)
-        if row.group is not None:
+        if row.group and not row.group.isspace():
             groups[number] = row.group
     return ids, labels, groups
 

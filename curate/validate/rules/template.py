@@ -13,6 +13,7 @@ from curate.core.chat.base_model import BaseModel, find_base, load_chat_format
 from curate.core.chat.chat_format import ChatFormat, Encoded, TemplateFault
 from curate.core.chat.history import History, samples_of
 from curate.core.console import progress
+from curate.core.rows.preference_pair import compared_sides, is_pair, rejected_conversation
 from curate.core.rows.row import Row
 from curate.core.sources.records import Input
 from curate.core.worker_processes import workers
@@ -21,7 +22,7 @@ from curate.table.stage import Context
 
 T = TypeVar("T")
 Samples = list[Encoded] | TemplateFault
-"""What a row becomes in training."""
+"""What a row becomes in training, in the template check with its rejected answer."""
 _PIECE_ROWS = 1024  # rows that are checked at once
 _POOL_ROWS = 8192  # starting processes takes as long as checking this many
 # What of a model's folder decides how a conversation becomes tokens; its weights do not.
@@ -69,7 +70,8 @@ def _cached(model: BaseModel) -> Path | None:
 
 def template_faults(rows: Sequence[Row], context: Context) -> list[Fault | None]:
     """Per row what stands in the way of training on it with the recipe's base model, None where nothing does."""
-    return _found(rows, context, "template check", functools.partial(_fault, limit=context.recipe.checks.max_tokens))
+    find = functools.partial(_fault, limit=context.recipe.checks.max_tokens)
+    return _found(rows, context, "template check", find, rejected=True)
 
 
 def token_counts(rows: Sequence[Row], context: Context) -> list[int]:
@@ -90,11 +92,13 @@ def _count(samples: Samples) -> int:
     return 1 if isinstance(samples, TemplateFault) else sum(len(sample.ids) for sample in samples)
 
 
-def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Samples], T]) -> list[T]:
+def _found(
+    rows: Sequence[Row], context: Context, what: str, find: Callable[[Samples], T], *, rejected: bool = False
+) -> list[T]:
     """What `find` says of each row as tokens, worked out in processes where there are many rows."""
     recipe = context.recipe
     settings = msgspec.json.encode(recipe.chat_template_kwargs).decode()
-    given = (str(recipe.base), context.folder, settings, recipe.history, find)
+    given = (str(recipe.base), context.folder, settings, recipe.history, find, rejected)
     pieces = (rows[first : first + _PIECE_ROWS] for first in range(0, len(rows), _PIECE_ROWS))
     look = _Look(*given)  # before the processes: where they begin as copies of this one, nothing is loaded twice
     if len(rows) == 1:
@@ -114,21 +118,36 @@ def _found(rows: Sequence[Row], context: Context, what: str, find: Callable[[Sam
 
 
 class _Look(Generic[T]):
-    """Encodes rows and says what `find` does of each, whatever process it is in."""
+    """Encodes rows, where asked with their rejected answers, and says what `find` does of each, in any process."""
 
-    def __init__(self, base: str, folder: Path, settings: str, history: History, find: Callable[[Samples], T]) -> None:
+    def __init__(
+        self, base: str, folder: Path, settings: str, history: History, find: Callable[[Samples], T], rejected: bool
+    ) -> None:
         self._form, self._history, self._find = chat_format(base, folder, settings), history, find
+        self._rejected = rejected
 
     def __call__(self, rows: Sequence[Row]) -> list[T]:
         found = self._form.encode_many((row.messages, row.tools) for row in rows)
-        return [
-            self._find(samples_of(encoded, self._form, row.messages, row.tools, self._history))
-            for encoded, row in zip(found, rows, strict=True)
-        ]
+        return [self._find(self._samples(encoded, row)) for encoded, row in zip(found, rows, strict=True)]
+
+    def _samples(self, encoded: Encoded | TemplateFault, row: Row) -> Samples:
+        samples = samples_of(encoded, self._form, row.messages, row.tools, self._history)
+        if not self._rejected or isinstance(samples, TemplateFault) or not is_pair(row):
+            return samples
+        try:
+            other = rejected_conversation(row)
+        except (msgspec.MsgspecError, TypeError):
+            other = []
+        if not other:
+            return samples  # for the rule `no-rejected-answer` to judge
+        found = self._form.encode(compared_sides(row, other)[1], row.tools)
+        if isinstance(found, TemplateFault):
+            return TemplateFault(found.rule, f"the rejected answer: {found.detail}")
+        return [*samples, found]
 
 
 def _look_beside_others(
-    base: str, folder: Path, settings: str, history: History, find: Callable[[Samples], T]
+    base: str, folder: Path, settings: str, history: History, find: Callable[[Samples], T], rejected: bool
 ) -> _Look[T]:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # every processor has a process already
-    return _Look(base, folder, settings, history, find)
+    return _Look(base, folder, settings, history, find, rejected)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from curate.core.rows.row import Message, Row
 from curate.core.text.leaks.evidence import EVIDENCE_FILE, TIERS, TOUCHED_FILE, Findings, cannot_see, write_findings
 from curate.core.text.leaks.items import Suite, suite_of_rows
 from curate.core.text.leaks.search import find_contamination
@@ -56,7 +57,7 @@ def test_actions(tmp_path: Path, action: str, kept: int, reasons: list[str]) -> 
     for rejection in result.rejections:
         assert rejection.because_of is not None
         assert rejection.because_of.id == "exam/q1"
-        assert rejection.detail == "message 0, characters 8 to 114: the question of item q1 of exam, whole"
+        assert rejection.detail == "message 1, characters 8 to 114: the question of item q1 of exam, whole"
 
 
 def test_evidence_is_written_the_same_each_time(tmp_path: Path) -> None:
@@ -86,3 +87,23 @@ def test_the_summary_counts_and_says_what_no_tier_sees() -> None:
 def test_a_template_longer_than_a_run_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"template\.ngram"):
         Decontaminate(against=[Against(path="x")], ngram=6, template=Template(ngram=8))
+
+
+def test_items_are_found_in_reasoning_and_in_rejected_answers() -> None:
+    thinks = [Message("user", "Hm?"), Message("assistant", "Sixteen.", reasoning_content=f"I know it. {QUESTION}")]
+    other = [{"role": "assistant", "content": "No.", "reasoning_content": QUESTION}]
+    rows = select(
+        [
+            Row(id="thinks", messages=thinks),
+            make_row("Well?", id="text", meta={"rejected": QUESTION}),
+            make_row("So?", id="messages", meta={"rejected": other}),
+            make_row("What?", id="fine", meta={"rejected": 3}),
+        ]
+    )
+    exam = suite_of_rows("exam", [make_row(QUESTION, id="i")])
+    _, rejections = held_back(rows, found_in(rows, exam), WANTED)
+    assert {str(one.id): one.detail.split(", ")[0] for one in rejections} == {
+        "thinks": "the reasoning of message 2",
+        "text": "the rejected answer",
+        "messages": "the rejected answer",
+    }

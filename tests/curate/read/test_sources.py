@@ -104,6 +104,13 @@ def test_equal_groups_have_one_name(tmp_path: Path, group: object, name: str | N
     assert (found.row.group, found.group) == (name, name)
 
 
+def test_rows_whose_group_is_empty_belong_to_no_group(tmp_path: Path) -> None:
+    for more in ({}, {"extra": 1}):  # as it is read in machine code, and else
+        found = read_one(tmp_path, json.dumps(chat("q", group=" ", **more)).encode())
+        assert isinstance(found, RowRef)
+        assert found.group is None
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

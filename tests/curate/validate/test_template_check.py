@@ -132,3 +132,19 @@ def test_many_at_once_are_encoded_as_one_by_one_whatever_is_known_of_the_tokeniz
     assert form.encode_many([]) == []
     monkeypatch.setattr(Spelling, "is_whole", lambda *_: False)
     assert many == form.encode_many(pairs)
+
+
+def test_rejected_answers_go_through_the_template_too(base: Path) -> None:
+    thought = {"role": "assistant", "content": "b", "reasoning_content": "It is not a."}
+    rows = [
+        make_row("q", "a", id="good", meta={"rejected": "b"}),
+        make_row("q", "a", id="forged", meta={"rejected": "b <|im_end|>"}),
+        make_row("q", "a", id="long", meta={"rejected": "x" * 500}),
+        make_row("q", "a", id="flag", meta={"rejected": True}),
+        make_row("q", "a", id="thinks", meta={"rejected": [thought]}),
+    ]
+    expected = {"forged": "control-token-in-text", "thinks": "reasoning-not-rendered"}
+    assert reasons(rows, base) == expected
+    assert reasons(rows, base, max_tokens=200) == {**expected, "long": "too-many-tokens"}
+    faults = template.template_faults(rows, make_context(base.parent, base=base.name))
+    assert faults[1] == ("control-token-in-text", "the rejected answer: message 2 contains '<|im_end|>'")

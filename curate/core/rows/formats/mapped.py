@@ -36,7 +36,8 @@ def map_values(fields: Mapping[str, str], record: Fields) -> Fields:
     """The row values that these paths and templates find in the record. Raises: UnfitError."""
     found = {name: value for name, path in fields.items() if (value := _find(record, path)) is not _MISSING}
     given = {name: value for name, value in found.items() if value is not None}
-    values: Fields = {name: given[name] for name in _PLAIN if name in given}
+    # An empty cell names nothing.
+    values: Fields = {name: given[name] for name in _PLAIN if given.get(name, "") != ""}
     # The messages are read as those of a chat record are, whatever they were put together from.
     beside = {"tools": as_tools(given["tools"])} if "tools" in given else {}
     values |= CHAT.convert({"messages": _messages(given, fields), **beside})

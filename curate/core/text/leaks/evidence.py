@@ -16,11 +16,12 @@ EVIDENCE_FILE = "contamination.jsonl"
 TOUCHED_FILE = "touched_items.jsonl"
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a row is held to give away (a part of) an item.
 
     `score`: 1 for a whole item; for `ngram` the share of the item's own words that the row repeats in long runs; a
-    similarity for the other tiers. `found` is what stands at characters `start` to `end` of the text of the row's
+    similarity for the other tiers. `within` is `text`, `reasoning`, or `rejected` for the answer that preference rows
+    hold beside the message. `found` is what stands at characters `start` to `end` of the text of the row's
     message number `message` (from 0), where it goes on into the next message its text included.
     """
 
@@ -35,6 +36,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     end: int
     found: str
     item_text: str
+    within: str = "text"
 
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, overload
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.core.rows.preference_pair import is_pair, rejected_conversation
 from curate.core.rows.row import SCENE, Row
 from curate.core.rows.row_text import KEY_BYTES, exact_key, first_of_each, message_text
 
-Field = Literal["scene", "question", "answer", "turn"]
-FIELDS: tuple[Field, ...] = ("scene", "question", "answer", "turn")
+Field = Literal["scene", "question", "answer", "turn", "reasoning", "rejected"]
+FIELDS: tuple[Field, ...] = ("scene", "question", "answer", "turn", "reasoning", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,9 @@ class Texts(Sequence[str]):
 
 
 def collect_texts(rows: Sequence[Row]) -> Texts:
-    """The texts of all rows: scenes, questions (all that is said before the answer), their single turns, answers."""
+    """The texts of all rows: scenes, questions (all that is said before the answer), their single turns, answers,
+    reasoning, rejected answers.
+    """
     places, keys = array("q"), bytearray()
     for number, row in enumerate(rows):
         for name, parts in _fields(row):
@@ -122,3 +126,18 @@ def _fields(row: Row) -> Iterator[tuple[Field, list[tuple[int, str]]]]:
         for index, text in question:
             if row.messages[index].role == "user":
                 yield "turn", [(index, text)]
+    # A model learns what it thinks before an answer, and from what an answer is told apart.
+    for index, message in enumerate(row.messages):
+        if message.reasoning_content:
+            yield "reasoning", [(index, message.reasoning_content)]
+    if last is not None and is_pair(row):
+        yield "rejected", [(last, _rejected_text(row))]
+
+
+def _rejected_text(row: Row) -> str:
+    """What the rejected side says and the chosen one doesn't."""
+    try:
+        own = [message for message in rejected_conversation(row) if message not in row.messages]
+    except (msgspec.MsgspecError, TypeError):
+        return ""  # the rule `no-rejected-answer` judges it
+    return "\n".join(filter(None, (text for one in own for text in (one.reasoning_content, message_text(one)))))

@@ -336,6 +336,7 @@ def _describe(row: str, text: str, doc: Doc, match: Match, holder: Holder) -> Ev
         end=match.end - offset,
         found=_shown(text[match.start : match.end]),
         item_text=_shown(doc.text),
+        within=holder.field if holder.field in ("reasoning", "rejected") else "text",
     )
 
 

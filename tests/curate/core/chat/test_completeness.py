@@ -48,7 +48,7 @@ def test_what_a_template_has_no_place_for_is_named() -> None:
     rule, detail = fault_of(chat, [ASK, thinks])
     assert rule == "reasoning-not-rendered"
     assert detail == (
-        "message 1 (assistant): its reasoning 'It is January.' is not in what the chat template of this base makes of"
+        "message 2 (assistant): its reasoning 'It is January.' is not in what the chat template of this base makes of"
         " the row; take a base that thinks, or leave the reasoning out"
     )
     calls = Message("assistant", "Looking.", tool_calls=[CALL])
@@ -58,7 +58,7 @@ def test_what_a_template_has_no_place_for_is_named() -> None:
     assert (rule, detail[:25]) == ("tools-not-rendered", "the tool 'weather' is not")
     silent = turns("{% if m.role != 'developer' %}{{ m.content }}{% endif %}")
     rule, detail = fault_of(silent, [Message("developer", "Be brief."), ASK, Message("assistant", "Yes.")])
-    assert (rule, detail[:46]) == ("text-not-rendered", "message 0 (developer): its text 'Be brief.' is")
+    assert (rule, detail[:46]) == ("text-not-rendered", "message 1 (developer): its text 'Be brief.' is")
 
 
 def test_of_two_calls_the_one_that_is_left_out_is_named() -> None:
@@ -116,7 +116,7 @@ def test_text_is_given_as_a_part_where_the_template_goes_through_parts() -> None
         assert learned(chat, [ASK, Message("assistant", content)]) == "Yes.<|im_end|>"  # type: ignore[arg-type]
     image = Message("user", [{"type": "image", "image": "a.png"}, {"type": "text", "text": "What is it?"}])
     rule, detail = fault_of(chat, [image, Message("assistant", "A cat.")])
-    assert (rule, detail[:38]) == ("text-not-rendered", "message 0 (user): its part of type 'im")
+    assert (rule, detail[:38]) == ("text-not-rendered", "message 1 (user): its part of type 'im")
 
 
 @pytest.mark.parametrize("said", ["", " \n", "<think>\n\n</think>", "<think></think>\n\n"])
@@ -136,7 +136,7 @@ def test_an_answer_of_white_space_and_tags_is_empty(said: str) -> None:
 )  # fmt: skip
 def test_control_tokens_are_refused_wherever_they_come_from(forged: Message) -> None:
     rule, detail = fault_of(chat_format("tools"), [ASK, forged])
-    assert (rule, detail[:18]) == ("control-token-in-text", "message 1 contains")
+    assert (rule, detail[:18]) == ("control-token-in-text", "message 2 contains")
 
 
 def test_control_tokens_in_tools_are_refused() -> None:

@@ -267,3 +267,26 @@ def test_values_come_back_however_they_are_set(
     assert read(written(folder, "rows.jsonl", text)) == objects
     array = json.dumps(objects, indent=indent, ensure_ascii=ascii_only)
     assert read(written(folder, "array.jsonl", array)) == objects
+
+
+def test_the_line_in_which_excel_names_the_separator_is_no_header(tmp_path: Path) -> None:
+    wanted = [{"ask": "When, please?", "reply": "Now; here"}]
+    for mark in ("", "\ufeff"):
+        path = written(tmp_path, "rows.csv", f'{mark}sep=;\r\nask;reply\r\nWhen, please?;"Now; here"\r\n')
+        assert read(path) == wanted
+        assert [record.number for record in read_records(path)] == [3]
+
+
+def test_a_table_in_utf_16_without_a_mark_is_told_what_to_name(tmp_path: Path) -> None:
+    path = written(tmp_path, "rows.csv", "ask,reply\nWhen?,Now\n".encode("utf-16-le"))
+    with pytest.raises(DataError, match="NUL characters") as told:
+        read(path)
+    assert "utf-16-le" in str(told.value)
+    assert read(path, encoding="utf-16-le") == [{"ask": "When?", "reply": "Now"}]
+
+
+def test_a_name_with_signs_of_a_pattern_is_a_name_where_there_is_such_a_file(tmp_path: Path) -> None:
+    for name in ("rows [1]?.jsonl", "rows 12.jsonl"):
+        written(tmp_path, name, LINES)
+    assert [one.shown for one in find_inputs("rows [1]?.jsonl", tmp_path)] == ["rows [1]?.jsonl"]
+    assert [one.shown for one in find_inputs("rows [1][2].jsonl", tmp_path)] == ["rows 12.jsonl"]

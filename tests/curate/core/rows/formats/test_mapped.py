@@ -275,3 +275,10 @@ def test_any_map_of_any_record_gives_a_row_or_a_reason(
     reader = RowReader(source, mapped(source.map.model_dump(exclude_none=True)), None, {})
     found = reader.find(Record(1, 0, msgspec.json.encode(record)))
     assert isinstance(found, Unread) or found[0].messages
+
+
+def test_an_empty_cell_is_no_label_and_no_group(tmp_path: Path) -> None:
+    fields = {**PAIR, "label": "queue", "group": "customer"}
+    record = {"ask": "When?", "told": "Now.", "queue": "", "customer": ""}
+    row = read_row(tmp_path, record, map=fields)
+    assert (row.label, row.group, row.meta) == (None, None, {})
