@@ -47,12 +47,21 @@ class StagesRun:
         if isinstance(stage, Decisions) and stage.compared:
             self.conflicts.clear()  # edits may have made some and settled others
         self.conflicts += result.conflicts
+        if self.conflicts and len(result.rejections):
+            self.conflicts = _still_there(self.conflicts, self.rows)
         if result.report is not None:
             self.reports[stage.name] = result.report
         self.warnings += result.warnings
         self.files |= result.files
         self.measured |= result.measured
         self.repetitions |= result.repetitions
+
+
+def _still_there(conflicts: Sequence[Sequence[str]], rows: RowSelection) -> list[list[str]]:
+    """The conflicts among these rows alone: one of which a single row is left is settled."""
+    there = set(rows.take(rows.find({name for names in conflicts for name in names})).ids())
+    left = ([name for name in names if name in there] for names in conflicts)
+    return [names for names in left if len(names) > 1]
 
 
 def run_stages(

@@ -425,4 +425,5 @@ def test_a_conflict_is_shown_with_both_texts_and_settled(tmp_path: Path, choice:
     built = build(recipe)
     assert {"t7", "rude"} & written(built).keys() == left
     assert built.manifest.reports["review"]["stale"] == 0
+    assert built.manifest.conflicts == ([["rude", "t7"]] if choice == "keep" else [])
     assert len(conflict_deck(built.output)) == (choice == "keep")
