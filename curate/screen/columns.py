@@ -14,12 +14,15 @@ from curate.core.console import costs_time_alone, say
 from curate.core.files import atomic_write
 from curate.core.rows.row_text import exact_key
 from curate.screen.measures import Chunk, Measure
-from curate.screen.texts import RowTexts, text_series
+from curate.screen.texts import Reads, RowTexts, text_series
 
 if TYPE_CHECKING:
     import polars as pl
 
 _CHUNK_TEXTS = 4096  # large enough that handing it over costs nothing, small enough to share out evenly
+
+
+_BESIDE: dict[Reads, str] = {"content": "", "reasoning": " and its reasoning", "everything": " and all beside it"}
 
 
 def side_file(measure: Measure) -> str:
@@ -53,7 +56,8 @@ def measured(
     for index, known in enumerate(kept):
         lacking.setdefault(_lacking(rows, known), []).append(index)
     if texts and not any(lacking):
-        say(f"screens of the {measures[0].settings.on}: kept from before")
+        beside = _BESIDE[measures[0].reads]
+        say(f"screens of the {measures[0].settings.on}{beside}: kept from before")
     columns: list[pl.DataFrame] = [pl.DataFrame()] * len(measures)
     for new, indices in lacking.items():
         chosen = [measures[index] for index in indices]

@@ -23,10 +23,11 @@ from tests.curate.row_makers import chat, write_recipe
 
 LONG = "please tell me what the weather in the capital of this country is like today"
 ITEM = "A train leaves the station at noon and travels eighty miles an hour; how far has it come by half past three?"
-CHECK, SCREENS, SUITES, NEAR, BALANCE, MIX = (
-    "template check", "screens of the conversation", "decontaminate", "near", "balance tokens", "mix tokens",
+CHECK, BESIDE, SCREENS, SUITES, NEAR, BALANCE, MIX = (
+    "template check", "screens of the conversation and all beside it", "screens of the conversation", "decontaminate",
+    "near", "balance tokens", "mix tokens",
 )  # fmt: skip
-KEPT = [CHECK, SCREENS, SUITES, NEAR, BALANCE, MIX]
+KEPT = [CHECK, BESIDE, SCREENS, SUITES, NEAR, BALANCE, MIX]
 SPOKEN = {"on": "conversation"}
 
 # Runs the command as a user does, but the named function kills the process when it is called: nothing can clean up.
@@ -103,11 +104,11 @@ POINTS = [
     ("curate.validate.rules.template:template_faults", []),
     ("curate.dedup.exact:_one_of_each", [CHECK]),
     ("curate.screen.columns:_measure_all", [CHECK]),
-    ("curate.screen.stage:_reasons", [CHECK, SCREENS]),
-    ("curate.core.text.leaks.search:find_contamination", [CHECK, SCREENS]),
-    ("curate.dedup.near:find_clusters", [CHECK, SCREENS, SUITES]),
-    ("curate.dedup.near:_repeats", [CHECK, SCREENS, SUITES]),
-    ("curate.compose.balance:balance_rows", [CHECK, SCREENS, SUITES, NEAR, BALANCE]),
+    ("curate.screen.stage:_reasons", [CHECK, BESIDE, SCREENS]),
+    ("curate.core.text.leaks.search:find_contamination", [CHECK, BESIDE, SCREENS]),
+    ("curate.dedup.near:find_clusters", [CHECK, BESIDE, SCREENS, SUITES]),
+    ("curate.dedup.near:_result", [CHECK, BESIDE, SCREENS, SUITES]),
+    ("curate.compose.balance:balance_rows", [CHECK, BESIDE, SCREENS, SUITES, NEAR, BALANCE]),
     ("curate.compose.mix:mix_rows", KEPT),
     ("curate.compose.sides:split_rows", KEPT),
     ("curate.report.html:render_report", KEPT),
@@ -149,7 +150,7 @@ def test_a_build_that_was_killed_goes_on(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["curate.dedup.near:_repeats", "curate.build.dataset_folder:write_manifest"])
+@pytest.mark.parametrize("point", ["curate.dedup.near:_result", "curate.build.dataset_folder:write_manifest"])
 def test_a_killed_build_leaves_the_dataset_that_was_there(tmp_path: Path, point: str) -> None:
     recipe = write_recipe(tmp_path, records(), settings(tmp_path))
     before = contents(build(recipe).output)
@@ -165,12 +166,12 @@ def test_a_killed_build_leaves_the_dataset_that_was_there(tmp_path: Path, point:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({"seed": 7}, [CHECK, SCREENS, SUITES]),  # near draws its hash functions from it
+        ({"seed": 7}, [CHECK, BESIDE, SCREENS, SUITES]),  # near draws its hash functions from it
         ({"split": {"seed": 7}}, KEPT),
-        ({"balance": {"rules": [{"by": "label", "cap": 15}]}}, [CHECK, SCREENS, SUITES, NEAR]),
-        ({"dedup": {"threshold": 0.9}}, [CHECK, SCREENS, SUITES]),
-        ({"dedup": {"threshold": 0.72}}, [CHECK, SCREENS, SUITES, BALANCE, MIX]),  # the same rows, decided anew
-        ({"decontaminate": {"against": [{"path": "suite.jsonl"}], "action": "drop"}}, [CHECK, SCREENS, NEAR]),
+        ({"balance": {"rules": [{"by": "label", "cap": 15}]}}, [CHECK, BESIDE, SCREENS, SUITES, NEAR]),
+        ({"dedup": {"threshold": 0.9}}, [CHECK, BESIDE, SCREENS, SUITES]),
+        ({"dedup": {"threshold": 0.72}}, [CHECK, BESIDE, SCREENS, SUITES, BALANCE, MIX]),  # the same rows, decided anew
+        ({"decontaminate": {"against": [{"path": "suite.jsonl"}], "action": "drop"}}, [CHECK, BESIDE, SCREENS, NEAR]),
         (
             {
                 "screens": {
