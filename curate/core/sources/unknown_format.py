@@ -46,8 +46,9 @@ def _shown(keys: list[str]) -> str:
 
 def _records_within(record: Fields) -> str | None:
     """What reads the records that stand within this one, where it is no record itself."""
-    at = None if find_messages(record) is not None else _guess_at(record)
-    if at is None:
+    at, talk = _guess_at(record), find_messages(record)
+    # A conversation that stands in none of these records is the record's own.
+    if at is None or (talk is not None and at != EVERY and not talk[0].startswith(f"{at}.")):
         return None
     fields = _first_at(record, at)
     # Questions of a passage, passages of an article: down to the records that hold both sides.

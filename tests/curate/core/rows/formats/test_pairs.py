@@ -180,6 +180,9 @@ def test_what_the_line_leaves_is_named(tmp_path: Path) -> None:
         ),
         ({"What is a quay?": "x", "A place for ships to land.": "y"}, "header line"),
         ({"data": [{"question": "q", "answer": "a"}], "version": 2}, "`at: data`"),
+        ({"rows": [{"messages": [{"role": "user", "content": "q"}]}], "version": 2}, "`at: rows`"),
+        ({"a": {"messages": [{"role": "user", "content": "q"}]}, "b": {"messages": []}}, '`at: "*"`'),
+        ({"asked": [[{"role": "user", "content": "q"}]], "tools_of": [{"name": "f"}]}, "messages: asked.0"),
         (
             {"data": [{"title": "t", "paragraphs": [{"context": "c", "qas": [{"question": "q", "answer": "a"}]}]}]},
             '`at: "data.*.paragraphs.*.qas"`',
