@@ -58,6 +58,7 @@ def test_text_and_what_only_describes_it_are_none(row: Row) -> None:
     ("row", "named"),
     [
         (make_row(message_extras={"1": {"text": "A stork."}}), "message 2 has text"),
+        (make_row(Message("user", [{"type": "text", "body": "A stork."}])), "message 1 holds a part with body, type"),
         (make_row(message_extras={"1": {"thinking": "Long legs."}}), "message 2 has thinking"),
         (make_row(message_extras={"1": {"loss_mask": [0, 1]}}), "message 2 has loss_mask"),
         (make_row(say=Message("assistant", ""), message_extras={"1": {"said": "A heron."}}), "message 2 is empty"),

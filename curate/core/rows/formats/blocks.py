@@ -87,14 +87,21 @@ def _take(found: Blocks, item: Any, name: str) -> None:
     elif kind in _RESULTS:
         found.results.append(_result(inner))
     elif kind in _TEXT or (kind is None and ("text" in item or "value" in item)):
-        _say(found, item)
+        _say(found, item, name)
     elif not set(item) <= _MARKS:
         found.parts.append(item)
 
 
-def _say(found: Blocks, item: Fields) -> None:
+def _say(found: Blocks, item: Fields, name: str) -> None:
     text = next((item[key] for key in ("text", "value", "refusal") if item.get(key) is not None), None)
+    if text is None and isinstance(item.get("content"), str | list):
+        within = item["content"]
+        for inner in [within] if isinstance(within, str) else within:
+            _take(found, {"type": "text", "text": inner} if isinstance(inner, str) else inner, name)
+        return
     if text is None:
+        if any(not is_empty(value) for value in without(item, {"type", *_MARKS}).values()):
+            found.parts.append(item)  # a rule says that nothing reads it
         return
     used = {key for key in ("text", "value", "refusal") if item.get(key) in (None, text)}
     more = {key: value for key, value in without(item, {"type", *used, *_MARKS}).items() if not is_empty(value)}

@@ -301,6 +301,8 @@ def test_a_system_prompt_may_stand_beside_the_messages(system: object) -> None:
         {"type": "text", "value": "How deep is the well?"},
         {"type": "input_text", "text": "How deep is the well?"},
         {"text": "How deep is the well?"},
+        {"type": "text", "content": "How deep is the well?"},
+        {"type": "text", "content": [{"type": "text", "text": "How deep is the well?"}]},
         "How deep is the well?",
     ],
 )
@@ -308,6 +310,11 @@ def test_parts_of_text_are_text(part: object) -> None:
     assert read({"messages": [{"role": "user", "content": [part, {"type": "text", "text": None}]}, SAY]}) == {
         "messages": [ASK, SAY]
     }
+
+
+def test_a_part_whose_text_is_under_another_key_is_no_silent_loss() -> None:
+    part = {"type": "text", "text": None, "body": "How deep is the well?"}
+    assert read({"messages": [{"role": "user", "content": [part]}, SAY]})["messages"][0]["content"] == [part]
 
 
 def test_roles_and_keys_go_by_many_names() -> None:
