@@ -20,7 +20,7 @@ _MAX_INTEGER = 2**63  # what JSON, in which settings are kept, and machine code 
 _UNUSABLE = re.compile("[\x00\ud800-\udfff]")  # no path and no file in UTF-8 can hold these
 _KINDS = {"timestamp": "date", "int": "whole number", "float": "number", "bool": "boolean"}
 _TAGS = "tag:yaml.org,2002:"
-_WRONG_VALUES = (ValueError, KeyError, AttributeError, TypeError, ArithmeticError)
+_WRONG_VALUES = (ValueError, AttributeError, TypeError, ArithmeticError, LookupError)
 
 
 @dataclass(frozen=True, slots=True)

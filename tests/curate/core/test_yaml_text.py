@@ -105,6 +105,8 @@ class Anything(Config):
 @given(st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60))
 @example("? {a: 1}\n: 2")
 @example("a: !!timestamp {}")
+@example("!!int ")
+@example("a: !!float\n")
 def test_no_text_is_more_than_a_config_error(text: str) -> None:
     with suppress(ConfigError):
         parse_yaml(text, HERE)

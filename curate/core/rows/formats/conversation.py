@@ -47,7 +47,8 @@ def _is_message(item: object) -> bool:
         return False
     if ("role" in item and _SAID & item.keys()) or {"from", "value"} <= item.keys():
         return True
-    return role_of(item) in ROLES and bool((_SAID | _SAID_ELSEWHERE) & item.keys())
+    role = role_of(item)
+    return isinstance(role, str) and role in ROLES and bool((_SAID | _SAID_ELSEWHERE) & item.keys())
 
 
 def as_message_list(value: object, *, can_alternate: bool = False) -> list[Fields] | None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curate.core.rows.formats.registry import ANY
@@ -459,6 +459,7 @@ turns = st.tuples(speakers, st.dictionaries(names, values, max_size=4)).map(lamb
 
 
 @given(st.lists(turns, max_size=4), st.sampled_from(["messages", "conversations", "contents", "chosen"]))
+@example([{"role": []}], "messages")
 def test_what_was_read_once_is_read_again_as_it_is(found: Any, key: str) -> None:
     record = {key: found, **({"rejected": found} if key == "chosen" else {})}
     row, _ = find(record)
