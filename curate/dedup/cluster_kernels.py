@@ -111,6 +111,23 @@ def _root(parents: NDArray[np.int32], at: int) -> int:
 
 
 @compiled
+def _join(parents: NDArray[np.int32], one: int, other: int) -> None:
+    """Let the trees of both be one, whose root is the smaller number."""
+    a, b = _root(parents, one), _root(parents, other)
+    parents[max(a, b)] = min(a, b)
+
+
+@compiled
+def _list(text: int, buckets: NDArray[np.int32], last_kept: NDArray[np.int32], next_kept: NDArray[np.int32]) -> None:
+    """Put a text at the head of the list of each of its buckets."""
+    for band in range(buckets.shape[1]):
+        bucket = buckets[text, band]
+        if bucket >= 0:
+            next_kept[text, band] = last_kept[bucket]
+            last_kept[bucket] = text
+
+
+@compiled
 def flatten(parents: NDArray[np.int32]) -> None:
     """Let every text have the root of its tree as its parent."""
     for at in range(parents.size):
@@ -170,7 +187,7 @@ def split_buckets(
 
 
 @compiled
-def choose(  # noqa: PLR0912, PLR0913, PLR0917 - machine code takes flat arguments
+def choose(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
     active: NDArray[np.int64],
     texts: NDArray[np.int32],
     earlier: int,
@@ -218,8 +235,7 @@ def choose(  # noqa: PLR0912, PLR0913, PLR0917 - machine code takes flat argumen
                                 a, b = answer_places[text, 0], answer_places[other, 0]
                                 same = _jaccard(answer_sets, a, mine, b, theirs, threshold) >= threshold
                         if same:
-                            a, b = _root(parents, active[text]), _root(parents, active[other])
-                            parents[max(a, b)] = min(a, b)
+                            _join(parents, active[text], active[other])
                             if found > best_similarity or (found == best_similarity and other < best):
                                 best, best_similarity = other, found
                         else:
@@ -230,11 +246,7 @@ def choose(  # noqa: PLR0912, PLR0913, PLR0917 - machine code takes flat argumen
             similarity[active[text]] = best_similarity
             continue
         if others < _ENOUGH and (not earlier or text < earlier):
-            for band in range(bands):
-                bucket = buckets[text, band]
-                if bucket >= 0:
-                    next_kept[text, band] = last_kept[bucket]
-                    last_kept[bucket] = text
+            _list(text, buckets, last_kept, next_kept)
 
 
 @compiled
@@ -272,8 +284,7 @@ def tie(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
                     found = _jaccard(sets, starts[text], sizes[text], starts[other], sizes[other], threshold)
                     if found >= threshold:
                         count += 1
-                        a, b = _root(parents, active[text]), _root(parents, active[other])
-                        parents[max(a, b)] = min(a, b)
+                        _join(parents, active[text], active[other])
                         same = numbers[text] == numbers[other]
                         if (
                             best < 0
@@ -289,8 +300,4 @@ def tie(  # noqa: PLR0913, PLR0917 - machine code takes flat arguments
             partner[active[text]] = active[best]
             closeness[active[text]] = best_similarity
         if count < _MANY:
-            for band in range(bands):
-                bucket = buckets[text, band]
-                if bucket >= 0:
-                    next_kept[text, band] = last_kept[bucket]
-                    last_kept[bucket] = text
+            _list(text, buckets, last_kept, next_kept)

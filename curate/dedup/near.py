@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.core.errors import DataError
 from curate.core.markdown import cell, table
-from curate.core.rows.row import Row
+from curate.core.rows.row import REJECTED, Row
 from curate.core.rows.row_keys import BESIDE, beside
 from curate.core.rows.row_text import KEY_BYTES, answer_text, chosen_text, text_key
 from curate.core.union_find import UnionFind
@@ -342,7 +342,7 @@ def _difference(one: Row, other: Row) -> str:
     """What keeps two rows apart whose compared texts are alike."""
     if one.label != other.label:
         return "label"
-    if one.meta.get("rejected") != other.meta.get("rejected") and answer_text(one) == answer_text(other):
+    if one.meta.get(REJECTED) != other.meta.get(REJECTED) and answer_text(one) == answer_text(other):
         return "rejected answer"
     if [one.messages[-1].reasoning_content] != [other.messages[-1].reasoning_content]:
         return "reasoning"

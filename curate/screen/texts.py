@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import msgspec
 
-from curate.core.rows.row import Message, Row
+from curate.core.rows.row import REJECTED, Message, Row
 from curate.core.visible import without_surrogates
 from curate.screen.spans import Span, cut
 from curate.table.selection import RowSelection
@@ -37,7 +37,7 @@ def row_text(row: Row, on: str, reads: Reads = "content") -> str:
     """The pieces of the row's `prompt`, `answer` or `conversation`, joined."""
     messages = row.messages[_chosen(row, on)]
     if all(_is_plain(message, reads) for message in messages) and (
-        reads != "everything" or not (row.tools or "rejected" in row.meta)
+        reads != "everything" or not (row.tools or REJECTED in row.meta)
     ):
         return SEPARATOR.join(str(message.content) for message in messages)
     pieces: list[str] = []
@@ -122,8 +122,8 @@ def _changed_row(row: Row, on: str, reads: Reads, change: Change) -> Row:
     chosen = _chosen(row, on)
     messages = list(row.messages)
     messages[chosen] = [_changed_message(message, reads, change) for message in messages[chosen]]
-    if reads == "everything" and "rejected" in row.meta:
-        changes["meta"] = {**row.meta, "rejected": _changed_rejected(row.meta["rejected"], on, change)}
+    if reads == "everything" and REJECTED in row.meta:
+        changes["meta"] = {**row.meta, REJECTED: _changed_rejected(row.meta[REJECTED], on, change)}
     return msgspec.structs.replace(row, messages=messages, **changes)
 
 

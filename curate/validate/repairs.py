@@ -8,7 +8,7 @@ import msgspec
 
 from curate.core.rows.formats.format import ROLES, Fields
 from curate.core.rows.preference_pair import is_pair
-from curate.core.rows.row import SCENE, Message, Row, message_dicts
+from curate.core.rows.row import REJECTED, SCENE, Message, Row, message_dicts
 from curate.validate.rules.text import is_about_encodings, mojibake
 
 REPAIRS = {
@@ -47,9 +47,9 @@ def repair(row: Row, counts: Counter[str], *, takes_system: bool = True) -> Row:
         changes["tools"] = None
         texts.done.add("empty-tools")
     if is_pair(row):
-        rejected = _rejected(row.meta["rejected"], texts, takes_system=takes_system)
-        if rejected != row.meta["rejected"]:
-            changes["meta"] = {**row.meta, "rejected": rejected}
+        rejected = _rejected(row.meta[REJECTED], texts, takes_system=takes_system)
+        if rejected != row.meta[REJECTED]:
+            changes["meta"] = {**row.meta, REJECTED: rejected}
     if not changes:
         return row
     counts.update(texts.done)

@@ -19,31 +19,20 @@ from curate.core.rows.formats.conversation import is_messages
 from curate.core.rows.formats.format import UnfitError, json_text
 from curate.core.rows.formats.messages import as_turns
 from curate.core.rows.formats.pairs import CONTEXT
-from curate.core.rows.formats.registry import ANY
 from curate.core.rows.row import DESIRABLE, REJECTED, Message, Row
 from curate.core.sources.layout import AS_FOUND
 from curate.core.sources.record import Record
-from curate.core.sources.record_to_row import RowReader, Unread
+from curate.core.sources.record_to_row import Unread
 from curate.core.sources.records import Input, read_records, reading_notes
-from curate.core.sources.source import LooseFiles
+from curate.core.sources.row_readers import loose_reader
 from evalkit.records.disk_list import Spool
 
 # What files of prompts call the column, in this order, and what they call that of the answer.
 _PROMPTS = ("prompt", "question", "text", "instruction", "goal", "input", "query", "problem")
 _ANSWERS = (
-    *(
-        "answer",
-        "answers",
-        "best_answer",
-        "expected",
-        "expected_output",
-        "expected_answer",
-        "target",
-        "reference",
-        "references",
-    ),
-    *("reference_answer", "ground_truth", "gold", "gold_answer", "correct_answer", "final_answer", "ideal"),
-    *("solution", "completion", "output", "response", "sql"),
+    *("answer", "answers", "best_answer", "expected", "expected_output", "expected_answer", "target"),
+    *("reference", "references", "reference_answer", "ground_truth", "gold", "gold_answer", "correct_answer"),
+    *("final_answer", "ideal", "solution", "completion", "output", "response", "sql"),
 )
 _REFERENCES = ("ground_truth", "reference", "reference_answer", "expected_output", "expected_answer", "gold_answer")
 _SHOWN_KEYS = 8
@@ -72,15 +61,16 @@ def _from_text(path: Path) -> Iterator[Row]:
 
 
 def _from_records(path: Path) -> Iterator[Row]:
-    reader = RowReader(LooseFiles(name=path.stem, path=str(path)), ANY, None, {})
+    reader = loose_reader(path)
     for note in reading_notes(Input(str(path), path), AS_FOUND):
         warn(note)
     for record in read_records(path):
         found = reader.read(record)
-        fields = _fields(record)
+        # A row of ours that says its id and source holds nothing beside them.
+        fields = {} if not isinstance(found, Unread) and found[1] else _fields(record)
         is_conversation = not _CONVERSATIONS.isdisjoint(fields)
         if not isinstance(found, Unread) and (is_conversation or not _is_judged(fields)):
-            row = found
+            row, _ = found
             if fields and fields.get("id") in (None, ""):
                 row = msgspec.structs.replace(row, id=f"{path.stem}-{record.number}")
             if is_conversation and fields.get("source") is None:
@@ -93,8 +83,7 @@ def _from_records(path: Path) -> Iterator[Row]:
             )
         else:
             row = _of_prompt(fields, path, record.number)
-        if fields:
-            _refuse_media(row, f"{path}:{record.number}")
+        _refuse_media(row, f"{path}:{record.number}")
         yield _with_target(row, fields, is_conversation=is_conversation)
 
 

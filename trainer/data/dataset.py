@@ -14,12 +14,11 @@ from curate.core.files import read_lines
 from curate.core.manifest import MANIFEST, Licenses, read_manifest
 from curate.core.paths import find_path
 from curate.core.rows.contents import find_unread
-from curate.core.rows.formats.registry import ANY
 from curate.core.rows.row import Row
 from curate.core.seeding import stable_seed
-from curate.core.sources.record_to_row import RowReader, Unread, key_counts
+from curate.core.sources.record_to_row import Unread, key_counts
 from curate.core.sources.records import read_records
-from curate.core.sources.source import LooseFiles
+from curate.core.sources.row_readers import loose_reader
 from trainer.config import TrainConfig
 from trainer.data.tokenized_row import TokenizedRow, tokenize_judged, tokenize_pair, tokenize_samples
 
@@ -68,7 +67,7 @@ class TokenizedRows:
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row | TemplateFault]]:
     """Each record's name (the row's id, or file and line) and the row as `curate` reads it, or why it is none."""
-    reader = RowReader(LooseFiles(name=path.stem, path=str(path)), ANY, None, {})
+    reader = loose_reader(path)
     for record in read_records(path):
         kept = reader.kept_keys.total()
         found = reader.read(record)
@@ -76,8 +75,9 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row | TemplateFault]]:
             yield f"{path}:{record.number}", TemplateFault(found.reason, found.detail)
             continue
         # Only what the file has beside a row: what stands in the meta of a row of ours, its recipe let pass.
-        fault = find_unread(found) if reader.kept_keys.total() > kept else None
-        yield found.id, found if fault is None else TemplateFault(*fault)
+        row, _ = found
+        fault = find_unread(row) if reader.kept_keys.total() > kept else None
+        yield row.id, row if fault is None else TemplateFault(*fault)
     if reader.kept_keys:
         warn(f"{path.name}: keys that are not trained on: {key_counts(reader.kept_keys)}")
 

@@ -13,7 +13,7 @@ from curate.core.review.items import Block, Facts, Item
 from curate.core.review.keymap import Key
 from curate.core.review.safe_text import SHOWN, Line, Span, json_spans, laid_out, one_line, shown, word_diff, wrap
 from curate.core.review.session import Session
-from curate.core.rows.row import Message, Row
+from curate.core.rows.row import REJECTED, Message, Row
 
 _RAW = 1_000_000  # characters of the raw view: no reviewer reads more, and laying them out takes a second
 _BESIDE = 72  # cells from which two texts stand side by side
@@ -64,7 +64,7 @@ def item_lines(item: Item, decision: Event | None, width: int, look: Look, label
 
 def row_blocks(row: Row) -> tuple[Block, ...]:
     """A row's messages by role, tool calls and arguments laid out; of a preference row the rejected answer too."""
-    return (*message_blocks(row.messages), *_rejected_blocks(row.meta.get("rejected")))
+    return (*message_blocks(row.messages), *_rejected_blocks(row.meta.get(REJECTED)))
 
 
 def blocks_text(blocks: Sequence[Block]) -> str:

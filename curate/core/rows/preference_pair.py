@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from curate.core.rows.row import SCENE, Message, Row
+from curate.core.rows.row import REJECTED, SCENE, Message, Row
 
 
 def is_pair(row: Row) -> bool:
     """Has the row a rejected side, if an empty one? A flag or a number of that name is something else."""
-    return "rejected" in row.meta and not isinstance(row.meta["rejected"], bool | int | float)
+    return REJECTED in row.meta and not isinstance(row.meta[REJECTED], bool | int | float)
 
 
 def rejected_conversation(row: Row) -> list[Message]:
@@ -19,7 +19,7 @@ def rejected_conversation(row: Row) -> list[Message]:
 
     Empty where there is no such answer. Raises: msgspec.ValidationError for a side of another shape.
     """
-    rejected: Any = row.meta.get("rejected")
+    rejected: Any = row.meta.get(REJECTED)
     if isinstance(rejected, str):
         return [*row.prompt, Message("assistant", rejected)]
     if isinstance(rejected, dict):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from curate.core.digests import canonical_json
-from curate.core.rows.row import SCENE, Message, Row
+from curate.core.rows.row import REJECTED, SCENE, Message, Row
 from curate.core.rows.row_text import exact_key, message_text, normalized, text_key
 
 BESIDE = 3
@@ -67,8 +67,8 @@ def beside(row: Row) -> tuple[int, int, int]:
     last = len(row.prompt)
     answer = row.messages[last] if last < len(row.messages) else None
     fixed = label_number(row.label)
-    if "rejected" in row.meta:
-        fixed += number_of(b"rejected", canonical_json(_last_turn(row.meta["rejected"])))
+    if REJECTED in row.meta:
+        fixed += number_of(b"rejected", canonical_json(_last_turn(row.meta[REJECTED])))
     if answer is None:
         return scene_number(row), fixed & _ALL, 0
     if more := _more(answer):
@@ -137,7 +137,7 @@ def scene(text: str) -> str:
 
 def is_plain(row: Row) -> bool:
     """Does the row say nothing beside the texts of its messages, its tools and its label?"""
-    return "rejected" not in row.meta and not any(map(_more, row.messages))
+    return REJECTED not in row.meta and not any(map(_more, row.messages))
 
 
 def _said(message: Message) -> list[bytes]:
@@ -191,5 +191,5 @@ def _tail(row: Row) -> Iterable[bytes]:
     tail = row_tail(row.tools, row.label)
     if tail:
         yield tail.removeprefix(GAP)
-    if "rejected" in row.meta:
-        yield canonical_json({"rejected": _last_turn(row.meta["rejected"])})
+    if REJECTED in row.meta:
+        yield canonical_json({"rejected": _last_turn(row.meta[REJECTED])})

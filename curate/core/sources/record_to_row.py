@@ -109,15 +109,15 @@ class RowReader:
         found_row = given if isinstance(given, Unread) else self._checked(given)
         return found_row if isinstance(found_row, Unread) else (found_row, False)
 
-    def read(self, record: Record) -> Row | Unread:
-        """The record's row, whose messages compare with others, or why it is none."""
+    def read(self, record: Record) -> tuple[Row, bool] | Unread:
+        """What `find` returns, with messages that compare with others."""
         found = self.find(record)
         if isinstance(found, Unread):
             return found
-        row = found[0]
+        row, is_verbatim = found
         # Those straight from bytes are of a stricter type, which equals none but its own.
         messages = [Message(*msgspec.structs.astuple(message)) for message in row.messages]
-        return msgspec.structs.replace(row, messages=messages)
+        return msgspec.structs.replace(row, messages=messages), is_verbatim
 
     def _read_row(self, raw: bytes) -> tuple[Row, bool] | None:
         """The row straight from its bytes, None where it needs a closer look: unknown keys, deep or large values."""

@@ -13,12 +13,12 @@ from curate.core.errors import ConfigError, DataError
 from curate.core.paths import find_path, load_function
 from curate.core.rows.formats.format import Format
 from curate.core.rows.formats.mapped import mapped, paths_of
-from curate.core.rows.formats.registry import FORMATS, SAMPLE_RECORDS, as_record, detect
+from curate.core.rows.formats.registry import ANY, FORMATS, SAMPLE_RECORDS, as_record, detect
 from curate.core.sources.record import Record
 from curate.core.sources.record_to_row import UNREADABLE, Adapter, Joined, RowReader
 from curate.core.sources.records import Input, read_records
 from curate.core.sources.records_within import records_within
-from curate.core.sources.source import Join, Source
+from curate.core.sources.source import Join, LooseFiles, Source
 
 _MISSPELLED = 0.8  # how alike two keys are of which one is taken to be the other misspelled
 UNKNOWN = "unknown"  # what the manifest says of a file whose first records are in no format
@@ -43,6 +43,11 @@ def load_joined(source: Source, folder: Path) -> Joined:
 def make_reader(source: Source, found: Input, adapter: Adapter | None, joined: Joined) -> RowReader:
     """What reads the records of one file."""
     return RowReader(source, _format(source, found), adapter, joined)
+
+
+def loose_reader(path: Path) -> RowReader:
+    """What reads the records of a file that no recipe names, each in the format that fits it."""
+    return RowReader(LooseFiles(name=path.stem, path=str(path)), ANY, None, {})
 
 
 def pinned(source: Source, found: Input) -> Input:

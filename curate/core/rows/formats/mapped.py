@@ -13,6 +13,7 @@ from curate.core.rows.formats.conversation import as_choices, as_history, as_mes
 from curate.core.rows.formats.format import Fields, Format, UnfitError
 from curate.core.rows.formats.function_calls import as_function_tool
 from curate.core.rows.formats.tools import as_calls, as_tools
+from curate.core.rows.row import REJECTED
 
 _MISSING = object()
 _PARTS = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
@@ -46,7 +47,7 @@ def map_values(fields: Mapping[str, str], record: Fields) -> Fields:
     if "rejected" in fields:
         if "rejected" not in given:
             raise UnfitError(f"{fields['rejected']} is missing: there is no rejected answer")
-        values["meta"] = {"rejected": given["rejected"]}
+        values["meta"] = {REJECTED: given["rejected"]}
     return values
 
 

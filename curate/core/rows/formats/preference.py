@@ -8,7 +8,7 @@ from curate.core.rows.formats.chat import conversation
 from curate.core.rows.formats.conversation import HISTORY, as_history
 from curate.core.rows.formats.format import Fields, Format, UnfitError, as_meta, without
 from curate.core.rows.formats.messages import as_messages, as_transcript, as_turns
-from curate.core.rows.row import SCENE
+from curate.core.rows.row import REJECTED, SCENE
 
 # What the two answers are called, each pair as one family of datasets has it; OpenAI has the last.
 _PAIRS = (
@@ -51,7 +51,7 @@ def _convert(record: Fields) -> Fields:
     meta = as_meta(values.get("meta"))
     if "messages" in values and as_messages(values["messages"], "messages") != messages:
         meta["messages"] = values["messages"]
-    return conversation({**values, "messages": messages, "meta": {**meta, "rejected": rejected}}, "messages")
+    return conversation({**values, "messages": messages, "meta": {**meta, REJECTED: rejected}}, "messages")
 
 
 def _side(given: object, name: str) -> object:
